@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from paired import time_paired
 
-from genloom.generate import engine
+from genloom.generate import engine, sampling_params
 from genloom.generate.marking import mark_request
 from genloom.model import Model, load_model
 from genloom.noise import TOKEN_POOL_SIZE, Noise, are_free, pool_token_bits, to_uniform
@@ -150,7 +150,11 @@ def measure_model(options: argparse.Namespace) -> None:
     model = load_model(workspace, options.ref)
     assert model.folder is not None
     assert isinstance(model.codec.space, TokenSpace), "a model of text"
-    params = {**engine.add_suggested_params(model, {}), "max_tokens": LENGTH, "temperature": options.temperature}
+    params = {
+        **sampling_params.add_suggested_params(model, {}),
+        "max_tokens": LENGTH,
+        "temperature": options.temperature,
+    }
     request = engine.build_request([options.prompt], options.count, options.seed, (), params)
     request = mark_request(workspace, model, request)
     values = [text for batch in engine.split_batches(request) for text in engine.run_request(model, batch).values]
@@ -175,7 +179,9 @@ def measure_music(options: argparse.Namespace) -> None:
 
     workspace = Workspace(options.workspace)
     model = load_model(workspace, "tunes")
-    params = engine.add_suggested_params(model, {"max_tokens": 3 * options.notes, "temperature": options.temperature})
+    params = sampling_params.add_suggested_params(
+        model, {"max_tokens": 3 * options.notes, "temperature": options.temperature}
+    )
     request = engine.build_request(["64 bars"], options.count, options.seed, (), params)
     request = mark_request(workspace, model, request)
     results: dict[tuple[str, str], list[TokenMark]] = {}
@@ -235,7 +241,7 @@ def measure_overhead(options: argparse.Namespace) -> None:
     """Generation by the built-in model, and sampling alone from a large vocabulary, marked against unmarked."""
     workspace = Workspace(options.workspace)
     model = load_model(workspace, "tunes")
-    params = engine.add_suggested_params(model, {"max_tokens": 100, "temperature": 1.0})
+    params = sampling_params.add_suggested_params(model, {"max_tokens": 100, "temperature": 1.0})
     request = engine.build_request(["32 bars"], 1, options.seed, (), params)
     marked = replace(mark_request(workspace, model, request), nonces=request.nonces)
     # Scores differ in length and tokens: the time of a token counts.

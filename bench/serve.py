@@ -187,7 +187,7 @@ def serve_workspace(folder: str) -> None:
 
 def write_alone(folder: str, precision: str, clients: int, rounds: int) -> None:
     """Print the tokens a second of the engine's batch in this process, once a round; the first does not count."""
-    from genloom.codecs.chat_template import get_eos_ids, render
+    from genloom.codecs.chat_template import get_eos_ids, render_chat
     from genloom.generate.continuous_batching import ContinuousBatch
     from genloom.generate.engine import Request
     from genloom.generate.text.conversation import get_chat_codec
@@ -205,7 +205,7 @@ def write_alone(folder: str, precision: str, clients: int, rounds: int) -> None:
         started_at = clock()
         for client in range(clients):
             message = Message("user", build_body(target, client, turn)["messages"][0]["content"])
-            ids = tuple(render(codec, [message], add_generation_prompt=True)[0].tolist())
+            ids = tuple(render_chat(codec, [message], add_generation_prompt=True)[0].tolist())
             rows: Any = {"prompt_ids": (ids,), "eos_ids": get_eos_ids(codec), "logit_bias": bias}
             batch.add_sequence(Request(("",), (client,), params=params, **rows))
         while batch.sequences:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tastes import link_workspace
 
-from genloom.generate import engine, output_records
+from genloom.generate import engine, output_records, sampling_params
 from genloom.learn.comparison import AnswerScorer
 from genloom.learn.round import LearnRequest, LearnResult, learn
 from genloom.model import load_model
@@ -51,7 +51,7 @@ def draw_pictures(workspace: Workspace, ref: str, controls: dict[str, float], se
     """Draw several more outputs for each rated prompt."""
     model = load_model(workspace, ref)
     is_sequence, known = engine.is_open_sequence(model.codec.space), list_prompts(model.design.medium)[:RATED]
-    controls = engine.add_suggested_params(model, controls)
+    controls = sampling_params.add_suggested_params(model, controls)
     for portion in engine.split_batches(engine.build_request(known, PICTURES, seed, (), controls, is_sequence)):
         output_records.store_outputs(workspace, model, portion, engine.run_request(model, portion))
 

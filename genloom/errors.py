@@ -45,7 +45,7 @@ def load_messages(area: str) -> dict[str, str]:
     return tomllib.loads((_FOLDER / f"{area}.toml").read_text(encoding="utf-8"))
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
+def find_nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that is most similar to `name`; None if none is similar."""
     from difflib import get_close_matches
 
@@ -54,7 +54,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 def format_suggestion(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?", to follow a sentence of a text; "" if no known name is similar."""
-    close = nearest(name, known)
+    close = find_nearest(name, known)
     return "" if close is None else " " + format_message("core.did_you_mean", nearest=close)
 
 

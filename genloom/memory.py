@@ -43,7 +43,7 @@ def measure_memory(root: Path = Path("/")) -> Memory:
     return Memory(total, max(available, 0))
 
 
-def rows_within(bytes_per_item: float, budget: int, most: int) -> int:
+def count_rows_within(bytes_per_item: float, budget: int, most: int) -> int:
     """Return how many items of this size fit in `budget` bytes: at least 1, and never more than `most`.
 
     A count alone suits only items of one size.

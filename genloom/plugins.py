@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, Literal
 
 from genloom.capabilities import Hook
-from genloom.errors import GenloomError, format_message, nearest
+from genloom.errors import GenloomError, find_nearest, format_message
 from genloom.old_names import upgrade_part
 
 PartKind = Literal[
@@ -27,6 +27,7 @@ PartKind = Literal[
     "safeguards",
     "check",
     "copies",
+    "classifier",
 ]
 
 _FOLDERS: dict[PartKind, str] = {
@@ -43,6 +44,7 @@ _FOLDERS: dict[PartKind, str] = {
     "safeguards": "learn/safeguards",
     "check": "rate/checks",
     "copies": "trust",
+    "classifier": "trust/classifiers",
 }
 _PACKAGE = Path(__file__).parent
 
@@ -52,31 +54,31 @@ def find_part(kind: PartKind, name: str) -> ModuleType:
 
     A package adds parts through the entry-point groups `genloom.networks`, `.objectives`, `.codecs`, `.media`,
     `.text_encoders`, `.conditioners`, `.evaluate.features`, `.collect`, `.generate`, `.evaluate`,
-    `.learn.safeguards`, `.rate.checks` and `.trust`. A built-in part takes precedence over a plugin of the same name.
+    `.learn.safeguards`, `.rate.checks`, `.trust` and `.trust.classifiers`. A built-in part takes precedence over a plugin of the same name.
     No other module is imported, whatever name a job contains.
     Raise ValueError for an unknown name, suggesting the nearest, and for a plugin that does not work.
     """
     name = upgrade_part(kind, name)
     built_in = _list_built_in(kind)
     if name in built_in:
-        return importlib.import_module(f"{_entry_point_group(kind)}.{name}")
+        return importlib.import_module(f"{_get_entry_point_group(kind)}.{name}")
     candidates = [entry_point for entry_point in _list_entry_points(kind) if entry_point.name == name]
     if not candidates:
-        known_names = part_names(kind)
-        if (close := nearest(name, known_names)) is not None:
+        known_names = list_part_names(kind)
+        if (close := find_nearest(name, known_names)) is not None:
             hint = format_message("core.did_you_mean", nearest=close)
         else:
             hint = format_message("core.available", names=", ".join(map(repr, known_names)))
         raise GenloomError("core.unknown_part", kind=kind.replace("_", " "), name=name, hint=hint)
     if len(candidates) > 1:
-        packages = " and ".join(sorted(_package_name(entry_point) for entry_point in candidates))
+        packages = " and ".join(sorted(_get_package_name(entry_point) for entry_point in candidates))
         raise GenloomError("core.ambiguous_plugin", packages=packages, kind=kind.replace("_", " "), name=name)
     return _load_plugin(kind, candidates[0])
 
 
 def find_medium_part(kind: PartKind, medium: str) -> ModuleType:
     """Return the part of a medium, for kinds named after media; without one, the part "default"."""
-    return find_part(kind, medium if medium in part_names(kind) else "default")
+    return find_part(kind, medium if medium in list_part_names(kind) else "default")
 
 
 def get_hook(kind: PartKind, name: str, hook: Hook) -> Any:
@@ -84,7 +86,7 @@ def get_hook(kind: PartKind, name: str, hook: Hook) -> Any:
     return getattr(find_part(kind, name), hook, None)
 
 
-def part_names(kind: PartKind) -> list[str]:
+def list_part_names(kind: PartKind) -> list[str]:
     """Return every name that `find_part` accepts, sorted."""
     return sorted({*_list_built_in(kind), *(entry_point.name for entry_point in _list_entry_points(kind))})
 
@@ -92,7 +94,7 @@ def part_names(kind: PartKind) -> list[str]:
 def describe_parts(kind: PartKind) -> dict[str, str]:
     """Return the first sentence of every part's docstring, by name; for a plugin that does not work, the reason."""
     docs = {name: ast.get_docstring(ast.parse(path.read_bytes())) for name, path in _list_built_in(kind).items()}
-    for name in part_names(kind):
+    for name in list_part_names(kind):
         if name not in docs:
             try:
                 docs[name] = find_part(kind, name).__doc__
@@ -130,11 +132,11 @@ def _list_built_in(kind: PartKind) -> dict[str, Path]:
     return {
         name: path
         for name, path in files.items()
-        if name != "__init__" and _required_names(kind, name) <= _defined_names(path)
+        if name != "__init__" and _list_required_names(kind, name) <= _list_defined_names(path)
     }
 
 
-def _required_names(kind: PartKind, name: str) -> set[str]:
+def _list_required_names(kind: PartKind, name: str) -> set[str]:
     if kind == "objective":  # objectives/vae_gan.py defines the classes VaeGan and SamplingParams
         return {get_objective_class_name(name), "SamplingParams"}
     return {
@@ -156,6 +158,7 @@ def _required_names(kind: PartKind, name: str) -> set[str]:
         "safeguards": {"measure_safeguards"},
         "check": {"Config", "check"},
         "copies": {"find_shared"},
+        "classifier": {"Config", "build"},
     }[kind]
 
 
@@ -163,7 +166,7 @@ def get_objective_class_name(objective: str) -> str:
     return "".join(word.capitalize() for word in objective.split("_"))
 
 
-def _defined_names(path: Path) -> set[str]:
+def _list_defined_names(path: Path) -> set[str]:
     """Return the top-level names of a file, parsed but not run: importing every network would import torch."""
     top_level_names = set()
     for node in ast.parse(path.read_bytes()).body:
@@ -178,7 +181,7 @@ def _defined_names(path: Path) -> set[str]:
     return top_level_names
 
 
-def _entry_point_group(kind: PartKind) -> str:
+def _get_entry_point_group(kind: PartKind) -> str:
     return "genloom." + _FOLDERS[kind].replace("/", ".")
 
 
@@ -194,9 +197,9 @@ def remember_entry_points() -> None:
 
 def _list_entry_points(kind: PartKind) -> list[EntryPoint]:
     if _remembered_entry_points is None:
-        return list(entry_points(group=_entry_point_group(kind)))
+        return list(entry_points(group=_get_entry_point_group(kind)))
     if kind not in _remembered_entry_points:
-        _remembered_entry_points[kind] = list(entry_points(group=_entry_point_group(kind)))
+        _remembered_entry_points[kind] = list(entry_points(group=_get_entry_point_group(kind)))
     return _remembered_entry_points[kind]
 
 
@@ -207,7 +210,9 @@ def _load_plugin(kind: PartKind, entry_point: EntryPoint) -> ModuleType:
     except Exception as error:  # a plugin's code may raise anything
         raise GenloomError("core.broken_plugin", **label, reason=error) from error
     missing = sorted(
-        required_name for required_name in _required_names(kind, entry_point.name) if not hasattr(part, required_name)
+        required_name
+        for required_name in _list_required_names(kind, entry_point.name)
+        if not hasattr(part, required_name)
     )
     if missing:
         raise GenloomError("core.incomplete_plugin", **label, missing=", ".join(missing))
@@ -215,7 +220,7 @@ def _load_plugin(kind: PartKind, entry_point: EntryPoint) -> ModuleType:
 
 
 def _label_plugin(kind: PartKind, entry_point: EntryPoint) -> dict[str, str]:
-    return {"kind": kind.replace("_", " "), "name": entry_point.name, "package": _package_name(entry_point)}
+    return {"kind": kind.replace("_", " "), "name": entry_point.name, "package": _get_package_name(entry_point)}
 
 
 def get_package(kind: PartKind, name: str) -> str:
@@ -224,5 +229,5 @@ def get_package(kind: PartKind, name: str) -> str:
     return " ".join([found[0].dist.name, found[0].dist.version]) if found and found[0].dist else ""
 
 
-def _package_name(entry_point: EntryPoint) -> str:
+def _get_package_name(entry_point: EntryPoint) -> str:
     return entry_point.dist.name if entry_point.dist else entry_point.value

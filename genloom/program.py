@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 
 NAME = "genloom"
-_COMMAND = re.compile(rf"(?<![\w./-]){NAME}(?= (?:[a-z{{-]|…))")  # before a verb, an option or a field of a template
+# Before a verb, an option or a field of a template; the verb is a group.
+_COMMAND = re.compile(rf"(?<![\w./-]){NAME}(?= (?:[a-z{{-]|…))( [a-z]+)?")
+_LEDGER_VERBS = frozenset(("arena", "forget", "learn", "promote", "rate", "ratings", "rollback"))  # with --ledger
+_given_options: dict[str, str] = {}  # by their names, as they are typed in a shell
 
 
 def find_program() -> str:
@@ -20,17 +23,38 @@ def find_program() -> str:
     return shlex.quote(_shorten_path(own)) if own else f"{shlex.quote(_shorten_path(sys.executable))} -m {NAME}"
 
 
+def repeat_options(workspace: str | None = None, ledger: str = "") -> None:
+    """Set the options that the commands in later texts repeat, because the user typed them too; none without values.
+
+    A ledger's address with a password is not repeated.
+    """
+    _given_options.clear()
+    if workspace is not None:
+        _given_options["--workspace"] = shlex.quote(workspace)
+    if ledger and not re.search(r"//[^/@]*:[^/@]*@|password=", ledger):
+        _given_options["--ledger"] = shlex.quote(ledger)
+
+
 def name_program(text: str, is_template: bool = False) -> str:
     """Return a text with its commands as they are typed here: ".venv/bin/genloom train" for "genloom train".
 
-    A template is one of `str.format`, in which the path's braces are doubled.
+    Commands repeat the options of `repeat_options` behind their verb. A template is one of `str.format`, in which the
+    braces of these and of the path are doubled.
     """
     if _COMMAND.search(text) is None:
         return text
     program = find_program()
-    if is_template:
-        program = program.replace("{", "{{").replace("}", "}}")
-    return _COMMAND.sub(lambda _: program, text)
+
+    def name_command(found: re.Match[str]) -> str:
+        verb = found[1] or ""
+        takes_ledger = verb.strip() in _LEDGER_VERBS
+        options = [f" {n} {v}" for n, v in _given_options.items() if verb and (n != "--ledger" or takes_ledger)]
+        command = f"{program}{verb}{''.join(options)}"
+        if is_template:
+            return command.replace("{", "{{").replace("}", "}}")
+        return command
+
+    return _COMMAND.sub(name_command, text)
 
 
 def _shorten_path(path: str) -> str:

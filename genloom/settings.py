@@ -223,17 +223,31 @@ def apply_overrides(settings: dict[str, Any], overrides: Mapping[str, str]) -> d
 
 def read_recipe(path: Path) -> dict[str, str]:
     """Return the settings of a TOML file as `apply_overrides` takes them; ValueError if it is unreadable."""
+    text = read_bounded_text(path, "this recipe", MAX_RECIPE_BYTES)
     try:
-        if path.stat().st_size > MAX_RECIPE_BYTES:
-            raise GenloomError("core.recipe_too_large", path=path, limit=MAX_RECIPE_BYTES)
-        return flatten_settings(tomllib.loads(path.read_text(encoding="utf-8")))
-    except tomllib.TOMLDecodeError as error:
+        return flatten_settings(tomllib.loads(text))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise GenloomError("core.bad_recipe", path=path, reason=error) from None
+
+
+def read_bounded_text(path: Path, description: str, limit: int) -> str:
+    """Return the text of a UTF-8 file named by the user, which may be a pipe; GenloomError if it is unreadable.
+
+    At most `limit` bytes are read: the size of a pipe or a device is not known before.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
+        text = content.decode("utf-8-sig") if len(content) <= limit else ""
     except (OSError, UnicodeDecodeError) as error:
-        raise unreadable_error(path, "this recipe", error) from None
+        raise build_unreadable_error(path, description, error) from None
+    if len(content) > limit:
+        reason = format_message("core.file_too_large", limit=limit)
+        raise GenloomError("core.unreadable_file", path=path, description=description, reason=reason)
+    return text
 
 
-def unreadable_error(path: Path, description: str, error: OSError | UnicodeDecodeError) -> GenloomError:
+def build_unreadable_error(path: Path, description: str, error: OSError | UnicodeDecodeError) -> GenloomError:
     """Return the error for a file named by the user that cannot be read, with the reason and the cure."""
     match error:
         case UnicodeDecodeError():

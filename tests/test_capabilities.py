@@ -7,7 +7,7 @@ import pytest
 from genloom import capabilities, plugins
 from genloom.capabilities import Hook, PartModule
 from genloom.codecs import bpe
-from genloom.networks import convolution, dense, dit, ngram, recurrent, transformer
+from genloom.networks import convolution, dense, dit, ngram, recurrent, transformer, transformer_block
 from genloom.networks.lora import Adapter
 from genloom.networks.native.quantized_transformer import QuantizedTransformer
 from genloom.objectives.autoregressive import Autoregressive
@@ -51,7 +51,7 @@ PARTS: dict[str, tuple[Any, set[str]]] = {
         {"LogitsNetwork", "OutputHeadNetwork", "ResizableNetwork", "SpecifiedNetwork"},
     ),
     "attention": (
-        transformer.SelfAttention(transformer.Config(width=8, depth=1, heads=1)),
+        transformer_block.SelfAttention(transformer.Config(width=8, depth=1, heads=1)),
         {"AdaptableLayer"},
     ),
     "recurrent": (recurrent.build(CAUSAL, recurrent.Config(width=8)), {"SpecifiedNetwork"}),

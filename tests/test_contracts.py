@@ -41,15 +41,15 @@ VALUES: dict[str, list[Any]] = {"text": TEXTS, "image": IMAGES, "music": SCORES}
 
 
 def test_every_medium_has_values_here() -> None:
-    assert set(VALUES) == set(plugins.part_names("medium"))
+    assert set(VALUES) == set(plugins.list_part_names("medium"))
 
 
-@pytest.mark.parametrize("name", plugins.part_names("medium"))
+@pytest.mark.parametrize("name", plugins.list_part_names("medium"))
 def test_media(name: str) -> None:
     check_medium(plugins.find_part("medium", name), VALUES[name])
 
 
-@pytest.mark.parametrize("name", plugins.part_names("preparation"))
+@pytest.mark.parametrize("name", plugins.list_part_names("preparation"))
 def test_preparations(name: str, tmp_path: Path) -> None:
     medium = plugins.find_part("medium", name)
     paths = [tmp_path / f"{number}{medium.suffixes[0]}" for number in range(len(VALUES[name]))]
@@ -58,14 +58,14 @@ def test_preparations(name: str, tmp_path: Path) -> None:
     check_preparation(name, paths)
 
 
-@pytest.mark.parametrize("name", plugins.part_names("features"))
+@pytest.mark.parametrize("name", plugins.list_part_names("features"))
 def test_features(name: str) -> None:
     media = [plugins.find_part("medium", medium) for medium in VALUES]
     values = next(VALUES[medium.kind] for medium in media if get_ability(medium, "feature_extractor") == name)
     check_features(plugins.find_part("features", name), values)
 
 
-@pytest.mark.parametrize("name", plugins.part_names("text_encoder"))
+@pytest.mark.parametrize("name", plugins.list_part_names("text_encoder"))
 def test_text_encoders(name: str) -> None:
     module = plugins.find_part("text_encoder", name)
     check_text_encoder(module.build(module.Config()))
@@ -87,7 +87,7 @@ CONDITIONS: dict[str, tuple[dict[str, Any], list[Item], list[str]]] = {  # setti
 }
 
 
-@pytest.mark.parametrize("name", plugins.part_names("conditioner"))
+@pytest.mark.parametrize("name", plugins.list_part_names("conditioner"))
 def test_conditioners(name: str, tmp_path: Path) -> None:
     module, (settings, items, texts) = plugins.find_part("conditioner", name), CONDITIONS[name]
     np.save(tmp_path / "x.npy", make_field(3))
@@ -106,7 +106,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }  # of the checks that need some
 
 
-@pytest.mark.parametrize("name", plugins.part_names("check"))
+@pytest.mark.parametrize("name", plugins.list_part_names("check"))
 def test_checks(name: str) -> None:
     module = plugins.find_part("check", name)
     check_check(module, [value for medium in module.media for value in VALUES[medium]], SETTINGS.get(name))
@@ -123,7 +123,7 @@ SPECS = [
 ]
 
 
-@pytest.mark.parametrize("name", plugins.part_names("network"))
+@pytest.mark.parametrize("name", plugins.list_part_names("network"))
 def test_networks(name: str, toys: Any) -> None:
     """A network may refuse a spec with a code; what it builds must meet the contract."""
     module, settings = plugins.find_part("network", name), dict(toys.SIZES.get(name, {}))

@@ -1,12 +1,15 @@
 """The documentation names what is there: generated pages are up to date, links lead somewhere, commands exist."""
 
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from cyclopts import MissingArgumentError
 
-from genloom.cli.app import VERBS
+from genloom.cli.app import VERBS, app
 from tests.tools import load_tool
 
 ROOT = Path(__file__).parent.parent
@@ -51,3 +54,26 @@ def test_commands_are_verbs_and_links_lead_somewhere(page: Path) -> None:
     prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
     for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", prose):
         assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+def iter_commands(text: str) -> Iterator[list[str]]:
+    """Yield the words after `genloom` of the commands in indented blocks and in inline code, without comments."""
+    lines = re.findall(r"^ {4,}(?:\$ )?(?:\.venv/bin/)?(genloom .*)$", text, re.MULTILINE)
+    for command in lines + re.findall(r"`(genloom [^`]+)`", text):
+        for part in re.split(r" && |; ", re.sub(r"\s#.*", "", command)):
+            verb, *words = shlex.split(part)
+            if verb == "genloom":
+                yield words
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page.name not in ("cli.md", "tree.md")],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
+def test_commands_have_the_options_that_pages_use(page: Path) -> None:
+    for words in iter_commands(page.read_text(encoding="utf-8")):
+        try:
+            app.parse_args(words, exit_on_error=False, print_error=False)
+        except MissingArgumentError:
+            assert len(words) == 1, words  # a verb that prose names

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from genloom.errors import GenloomError, format_message, list_areas, load_messages, nearest
+from genloom.errors import GenloomError, find_nearest, format_message, list_areas, load_messages
 
 ROOT = Path(__file__).parents[1]
 CALLS = {"GenloomError", "APIError", "ClientLeft", "EngineBusy", "EngineDied", "format_message"}
@@ -70,5 +70,5 @@ def test_an_error_keeps_its_code_and_fields_between_processes(monkeypatch: pytes
 
 
 def test_the_nearest_known_name_is_suggested() -> None:
-    assert nearest("colect", ["compare", "collect"]) == "collect"
-    assert nearest("zzz", {"collect": "", "compare": ""}) is None
+    assert find_nearest("colect", ["compare", "collect"]) == "collect"
+    assert find_nearest("zzz", {"collect": "", "compare": ""}) is None

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from genloom.codecs.chat_template import render
+from genloom.codecs.chat_template import render_chat
 from genloom.model import Model, load_model
-from genloom.model.likelihood import bits_per_unit, compute_nll
+from genloom.model.likelihood import compute_nll, to_bits_per_unit
 from genloom.store.workspace import Workspace
 from genloom.types import Message, TokenSpace
 
@@ -65,7 +65,7 @@ def test_results_come_in_order_and_as_early_as_possible(model: Model, texts: lis
 def test_empty_texts_have_no_nll(model: Model) -> None:
     assert list(compute_nll(model, [])) == []
     assert list(compute_nll(model, ["", ""])) == [(0.0, 0), (0.0, 0)]
-    assert bits_per_unit([]) == 0.0
+    assert to_bits_per_unit([]) == 0.0
 
 
 def test_a_lone_surrogate_is_scored(model: Model) -> None:
@@ -75,9 +75,9 @@ def test_a_lone_surrogate_is_scored(model: Model) -> None:
 
 
 def test_bits_per_byte_weighs_bytes(model: Model, worlds: ModuleType) -> None:
-    assert bits_per_unit([(np.log(2), 1), (3 * np.log(2), 7)]) == pytest.approx(0.5)
+    assert to_bits_per_unit([(np.log(2), 1), (3 * np.log(2), 7)]) == pytest.approx(0.5)
     learned, noise = worlds.make_tales(4, seed=3), ["".join(reversed(text)) for text in worlds.make_tales(4, seed=3)]
-    assert bits_per_unit(compute_nll(model, learned)) < 1.5 < 3 < bits_per_unit(compute_nll(model, noise))
+    assert to_bits_per_unit(compute_nll(model, learned)) < 1.5 < 3 < to_bits_per_unit(compute_nll(model, noise))
 
 
 def test_a_bound_is_estimated_the_same_each_time(worlds: ModuleType, trained_home: Workspace) -> None:
@@ -85,14 +85,14 @@ def test_a_bound_is_estimated_the_same_each_time(worlds: ModuleType, trained_hom
     texts = worlds.make_tales(4, seed=3)
     once, again = list(compute_nll(masks, texts, batch_size=3)), list(compute_nll(masks, texts, batch_size=64))
     assert np.array(once) == pytest.approx(np.array(again), rel=1e-4)
-    assert 0 < bits_per_unit(once) < 8
+    assert 0 < to_bits_per_unit(once) < 8
 
 
 def test_only_answers_of_a_conversation_are_scored(model: Model) -> None:
     talk = (Message("user", "Who wept?"), Message("assistant", "Nobody, 狐."), Message("user", "Why?"))
     [(nats, size)] = compute_nll(model, [talk])
     assert size == len("Nobody, 狐.".encode())
-    ids, answer_mask = render(model.codec, talk, add_generation_prompt=False)  # ty: ignore[invalid-argument-type]
+    ids, answer_mask = render_chat(model.codec, talk, add_generation_prompt=False)  # ty: ignore[invalid-argument-type]
     assert isinstance(model.codec.space, TokenSpace)
     log_p = model.parts["model"](torch.from_numpy(ids[None]))[0].double().log_softmax(1)
     by_hand = -sum(float(log_p[at - 1, ids[at]]) for at in np.flatnonzero(answer_mask))

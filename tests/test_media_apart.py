@@ -14,7 +14,7 @@ import genloom
 from genloom import plugins
 
 ROOT = Path(genloom.__file__).parent
-MEDIA = plugins.part_names("medium")
+MEDIA = plugins.list_part_names("medium")
 
 
 def is_owned(path: Path) -> bool:
@@ -105,6 +105,8 @@ IMPORTS = {
     "cli/repl.py": "conversations are text",
     "codecs/notes.py": "a codec of music",
     "codecs/notes_grammar.py": "a codec of music",
+    "codecs/notes_scores.py": "a codec of music",
+    "codecs/notes_vocabulary.py": "a codec of music",
     "codecs/pixels.py": "a codec of images",
     "collect/captions.py": "captions are read from text files in any encoding",
     "collect/table_files.py": "tables are read from text files in any encoding",
@@ -116,6 +118,10 @@ IMPORTS = {
     "rate/checks/melody.py": "a check of music",
     "rate/checks/mode.py": "a check of music",
     "rate/checks/outline.py": "a check of images",
+    "rate/checks/goal.py": "a check of molecules",
+    "rate/checks/hazard.py": "a check of molecules",
+    "rate/checks/substructure.py": "a check of molecules",
+    "rate/checks/tanimoto.py": "a check of molecules",
     "rate/checks/voice_leading.py": "a check of music",
 }
 COMPARISONS = {

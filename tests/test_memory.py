@@ -6,7 +6,7 @@ import psutil
 import pytest
 
 from genloom.generate import engine
-from genloom.memory import Memory, count_sample_bytes, measure_memory, rows_within, split_items
+from genloom.memory import Memory, count_rows_within, count_sample_bytes, measure_memory, split_items
 from genloom.model import likelihood
 from genloom.train.data import samples
 from genloom.types import Item, SignalSpace, TokenSpace
@@ -18,7 +18,7 @@ IMAGE, LARGE_IMAGE, VIDEO = SignalSpace(3, (64, 64)), SignalSpace(3, (256, 256))
     ("size", "budget", "most", "rows"), [(10, 100, 50, 10), (1, 100, 50, 50), (200, 100, 50, 1), (0, 9, 5, 5)]
 )
 def test_rows_within_a_budget(size, budget, most, rows):
-    assert rows_within(size, budget, most) == rows
+    assert count_rows_within(size, budget, most) == rows
 
 
 @pytest.mark.parametrize(
@@ -76,9 +76,9 @@ def test_bytes_of_a_sample():
     ],
 )
 def test_budgets_limit_videos_but_not_images(budget, most):
-    assert rows_within(count_sample_bytes(IMAGE), budget, most) == most
-    assert rows_within(count_sample_bytes(LARGE_IMAGE), budget, most) == most
-    assert rows_within(count_sample_bytes(VIDEO), budget, most) < most
+    assert count_rows_within(count_sample_bytes(IMAGE), budget, most) == most
+    assert count_rows_within(count_sample_bytes(LARGE_IMAGE), budget, most) == most
+    assert count_rows_within(count_sample_bytes(VIDEO), budget, most) < most
 
 
 def test_items_are_split_by_their_bytes():

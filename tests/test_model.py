@@ -22,7 +22,7 @@ from genloom.model import (
     save_model,
     with_defaults,
 )
-from genloom.model.likelihood import bits_per_unit, compute_nll
+from genloom.model.likelihood import compute_nll, to_bits_per_unit
 from genloom.settings import to_toml
 from genloom.store import built_in, manifest
 from genloom.store.model_folder import is_essential_file
@@ -240,5 +240,5 @@ def test_a_trained_model_is_built_into_the_package(
     assert made.card["data"] == source.card["data"]
     assert made.card["files"]["weights.safetensors"]["bytes"] < source.card["files"]["weights.safetensors"]["bytes"]
     text = "Nobody saw the sea. " * 5
-    bits = [bits_per_unit(compute_nll(load_model(workspace, name), [text])) for name in ("packaged", "tales")]
+    bits = [to_bits_per_unit(compute_nll(load_model(workspace, name), [text])) for name in ("packaged", "tales")]
     assert bits[0] == pytest.approx(bits[1], rel=0.02)

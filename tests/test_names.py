@@ -14,7 +14,8 @@ _REPLACED = """
     hand_over working_copy Stepped Checked Warned misfit kept_of_symbols kept_of_samples guided_from guided_until
     Toward Turned Hole pulled Seats silent solutions Course Slope taken_back wander telling_apart fooling nudge squeezed
     rebuilt taught_by flowing Inform news Beside Unfilled likeliest Speaking mended Making folder_aside Unlikeness
-    Kinship barred Exercise Chooser risen stirred unprompted row_length symbols"""
+    Kinship barred Exercise Chooser risen stirred unprompted row_length symbols part_names rows_within best_device
+    chinchilla_gap length_kwargs random_inputs random_condition unreadable_error halving_factors overlapping_kernel"""
 REPLACED = frozenset(_REPLACED.split())
 _IRREGULAR = "told kept found held led shown made given taken drawn done gone known lost sent taught thought"
 IRREGULAR = frozenset(_IRREGULAR.split())
@@ -33,8 +34,7 @@ _SINGLE = """
     resolve summary similarity run main option
     collect train generate evaluate compare rate learn forget choose withdraw promote rollback remove restore diagnose
     parts replay verify trace copies
-    sigmoid logit lerp quantize
-    nearest"""  # `nearest`: the server calls it, too
+    sigmoid logit lerp quantize"""
 SINGLE = frozenset(_SINGLE.split())
 
 

@@ -43,11 +43,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     ],
 )
 def test_built_in_parts_are_listed(kind: plugins.PartKind, name: str) -> None:
-    assert name in plugins.part_names(kind)
+    assert name in plugins.list_part_names(kind)
 
 
 def test_a_helper_module_is_not_a_part() -> None:
-    assert "attention" not in plugins.part_names("network")
+    assert "attention" not in plugins.list_part_names("network")
     with raises_code("core.unknown_part", kind="network", name="attention"):
         plugins.find_part("network", "attention")
 
@@ -72,8 +72,8 @@ def test_a_string_from_a_downloaded_job_imports_nothing_else(name: str) -> None:
 
 def test_a_plugin_is_found_and_listed(install) -> None:
     install("mamba_for_genloom", "class Config: ...\ndef build(spec, config): ...\n", {"genloom.networks": "mamba"})
-    assert "mamba" in plugins.part_names("network")
-    assert "mamba" not in plugins.part_names("codec")
+    assert "mamba" in plugins.list_part_names("network")
+    assert "mamba" not in plugins.list_part_names("codec")
     assert plugins.find_part("network", "mamba").__name__ == "mamba_for_genloom"
 
 
@@ -121,5 +121,7 @@ def test_an_incomplete_plugin_is_named(install) -> None:
 
 
 def test_listing_parts_does_not_import_torch() -> None:
-    code = "import sys; from genloom import plugins; plugins.part_names('network'); sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys; from genloom import plugins; plugins.list_part_names('network'); sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,13 +1,19 @@
 """Cures name the command as it can be typed here."""
 
+import importlib
+import inspect
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from genloom import program
+from genloom.cli import run
+from genloom.cli.app import VERBS, get_module_name
 from genloom.errors import GenloomError
-from genloom.program import find_program, name_program
+from genloom.program import find_program, name_program, repeat_options
 from genloom.server.errors import APIError, hide_paths
 
 
@@ -47,6 +53,39 @@ def test_another_installation_in_the_path_is_not_this_one(checkout: Path, tmp_pa
 def test_without_a_script_python_runs_the_package(checkout: Path) -> None:
     (checkout / ".venv" / "bin" / "genloom").unlink()
     assert find_program() == ".venv/bin/python -m genloom"
+
+
+def test_commands_repeat_the_workspace_and_the_ledger(checkout: Path) -> None:
+    repeat_options("my {odd} place", "postgresql://me@host/team")
+    try:
+        assert name_program("Next: genloom train x, or genloom --version") == (
+            "Next: .venv/bin/genloom train --workspace 'my {odd} place' x, or .venv/bin/genloom --version"
+        )
+        assert "rate --workspace 'my {odd} place' --ledger postgresql://me@host/team last" in name_program(
+            "genloom rate last --up"
+        )
+        assert "access --workspace 'my {odd} place' new" in str(APIError("server.no_key"))
+        repeat_options("w", "postgresql://me:secret@host/team")
+        assert name_program("genloom rate last") == ".venv/bin/genloom rate --workspace w last"
+    finally:
+        repeat_options()
+    assert name_program("genloom rate last") == ".venv/bin/genloom rate last"
+
+
+def test_the_verbs_that_take_a_ledger_are_known() -> None:
+    takers = {verb for verb in VERBS if "ledger" in inspect.signature(load_verb(verb)).parameters}
+    assert takers == program._LEDGER_VERBS
+    assert all("common" in inspect.signature(load_verb(verb)).parameters for verb in VERBS)
+
+
+def test_a_command_repeats_its_workspace_in_its_cures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "notes", "--workspace", str(tmp_path / "w")]) == 2
+    assert f"collect --workspace {tmp_path / 'w'}" in capsys.readouterr().err
+    assert "--workspace" not in name_program("genloom collect x")
+
+
+def load_verb(verb: str) -> Callable[..., object]:
+    return importlib.import_module(get_module_name(verb)).run
 
 
 def test_only_commands_are_renamed(checkout: Path) -> None:

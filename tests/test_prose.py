@@ -30,3 +30,14 @@ def test_docstrings_are_noun_phrases_or_begin_with_a_verb() -> None:
                 if HEADLESS.match(doc) or RULED_OUT.search(doc):
                     faults.append(f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)} {doc[:60]}")
     assert not faults
+
+
+def test_help_of_options_is_no_headless_clause() -> None:
+    faults = []
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                for value in (*node.args, *(keyword.value for keyword in node.keywords if keyword.arg == "help")):
+                    if isinstance(value, ast.Constant) and isinstance(value.value, str) and HEADLESS.match(value.value):
+                        faults.append(f"{path.relative_to(ROOT)}:{node.lineno} {value.value[:60]}")
+    assert not faults

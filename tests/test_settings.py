@@ -4,6 +4,7 @@ import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genloom.errors import format_message
-from genloom.settings import apply_overrides, option, parse_settings, to_table, to_toml
+from genloom.settings import apply_overrides, option, parse_settings, read_bounded_text, read_recipe, to_table, to_toml
+from genloom.store.files import hash_file
 from tests.errors import raises_code
 
 KEYS = st.text("abcdefghij_", min_size=1, max_size=6)
@@ -116,3 +118,24 @@ def test_a_number_is_written_as_a_finite_number(width: object) -> None:
 def test_numbers_in_a_list_are_finite_numbers_too(betas: list[object]) -> None:
     with raises_code("core.bad_setting_value"):
         parse_settings(Inner, {"betas": betas}, "inner")
+
+
+def test_a_file_that_never_ends_is_refused(tmp_path: Path) -> None:
+    endless = tmp_path / "endless.toml"
+    endless.symlink_to("/dev/zero")
+    with raises_code("core.unreadable_file", path=endless):
+        read_recipe(endless)
+    with raises_code("core.unreadable_file", path=endless, description="these prompts"):
+        read_bounded_text(endless, "these prompts", 1000)
+    (tmp_path / "short.txt").write_text("\ufeffä" * 2, encoding="utf-8")
+    assert read_bounded_text(tmp_path / "short.txt", "these prompts", 10) == "ä\ufeffä"
+    with raises_code("core.unreadable_file"):
+        read_bounded_text(tmp_path / "short.txt", "these prompts", 9)
+    with pytest.raises(OSError, match="endless"):
+        hash_file(endless)
+
+
+def test_a_recipe_that_is_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "deep.toml").write_text(f"a = {'[' * 20_000}{']' * 20_000}\n")
+    with raises_code("core.bad_recipe"):
+        read_recipe(tmp_path / "deep.toml")

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from genloom import plugins
 from genloom.collect import preparation
 from genloom.networks import transformer
+from genloom.objectives.autoregressive import Autoregressive
 from genloom.objectives.flow import Flow
 from genloom.rate.checks import CheckResult
 from genloom.testing import (
@@ -158,6 +159,47 @@ class PaddingReader(Flow):
 
     def loss(self, parts, batch, phase, noise):
         return super().loss(parts, replace(batch, lengths=None), phase, noise)
+
+
+class BiasDetaching(nn.Module):
+    """Computes as `network` does, with the biases as constants."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, *args, **kwargs):
+        state = {n: p.detach() if n.endswith("bias") else p for n, p in self.network.named_parameters()}
+        return torch.func.functional_call(self.network, state, args, kwargs)
+
+
+class Detached(Flow):
+    def loss(self, parts, batch, phase, noise):
+        return super().loss({"model": BiasDetaching(parts["model"])}, batch, phase, noise)
+
+
+class PackIgnoring(Autoregressive):
+    """Counts in packed rows as in others."""
+
+    def loss(self, parts, batch, phase, noise):
+        return super().loss(parts, replace(batch, segments=None), phase, noise)
+
+
+def test_an_objective_that_breaks_the_contract_of_training_fails(toys):
+    toy = toys.TOYS["flow-dense"]
+    batch, parts = Batch(toys.sample_world(toy.space, 4, 0)), dict(toys.build_networks(toy).items())
+    with pytest.raises(AssertionError, match="gives no gradient to"):
+        check_objective(Detached(toy.space), parts, batch)
+    parts["model"].register_forward_hook(lambda network, args, out: nn.functional.dropout(out, 0.5, network.training))
+    with pytest.raises(AssertionError, match="the same keys must give the same loss"):
+        check_objective(toy.objective, parts, batch)
+
+
+def test_an_objective_that_mixes_packed_documents_fails(toys):
+    toy = toys.TOYS["autoregressive-transformer"]
+    batch, parts = toys.build_batches(toy, 6)(0), dict(toys.build_networks(toy).items())
+    with pytest.raises(AssertionError, match="packed into its row"):
+        check_objective(PackIgnoring(toy.space), parts, batch)
 
 
 def test_an_objective_that_reads_padding_fails(toys):

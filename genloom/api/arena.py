@@ -80,7 +80,7 @@ class Arena:
         from genloom.api.generation import parse_given_texts, to_rows
         from genloom.api.policy import apply_policy
         from genloom.conditioners import format_given
-        from genloom.generate import engine
+        from genloom.generate import sampling_params
         from genloom.generate.text.conversation import DEFAULT_PARAMS, choose_chat
         from genloom.rate.session import compute_session_id, schedule_trials
 
@@ -99,7 +99,7 @@ class Arena:
         self.is_chat = choose_chat(self.workspace.store, (self.first, self.second), is_chat)
         rows = [parse_given_texts(self.first, values) for values in to_rows(given)]
         suggested = {**DEFAULT_PARAMS, **params} if self.is_chat else params
-        self.params = engine.add_suggested_params(self.first, suggested)
+        self.params = sampling_params.add_suggested_params(self.first, suggested)
         self.rater, self.is_marked = rater or self.workspace.get_rater(), is_marked
         digests = [str(each.folder and each.folder.digest) for each in (self.first, self.second)]
         settings: dict[str, Any] = {**self.params, "chat": self.is_chat}
@@ -195,7 +195,7 @@ class Arena:
         return (outputs[0], outputs[1]) if len(outputs) == 2 else ("", "")
 
     def _generate_outputs(self, model: "LoadedModel", task: str, count: int, stop_event: Flag) -> list[str]:
-        from genloom.api.policy import apply_policy, list_output_texts
+        from genloom.api.policy import apply_policy, list_output_texts, list_output_values
         from genloom.generate import engine, output_records
         from genloom.generate.marking import mark_request
         from genloom.generate.text.conversation import as_questions, describe_question, describe_unread
@@ -214,7 +214,8 @@ class Arena:
         *_, draft = engine.generate(model, request, stop_event.is_set)
         if stop_event.is_set():
             return []
-        apply_policy(self.workspace, list_output_texts(model, draft), model.ref, "output")
+        values = list_output_values(self.workspace, model, draft)
+        apply_policy(self.workspace, list_output_texts(model, draft), model.ref, "output", values)
         return output_records.store_outputs(self.workspace.store, model, request, draft, metadata)
 
     def __repr__(self) -> str:

@@ -132,7 +132,7 @@ def _measure_regard(
     model: "LoadedModel", language: Literal["en", "de"], count: int, seed: int
 ) -> "tuple[dict[str, RegardGap], tuple[str, ...]]":
     """Return the regard of generated continuations, or why there is none."""
-    from genloom.generate import engine
+    from genloom.generate import engine, sampling_params
     from genloom.trust.bias import CATEGORIES, build_continuation_prompts, measure_regard
 
     if not count:
@@ -140,7 +140,7 @@ def _measure_regard(
     if not engine.is_left_to_right(model) or not engine.can_continue(model):
         return {}, ("Regard is not measured: the model does not continue a text.",)
     prompts = [prompt for category in CATEGORIES for prompt in build_continuation_prompts(language, category)]
-    params = engine.add_suggested_params(model, {"max_tokens": _NUM_TOKENS})
+    params = sampling_params.add_suggested_params(model, {"max_tokens": _NUM_TOKENS})
     starts = [start for prompt in prompts for start in prompt.prompts]
     request = engine.build_request(starts, count, seed, (), params)
     texts = [

@@ -103,7 +103,7 @@ def _find_thing(workspace: "Workspace", name: str, kind: CardKind) -> "Model | D
     if kind == "data" or digest:
         found = workspace.dataset(data_name)
         if digest and not found.digest.startswith(digest):
-            versions = [path.parent.name for path in found.folder.parent.glob("*/manifest.json")]
+            versions = [path.parent.name for path in found.folder.parent.glob("[!.]*/manifest.json")]
             found = workspace.dataset(data_name, next((each for each in versions if each.startswith(digest)), digest))
         return found
     try:

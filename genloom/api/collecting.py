@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.api import progress as progress_bars
-from genloom.api.arguments import drop_progress
+from genloom.api.arguments import drop_progress, to_list
 from genloom.errors import GenloomError
+from genloom.store.consent import read_persons
+from genloom.store.files import expand_home
 from genloom.store.names import validate_name
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ def collect(
     name: str = "",
     medium: str = "",
     licence: str = "",
+    consent: str | Path = "",
+    persons: str | Sequence[str] = (),
     column: str = "",
     keep: str | Sequence[str] = (),
     near_duplicates: float | None = None,
@@ -45,6 +49,10 @@ def collect(
         Medium to collect: text, image or that of a plug-in. "": that of most files.
     licence
         Licence of everything collected. "": as found in or beside each file, else "unknown".
+    consent
+        TOML file with the consents of the persons whose voice, face, likeness or words are collected. "": none.
+    persons
+        What of persons is in the data: voice, face, likeness, words; or none. (): not stated.
     column
         Column or key of the text or caption, in csv, jsonl and parquet. "": guessed.
     keep
@@ -71,7 +79,8 @@ def collect(
     ------
     GenloomError
         api.several_sources_without_name; collect.no_files, collect.nothing_readable: nothing could be read;
-        collect.unknown_option, collect.unsupported_option: the medium has no such option.
+        collect.unknown_option, collect.unsupported_option: the medium has no such option; store.bad_consent,
+        store.bad_persons.
     """
     events = iter_collect(**drop_progress(locals(), "options"))
     with workspace.open_bar("Collecting", progress) as bar:
@@ -81,14 +90,21 @@ def collect(
 
 
 def iter_collect(
-    workspace, sources: str | Path | Sequence[str | Path], *, name: str = "", **options: Any
+    workspace,
+    sources: str | Path | Sequence[str | Path],
+    *,
+    name: str = "",
+    consent: str | Path = "",
+    persons: str | Sequence[str] = (),
+    **options: Any,
 ) -> "Iterator[CollectProgress]":
     """Yield the progress of a collection, last with its report; takes the arguments of `collect`."""
     from genloom.collect import collect
 
     paths = [sources] if isinstance(sources, str | Path) else list(sources)
     given = {option: value for option, value in options.items() if value is not None}
-    return collect(paths, workspace.store, name or derive_name(paths), given)
+    stated = read_persons(to_list(persons), expand_home(consent) if consent else None)
+    return collect(paths, workspace.store, name or derive_name(paths), given, stated)
 
 
 def derive_name(sources: Sequence[str | Path]) -> str:

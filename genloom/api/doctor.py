@@ -16,7 +16,9 @@ from genloom.memory import measure_memory
 from genloom.processors import count_processors
 from genloom.program import name_program
 from genloom.store import files
-from genloom.store.workspace import Run, Workspace, verify_output
+from genloom.store.output_files import verify_output
+from genloom.store.run import Run
+from genloom.store.workspace import Workspace
 from genloom.text_format import format_bytes, format_count
 
 if TYPE_CHECKING:
@@ -76,7 +78,7 @@ def diagnose(workspace: "APIWorkspace", *, verify: bool = False, deep: bool = Fa
     Parameters
     ----------
     verify
-        Whether every data set, model and rating is read and compared with its recorded digest.
+        Whether every data set, model and output is read and compared with its recorded digest; ratings always are.
     deep
         Whether every changed byte is searched for: as `verify`, and in all versions of data sets, in cards, records of
         outputs and sources of edits.
@@ -183,8 +185,19 @@ def _find_problems(
 
 
 def find_signing_problems(root: Path) -> Iterator[str]:
-    """Yield why outputs leave without a signature: no package, a damaged key, or unreadable preferences."""
+    """Yield what is wrong with keys, and why outputs leave without a signature: no package, or unreadable preferences."""
+    from genloom.store.keys import MarkingKeys, list_exposed
     from genloom.trust import outgoing, signing
+
+    if exposed := list_exposed(root):
+        yield format_message("trust.exposed_key", path=exposed[-1], folder=root / "keys")
+    found = []
+    for check_marking in (MarkingKeys(root).find_active, MarkingKeys(root).list_keys):
+        try:
+            check_marking()
+        except (OSError, ValueError) as error:
+            found.append(str(error))
+    yield from dict.fromkeys(found)
 
     if not signing.is_available():
         yield format_message("trust.extra_missing")
@@ -194,18 +207,19 @@ def find_signing_problems(root: Path) -> Iterator[str]:
             check(root)
         except (OSError, ValueError) as error:
             yield str(error)
+    yield from dict.fromkeys(map(str, signing.find_damaged_keys(root)))
 
 
 def verify_ledger(workspace: Workspace, ledger: "Ledger", should_read: bool) -> None:
-    """Raise ValueError if the newest entry of the ledger is missing, or all are though traces of them are left.
+    """Raise ValueError if an entry of the ledger is not as it was written, or is missing, or all are but their traces.
 
-    With `should_read`, also if an entry is not as it was written, or not one that Genloom writes.
+    With `should_read`, also if an entry is not one that Genloom writes.
     """
     ledger.verify_end()
     if ledger.get_head() is None and (trace := find_trace_of_ledger(workspace)):
         raise GenloomError("api.ledger_lost", place=ledger.database.location, trace=trace)
+    ledger.verify()  # a second for some 50,000 entries
     if should_read:
-        ledger.verify()
         for _ in ledger.iter_entries(()):
             pass
 
@@ -236,8 +250,8 @@ def _find_run_problems(run: Run, should_verify: bool) -> Iterator[str]:
     if job_path.exists():
         try:
             read_job(job_path)
-        except ValueError as error:
-            yield format_message("api.damaged_job", problem=str(error).rstrip("."))
+        except GenloomError as error:
+            yield format_message("api.damaged_job", problem=f"{job_path}: {error.fields['reason']}")
     for path in checkpoint.list_unreadable(checkpoint_folder):
         yield format_message("api.damaged_checkpoint", problem=f"{path} cannot be read")
     for path, metadata in checkpoint.list_checkpoints(checkpoint_folder):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from genloom.generate.decode import Draft
     from genloom.generate.engine import Request
     from genloom.generate.presets import Preset
+    from genloom.generate.selection import SelectionReport
     from genloom.model import Model as LoadedModel
     from genloom.settings import OptionInfo
 
@@ -30,14 +31,18 @@ class GenerationProgress:
     step: int
     total: int  # the most steps that this batch takes
     count: int  # outputs of the whole request
-    draft: "Draft"
+    draft: "Draft | None"
     is_streamed: bool
     num_withheld: int = 0  # outputs of the request so far that are not handed out, because they copy training data
+    selection: "SelectionReport | None" = None  # what a choice among more outputs has reached so far
 
     @property
     def note(self) -> str:
         """The number of outputs of the batch that have ended, in words."""
-        ended = self.draft.is_finished
+        if self.selection is not None:
+            met, wanted = self.selection.num_met, self.selection.num_wanted
+            return f"{min(met, wanted):,} of {wanted:,} found among {self.selection.num_generated:,}"
+        ended = self.draft.is_finished if self.draft is not None else ()
         return f"{sum(ended)} of {len(ended)} ended" if any(ended) else ""
 
 
@@ -119,7 +124,7 @@ def generate(
             match event:
                 case GenerationProgress():
                     bar.update(event.step / event.total, event.note)
-                    outputs.num_withheld = event.num_withheld
+                    outputs.num_withheld, outputs.selection = event.num_withheld, event.selection
                 case Output():
                     outputs.append(event)
     return outputs
@@ -163,13 +168,13 @@ def iter_generate(
 
 def list_options(model: "Model") -> "list[OptionInfo]":
     """List the parameters of the sampler that `generate` takes: name, type, default, allowed values and meaning."""
-    from genloom.generate import engine
+    from genloom.generate import engine, sampling_params
 
     loaded = model.load()
-    defaults = engine.add_suggested_params(loaded, {})
+    defaults = sampling_params.add_suggested_params(loaded, {})
     if engine.is_open_sequence(loaded.codec.space) and engine.is_left_to_right(loaded):
         defaults["max_tokens"] = engine.get_default_max_tokens(loaded)
-    return [replace(o, default=defaults.get(o.name, o.default)) for o in engine.list_request_options(loaded)]
+    return [replace(o, default=defaults.get(o.name, o.default)) for o in sampling_params.list_request_options(loaded)]
 
 
 def add_chat_defaults(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -206,8 +211,8 @@ def build_request(
     With `is_chat`, the sampling parameters are by default those of a chat.
     """
     from genloom.capabilities import StreamingCodec
-    from genloom.generate import engine
-    from genloom.generate.editing import can_edit
+    from genloom.generate import engine, sampling_params
+    from genloom.generate.editing import can_edit, needs_start
 
     if "" in stop:
         raise GenloomError("api.empty_stop")
@@ -215,8 +220,8 @@ def build_request(
         raise GenloomError("api.stop_without_text", model=model.ref)
     edit_options, params = split_edit_options(model, {name: to_plain(value) for name, value in params.items()})
     count = 2 if interpolate and len(prompts) == 1 and n == 1 else n
-    params = add_chat_defaults(params) if is_chat else engine.add_suggested_params(model, params)
-    engine.build_sampling_params(model, params)
+    params = add_chat_defaults(params) if is_chat else sampling_params.add_suggested_params(model, params)
+    sampling_params.build_sampling_params(model, params)
     is_sequence = engine.is_open_sequence(model.codec.space)
     request = engine.concat_requests(
         [
@@ -225,13 +230,14 @@ def build_request(
         ]
     )
     if edit_options is not None:
-        if not can_edit(model):
+        edit = find_editing(model).build_edit(edit_options, model)
+        if needs_start(edit) and not can_edit(model):
             raise GenloomError(
                 "api.edit_unsupported",
                 model=model.ref,
                 options=", ".join(name for name, value in vars(edit_options).items() if value is not None),
             )
-        request = replace(request, edit=find_editing(model).build_edit(edit_options, model))
+        request = replace(request, edit=edit)
     if not interpolate:
         return request
     if len(request.prompts) != 2:
@@ -305,36 +311,60 @@ def iter_outputs(
     copy training data are not stored; a last step of the batch counts them.
     """
     from genloom.api.copies import find_copied_rows, find_searchable_data
-    from genloom.api.policy import apply_policy, list_output_texts, list_prompt_texts
+    from genloom.api.policy import apply_policy, list_prompt_texts
+    from genloom.api.selecting import iter_selected
     from genloom.generate import engine, output_records
-    from genloom.generate.marking import mark_request
-    from genloom.generate.text.conversation import as_questions, describe_question, describe_unread
+    from genloom.generate.selection import build_selection
 
     apply_policy(workspace, list_prompt_texts(model, request), model.ref)
     is_streamed = len(request.prompts) == 1 and engine.can_stream_text(model) and not refuse_copies
     training_data, num_withheld = find_searchable_data(workspace, model) if refuse_copies else None, 0
+    if (selection := build_selection(model, request)) is not None:
+        yield from iter_selected(workspace, selection, is_marked, training_data)
+        return
     for batch in engine.split_batches(request, engine.fit_batch_size(model)):
-        row_metadata = [
-            describe_unread(n) | ({"understood": text} if text else {})
-            for n, text in zip(
-                engine.count_unread_tokens(model, batch), engine.describe_constraints(model, batch), strict=True
-            )
-        ]
-        if is_chat:
-            batch, contexts = as_questions(model, batch)
-            row_metadata = [describe_question(*row) for row in zip(batch.prompts, contexts, strict=True)]
-        if is_marked:
-            batch = mark_request(workspace.store, model, batch)
-        total, draft = engine.count_drafts(model, batch), None
-        for step, draft in enumerate(engine.generate(model, batch), start=1):
-            yield GenerationProgress(min(step, total), total, len(request.prompts), draft, is_streamed, num_withheld)
-        assert draft is not None, "a request yields at least one draft"
-        apply_policy(workspace, list_output_texts(model, draft), model.ref, "output")
+        progress = GenerationProgress(0, 1, len(request.prompts), None, is_streamed, num_withheld)
+        batch, draft, row_metadata = yield from iter_batch(workspace, model, batch, progress, is_chat, is_marked)
         withheld = find_copied_rows(training_data, draft.continuations) if training_data is not None else ()
         if withheld:
             num_withheld += len(withheld)
+            total = engine.count_drafts(model, batch)
             yield GenerationProgress(total, total, len(request.prompts), draft, is_streamed, num_withheld)
         for output_id in output_records.store_outputs(
             workspace.store, model, batch, draft, row_metadata=row_metadata, withheld_rows=withheld
         ):
             yield workspace.output(output_id)
+
+
+def iter_batch(
+    workspace: "Workspace",
+    model: "LoadedModel",
+    batch: "Request",
+    progress: GenerationProgress,
+    is_chat: bool = False,
+    is_marked: bool = True,
+) -> "Generator[GenerationProgress, None, tuple[Request, Draft, list[dict[str, Any]]]]":
+    """Generate a batch: yield its steps, and return its request as it ran, its last draft, and notes on each row."""
+    from genloom.api.policy import apply_policy, list_output_texts, list_output_values
+    from genloom.generate import engine
+    from genloom.generate.marking import mark_request
+    from genloom.generate.text.conversation import as_questions, describe_question, describe_unread
+
+    row_metadata = [
+        describe_unread(n) | ({"understood": text} if text else {})
+        for n, text in zip(
+            engine.count_unread_tokens(model, batch), engine.describe_constraints(model, batch), strict=True
+        )
+    ]
+    if is_chat:
+        batch, contexts = as_questions(model, batch)
+        row_metadata = [describe_question(*row) for row in zip(batch.prompts, contexts, strict=True)]
+    if is_marked:
+        batch = mark_request(workspace.store, model, batch)
+    total, draft = engine.count_drafts(model, batch), None
+    for step, draft in enumerate(engine.generate(model, batch), start=1):
+        yield replace(progress, step=min(step, total), total=total, draft=draft)
+    assert draft is not None, "a request yields at least one draft"
+    values = list_output_values(workspace, model, draft)
+    apply_policy(workspace, list_output_texts(model, draft), model.ref, "output", values)
+    return batch, draft, row_metadata

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from genloom.api import progress as progress_bars
 from genloom.api.arguments import drop_progress, to_list, to_overrides
+from genloom.api.consent import check_model_consent
 from genloom.errors import GenloomError
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from genloom.train.events import Event
 
 
+GOAL_CHECK = "goal"  # the check that reads goals as people write them
+
+
 def learn(
     model: "Model",
     *,
@@ -25,6 +29,8 @@ def learn(
     method: str = "auto",
     check: str = "",
     reward: str | Sequence[str] = (),
+    goal: str = "",
+    calls: int = 0,
     best_of: int = 0,
     prompts: Sequence[str] = (),
     max_eval_prompts: int = 0,
@@ -45,11 +51,16 @@ def learn(
     method
         Method. dpo: pairs. kto: single thumbs up/down. weighted: SFT weighted by rating. grpo: sample new answers to
         the rated prompts and reinforce those that score above their group. none: no training, only what best-of-n
-        gains. auto: dpo or kto, by the ratings.
+        gains. policy, with a goal, and reinvent: without ratings, from the scores of checks. auto: policy with a
+        goal, else dpo or kto, by the ratings.
     check
         Machine check that also compares the held-out answers, e.g. length:max_length=1 or "regex:pattern=[!]".
     reward
-        Rewards of method grpo: "model", or checks. (): "model".
+        Rewards of method grpo: "model", or checks. (): "model". Of reinvent: checks.
+    goal
+        Goals of method policy, in the words of the check "goal" of the medium, e.g. "logp=2..3 qed>0.7".
+    calls
+        Maximum number of outputs that method policy scores. 0: as many as the time allows.
     best_of
         Number of answers of the active version for a best-of-n baseline, chosen by the reward model. 0: not measured.
     prompts
@@ -85,6 +96,8 @@ def iter_learn(
     method: str = "auto",
     check: str = "",
     reward: str | Sequence[str] = (),
+    goal: str = "",
+    calls: int = 0,
     best_of: int = 0,
     prompts: Sequence[str] = (),
     max_eval_prompts: int = 0,
@@ -93,23 +106,31 @@ def iter_learn(
 ) -> "Generator[Event | LearnResult]":
     """Yield the events of a round of learning; takes the arguments of `learn`. `to_receipt` reads the last one."""
     started_at = time.perf_counter()  # the imports are part of the minutes
+    from genloom.learn import scores
     from genloom.learn.rl_env import REWARD_MODEL
     from genloom.learn.round import MAX_EVAL_PROMPTS, LearnRequest, learn
     from genloom.old_names import upgrade_method
     from genloom.train.planning.auto_config import Budget
 
+    goals = [f"{GOAL_CHECK}:{goal}"] if goal else []
+    is_scored = method == scores.METHOD or (bool(goal) and method in ("auto", "policy"))
+    if (goal or calls) and not is_scored:
+        raise GenloomError("learn.goal_without_policy", method=method)
+    check_model_consent(model.workspace, model.ref, "training")
     request = LearnRequest(
         model.name,
-        upgrade_method(method),
+        scores.METHOD if is_scored else upgrade_method(method),
         check,
         extra_prompts=tuple(prompts),
-        rewards=tuple(to_list(reward)) or (REWARD_MODEL,),
+        rewards=(*to_list(reward), *goals) or (REWARD_MODEL,),
+        calls=calls,
         best_of=best_of,
         budget=Budget(minutes=minutes, steps=steps, seed=seed, started_at=started_at),
         overrides=to_overrides(overrides),
         max_eval_prompts=max_eval_prompts or MAX_EVAL_PROMPTS,
     )
-    return learn(model.workspace.store, model.workspace.ledger, request)
+    run_round = scores.learn_from_scores if is_scored else learn
+    return run_round(model.workspace.store, model.workspace.ledger, request)
 
 
 def to_receipt(model: "Model", result: "Event | LearnResult") -> "Receipt":

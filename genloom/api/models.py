@@ -10,6 +10,7 @@ from genloom.api.arena import begin_arena
 from genloom.api.argument_types import check_arguments
 from genloom.api.bias import measure_bias
 from genloom.api.chat import begin_chat
+from genloom.api.consent import check_model_consent
 from genloom.api.outputs import render_table
 from genloom.api.privacy import measure_privacy
 from genloom.api.signing import sign_export
@@ -140,11 +141,12 @@ class Model:
         Raises
         ------
         GenloomError
-            exchange.no_such_format, exchange.output_exists, exchange.not_a_language_model.
+            exchange.no_such_format, exchange.output_exists, exchange.not_a_language_model; trust.consent_refused.
         """
         from genloom.exchange.exporter import export_model
         from genloom.trust.cards.build import find_model_conflicts
 
+        check_model_consent(self.workspace, self.ref, "export")
         with self.workspace.open_callback("Exporting", progress) as report_progress:
             result = export_model(
                 self.workspace.store, self.ref, to, expand_home(out), precision or None, report_progress

@@ -15,9 +15,11 @@ from genloom.api.argument_types import check_arguments
 from genloom.api.signing import Note, sign_display, sign_file_of, sign_page, write_outgoing
 from genloom.errors import GenloomError
 from genloom.store.files import expand_home
+from genloom.text_format import remove_controls
 
 if TYPE_CHECKING:
     from genloom.api.workspace import Workspace
+    from genloom.generate.selection import SelectionReport
     from genloom.store.ledger import Event
     from genloom.trust.manifests import Manifest
     from genloom.types import Display
@@ -78,7 +80,7 @@ class Output:
 
     def verify(self) -> None:
         """Raise GenloomError (store.output_changed) if the file is not as it was generated."""
-        from genloom.store.workspace import verify_output
+        from genloom.store.output_files import verify_output
 
         verify_output(self.path, self.record)
 
@@ -151,6 +153,13 @@ class Output:
         anchors = signing.read_anchors(self.workspace.folder)
         return manifests.read_bytes(signed.data, self.path.suffix, anchors, signed.sidecar)
 
+    def describe_for_file(self) -> dict[str, Any]:
+        """Return what a file of outputs says about this one: its id and model, and how it meets what was asked."""
+        judged = self.record.get("judgement") or {}
+        facts = {name: value for name, value in judged.items() if not isinstance(value, Mapping)}
+        facts |= {name: "; ".join(value) for name, value in facts.items() if isinstance(value, list)}
+        return {"name": self.id, "model": self.model, **facts}
+
     def to_record(self) -> dict[str, Any]:
         """Return the row of a list of outputs."""
         return {
@@ -165,7 +174,9 @@ class Output:
 
     def __str__(self) -> str:
         shown = self.show()
-        if shown.mime.startswith("text/") or sys.stdout.isatty():
+        if shown.mime.startswith("text/"):
+            return remove_controls(shown.text) if sys.stdout.isatty() else shown.text
+        if sys.stdout.isatty():
             return shown.text
         return f"{self.id} · {self.path}"  # a file or a pipe has no use for an image in terminal colours
 
@@ -206,6 +217,7 @@ class Outputs(Listing[Output]):
     """Outputs in the order they were generated; notebooks show them with their ids."""
 
     num_withheld: int = 0  # outputs of the same generation that are not here, because they copy training data
+    selection: "SelectionReport | None" = None  # what a choice among more outputs reached; None: there was none
 
     @overload
     def __getitem__(self, index: SupportsIndex) -> Output: ...
@@ -241,6 +253,29 @@ class Outputs(Listing[Output]):
         folder = expand_home(folder)
         folder.mkdir(parents=True, exist_ok=True)
         return [output.save(folder, note=note) for output in self]
+
+    def save_collection(self, path: str | Path, *, note: Note | None = None) -> Path:
+        """Write all values into one file, in a format that holds several (`can_collect`); return where it is.
+
+        Raises
+        ------
+        GenloomError
+            api.no_outputs: the list is empty; api.no_collection: the medium has no such format.
+        """
+        from genloom.media.abilities import get_ability
+        from genloom.types import Item
+
+        if not self:
+            raise GenloomError("api.no_outputs")
+        target = expand_home(path)
+        suffix = target.suffix.lower()
+        if not can_collect(self[0].medium, suffix):
+            raise GenloomError("api.no_collection", suffix=suffix, medium=self[0].medium.kind)
+        items = [Item(output.value, str(output.path), meta=output.describe_for_file()) for output in self]
+        data = get_ability(self[0].medium, "render_collection")(items, suffix)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_outgoing(sign_page(self, data, suffix), target, note)
+        return target
 
     def save_sheet(self, path: str | Path, *, note: Note | None = None) -> Path:
         """Write all values on one page to a path, with its signature; return where it is.
@@ -282,10 +317,18 @@ class Outputs(Listing[Output]):
         return "".join(cells) + (f"<p>and {rest:,} more</p>" if rest > 0 else "")
 
 
+def can_collect(medium: Any, suffix: str) -> bool:
+    """Return whether a medium has a format of this suffix that holds several values."""
+    from genloom.media.abilities import get_ability
+
+    return suffix in get_ability(medium, "collection_suffixes")
+
+
 def build_mimebundle(shown: "Display", description: str) -> dict[str, Any]:
     """Return what Jupyter shows: a text as text, an image as image, other values as HTML."""
     if shown.mime == "text/plain":
-        return {"text/plain": shown.text, "text/html": to_html(shown)}
+        # Consoles of Jupyter print it: a text must not move the cursor there.
+        return {"text/plain": remove_controls(shown.text), "text/html": to_html(shown)}
     if shown.mime in ("image/png", "image/jpeg"):
         return {"text/plain": description, shown.mime: base64.b64encode(shown.data).decode()}
     return {"text/plain": description, "text/html": to_html(shown)}

@@ -1,9 +1,12 @@
 """Content rules: prompts and outputs are checked before and after generation, and every decision is recorded."""
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from genloom.api import progress as progress_bars
+from genloom.api.consent import check_model_consent
 from genloom.errors import GenloomError, format_message
 
 if TYPE_CHECKING:
@@ -65,7 +68,11 @@ def create_policy(workspace: "Workspace") -> "Path":
 
 
 def apply_policy(
-    workspace: "Workspace", texts: Iterable[str], model: str, target: Literal["prompt", "output"] = "prompt"
+    workspace: "Workspace",
+    texts: Iterable[str],
+    model: str,
+    target: Literal["prompt", "output"] = "prompt",
+    values: "OutputValues | None" = None,
 ) -> None:
     """Apply the content rules to texts: record each decision in the ledger, print warnings, and refuse.
 
@@ -73,23 +80,54 @@ def apply_policy(
     before it is stored or handed out.
     Raise GenloomError (trust.content_policy) for the first text that a rule refuses.
     """
-    from genloom.trust.policy import check_text, hash_text
+    from genloom.trust.policy import check_text, check_values, hash_text
 
+    if target == "prompt":
+        check_model_consent(workspace, model, target)
     policy = get_content_policy(workspace)
     for text in dict.fromkeys(text for text in texts if text.strip()):
-        decisions = check_text(policy, text, target)
-        for decision in decisions:
-            entry: dict[str, Any] = {"rule": decision.rule, "action": decision.action, "target": target, "model": model}
-            entry |= {"sha256": hash_text(text)} | ({"text": text} if policy.settings.log_text else {})
-            workspace.ledger.append("policy", entry)
-            if decision.action == "warn":
-                progress_bars.print_note(
-                    format_message("trust.policy_warning", rule=decision.rule, target=target, reason=decision.reason)
-                )
-        if decisions and decisions[0].action == "refuse":
-            raise GenloomError(
-                "trust.content_policy", rule=decisions[0].rule, target=target, reason=decisions[0].reason
-            )
+        facts = {"sha256": hash_text(text)} | ({"text": text} if policy.settings.log_text else {})
+        _act(workspace, check_text(policy, text, target), {"target": target, "model": model, **facts})
+    if values is not None:
+        for number, decision in check_values(policy, values.medium, values.values):
+            digest = hashlib.sha256(values.encode(values.values[number])).hexdigest()
+            _act(workspace, [decision], {"target": target, "model": model, "sha256": digest})
+
+
+def _act(workspace: "Workspace", decisions: "Sequence[Decision]", facts: Mapping[str, Any]) -> None:
+    """Record decisions, the strictest first, print warnings, and refuse."""
+    for decision in decisions:
+        score = {} if decision.score is None else {"score": decision.score}
+        entry: dict[str, Any] = {"rule": decision.rule, "action": decision.action, **facts, **score}
+        workspace.ledger.append("policy", entry)
+        fields = {"rule": decision.rule, "target": facts["target"], "reason": decision.reason}
+        if decision.action == "warn":
+            progress_bars.print_note(format_message("trust.policy_warning", **fields))
+    if decisions and decisions[0].action == "refuse":
+        fields = {"rule": decisions[0].rule, "target": facts["target"], "reason": decisions[0].reason}
+        raise GenloomError("trust.content_policy", **fields)
+
+
+@dataclass(frozen=True)
+class OutputValues:
+    """Generated values of a medium, for rules whose classifiers read them."""
+
+    medium: str
+    values: Sequence[Any]
+
+    def encode(self, value: Any) -> bytes:
+        """Return the encoded value, whose digest the ledger has."""
+        from genloom import plugins
+
+        return plugins.find_part("medium", self.medium).encode(value)
+
+
+def list_output_values(workspace: "Workspace", model: "LoadedModel", draft: "Draft") -> OutputValues | None:
+    """Return what a model has generated, where a rule has a classifier of its medium; None without one, and of text."""
+    from genloom.trust.policy import list_value_rules
+
+    medium = model.design.medium
+    return OutputValues(medium, draft.values) if list_value_rules(get_content_policy(workspace), medium) else None
 
 
 def list_prompt_texts(model: "LoadedModel", request: "Request") -> list[str]:

@@ -100,7 +100,15 @@ class _Measurement:
             notes.append("personal data were not looked for: there are no stored outputs of text")
         data = f"{self.dataset.name}@{self.dataset.digest[:12]}"
         return PrivacyReport(
-            self.model.ref, data, membership, calibrated, extraction, exposure, personal_data, tuple(notes)
+            self.model.ref,
+            data,
+            membership,
+            calibrated,
+            extraction,
+            exposure,
+            personal_data,
+            tuple(notes),
+            self.model.digest,
         )
 
     def _sample(self, split: "Split") -> "list[Item]":

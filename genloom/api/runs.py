@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from genloom.api.argument_types import check_arguments
 from genloom.store.conversation import Conversation
 from genloom.store.recycle_bin import count_bytes
-from genloom.store.workspace import Run as StoredRun
+from genloom.store.run import Run as StoredRun
 
 if TYPE_CHECKING:
     from genloom.api.chat import Chat

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from genloom.api import progress as progress_bars
 from genloom.api.arguments import drop_progress, to_overrides
+from genloom.api.consent import check_training_consent
 from genloom.errors import GenloomError
 from genloom.store.files import expand_home
 
@@ -35,6 +36,9 @@ def train(
     threads: int = 0,
     save_steps: int = 0,
     canaries: int = 0,
+    private: bool = False,
+    epsilon: float = 8.0,
+    delta: float = 1e-5,
     progress: bool | None = None,
 ) -> "Model":
     """Train a model on a data set, or fine-tune an existing one, within a time budget.
@@ -72,6 +76,12 @@ def train(
     canaries
         Number of random secrets that are put into the data, for `Model.privacy`. They make the data set NAME-canaries,
         whose name is the model's too. 0: none.
+    private
+        Whether the tuning of a model is differentially private: what it learns of any one document is bounded.
+    epsilon
+        Bound on that, of private tuning; smaller is more private.
+    delta
+        Probability that the bound does not hold, of private tuning; below 1 / number of documents.
     progress
         Whether a bar and the estimate are shown on standard error. None: in notebooks only.
 
@@ -84,7 +94,8 @@ def train(
     ------
     GenloomError
         store.unknown_name, store.unknown_name_near: there is no such data set; api.method_without_model,
-        api.resume_with_plan, api.resume_with_name: arguments that contradict each other; train.run_finished.
+        api.resume_with_plan, api.resume_with_name: arguments that contradict each other; train.run_finished;
+        trust.consent_refused: persons are in the data, and their consent is missing or has ended.
     """
     events = iter_train(**drop_progress(locals()))
     from genloom.train.events import RunResult
@@ -112,6 +123,9 @@ def iter_train(
     threads: int = 0,
     save_steps: int = 0,
     canaries: int = 0,
+    private: bool = False,
+    epsilon: float = 8.0,
+    delta: float = 1e-5,
     num_samples: int = 0,
 ) -> "Generator[Event]":
     """Yield the events of a training, last a RunResult; takes the arguments of `train`.
@@ -126,22 +140,25 @@ def iter_train(
 
     if method and not (from_ or resume):
         raise GenloomError("api.method_without_model")
-    if resume and (minutes or tokens or params or recipe or overrides or from_ or method or canaries):
+    if resume and (minutes or tokens or params or recipe or overrides or from_ or method or canaries or private):
         raise GenloomError("api.resume_with_plan")
     if resume and name:
         raise GenloomError("api.resume_with_name", run=f'"{data}"' if " " in data else data)
+    base = workspace.model(from_).ref if from_ else ""
+    check_training_consent(workspace, data, base, is_run=resume)
     if canaries:
         from genloom.trust.canaries import add_canaries
 
         data = add_canaries(workspace.store, workspace.store.get_dataset(data), canaries, seed).name
     settings = read_recipe(expand_home(recipe)) if recipe else {}
+    private_settings = {"plan.private.epsilon": str(epsilon), "plan.private.delta": str(delta)} if private else {}
     request = TrainRequest(
         data,
         name,
-        workspace.model(from_).ref if from_ else "",
+        base,
         method or "lora",
         Budget(minutes=minutes, params=params, tokens=tokens, seed=seed, started_at=started_at),
-        {**settings, **to_overrides(overrides)},
+        {**settings, **private_settings, **to_overrides(overrides)},
         resume,
         steps,
         threads,

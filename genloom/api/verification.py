@@ -65,7 +65,10 @@ class Verification:
         if self.output or (self.manifest is not None and self.manifest.is_trusted):
             lines += self._list_facts()
         if self.manifest is not None and self.manifest.ingredients:
-            lines.append(("sources", ", ".join(map(quote_text, self.manifest.ingredients[:_MAX_LISTED]))))
+            titles = ", ".join(map(quote_text, self.manifest.ingredients[:_MAX_LISTED]))
+            wrong = ", ".join(self.manifest.source_problems[:_MAX_LISTED])
+            note = f" (not as signed when this file was made of it: {clean_text(wrong)})" if wrong else ""
+            lines.append(("sources", titles + note))
         return lines
 
     def _list_facts(self) -> Iterator[tuple[str, str]]:
@@ -102,6 +105,8 @@ class Verification:
     def _describe_mark(self) -> str:
         if self.mark is None:
             return f"not checked{': ' if self.mark_problem else ''}{self.mark_problem}"
+        if not self.mark.is_found and not self.mark.num_tests:
+            return format_message("trust.no_mark_to_find")
         if not self.mark.is_found:
             return f"not found (p = {self.mark.p_value:.2g})"
         return f"found (p = {self.mark.p_value:.2g}, key {self.mark.key}, {self.mark.method})"
@@ -126,12 +131,14 @@ class Verification:
         }
 
     def __str__(self) -> str:
-        return "\n".join([str(self.path), *(f"  {topic:<10} {sentence}" for topic, sentence in self.list_lines())])
+        name = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(self.path))
+        return "\n".join([name, *(f"  {topic:<10} {sentence}" for topic, sentence in self.list_lines())])
 
 
 def clean_text(value: object) -> str:
     """Return a text from a file as one line of bounded length, which cannot pass for a line of ours."""
     text = " ".join(str(value).split())
+    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)  # also those that turn a line
     return text if len(text) <= _MAX_CHARS else text[:_MAX_CHARS] + "…"
 
 
@@ -183,7 +190,7 @@ def list_files(paths: Iterable[str | Path]) -> Iterator[Path]:
 
     Raises GenloomError (core.unreadable_file) for a path that is neither.
     """
-    from genloom.settings import unreadable_error
+    from genloom.settings import build_unreadable_error
     from genloom.trust.manifests import SIDECAR_SUFFIX
 
     for each in paths:
@@ -196,8 +203,8 @@ def list_files(paths: Iterable[str | Path]) -> Iterator[Path]:
                     if not name.startswith(".") and found.suffix != SIDECAR_SUFFIX and found.is_file():
                         yield found
         elif not path.is_file():
-            error = FileNotFoundError() if not os.path.lexists(path) else OSError(format_message("core.file_missing"))
-            raise unreadable_error(path, "this file", error)
+            error = FileNotFoundError() if not os.path.lexists(path) else OSError(format_message("trust.not_a_file"))
+            raise build_unreadable_error(path, "this file", error)
         else:
             yield path.with_suffix("") if path.suffix == SIDECAR_SUFFIX and path.with_suffix("").is_file() else path
 
@@ -217,20 +224,15 @@ class _Verifier:
             raise GenloomError("trust.extra_missing")
         return signing.read_anchors(self.workspace.folder)
 
-    @cached_property
-    def _outputs(self) -> dict[str, str]:
-        """The ids of the outputs, by the digests of their files."""
-        return {str(record["sha256"]): str(record["id"]) for _, record in self.workspace.store.list_records()}
-
     def verify(self, path: Path, process: "LimitedProcess") -> Verification:
         from genloom.limited_process import LimitExceeded
-        from genloom.settings import unreadable_error
+        from genloom.settings import build_unreadable_error
         from genloom.trust.manifests import read_watched
 
         try:
             digest = files.hash_file(path)
         except OSError as error:
-            raise unreadable_error(path, "this file", error) from error
+            raise build_unreadable_error(path, "this file", error) from error
         manifest, problem = None, ""
         try:
             manifest = process.call(read_watched, path, self._anchors)
@@ -251,9 +253,10 @@ class _Verifier:
     def _find_record(self, manifest: "Manifest | None", digest: str) -> Mapping[str, Any] | None:
         """Return the record of the output that a signature of this workspace names, or that has these bytes."""
         claimed = manifest.facts.get("output") if manifest is not None and manifest.authority == "workspace" else None
-        id = str(claimed) if claimed and self.workspace.store.has_output(str(claimed)) else self._outputs.get(digest)
+        store = self.workspace.store
+        id = str(claimed) if claimed and store.has_output(str(claimed)) else store.find_output(digest)
         try:
-            return self.workspace.store.get_output(id)[1] if id else None
+            return store.get_output(id)[1] if id else None
         except GenloomError:  # it is damaged; `genloom doctor` tells how
             return None
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genloom.api import cards, collecting, policy, removal, tracing, training, verification
+from genloom.api import cards, collecting, consent, policy, removal, tracing, training, verification
 from genloom.api import copies as copying
 from genloom.api import progress as progress_bars
 from genloom.api import ratings as rating
@@ -188,6 +188,8 @@ class Workspace:
     check_content = policy.check_content
     create_policy = policy.create_policy
     content_policy = property(policy.get_content_policy)
+    list_consents = consent.list_consents
+    withdraw_consent = consent.withdraw_consent
 
     @property
     def keys(self) -> Keys:

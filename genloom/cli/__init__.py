@@ -103,6 +103,7 @@ def run(arguments: list[str]) -> int:
 
     from genloom.cli.app import app
     from genloom.errors import GenloomError
+    from genloom.program import repeat_options
 
     try:
         exit_code = app(
@@ -131,6 +132,8 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("genloom: stopped", file=sys.stderr)
         return 130
+    finally:
+        repeat_options()
     return exit_code if isinstance(exit_code, int) else 0
 
 

@@ -1,10 +1,15 @@
 """Notes on an output that it does not show: what was read in the prompt, what was not, and why a text ends."""
 
+from typing import TYPE_CHECKING
+
 from genloom.api.outputs import Output
 from genloom.cli.console import Console
 from genloom.text_format import format_count
 
-ANSWER_NOTES = ("understood", "unread_tokens", "has_loop")  # fields of a record
+if TYPE_CHECKING:  # which needs torch
+    from genloom.generate.selection import SelectionReport
+
+ANSWER_NOTES = ("understood", "unread_tokens", "has_loop", "judgement")  # fields of a record
 
 
 def print_answer_notes(output: Output, console: Console, previous: Output | None = None) -> None:
@@ -17,5 +22,19 @@ def print_answer_notes(output: Output, console: Console, previous: Output | None
         console.print_note(f"Note: the prompt of {output.id} is longer than the model reads: {unread}.")
     if output.record.get("written") == "":
         console.print_note(f"Note: {output.id} is empty: the model ended it at once.")
+    if (output.record.get("judgement") or {}).get("is_met") is False:
+        score = output.record["judgement"]["score"]
+        console.print_note(f"Note: {output.id} meets only a part of what was asked (score {score:.2f} of 1).")
     if output.record.get("has_loop"):
         console.print_note(f"Note: {output.id} was ended because it repeated itself.")
+
+
+def print_selection(report: "SelectionReport", console: Console) -> None:
+    """Print how many outputs were generated for those that were wanted, and why some are not handed out."""
+    if report.num_generated == report.num_wanted == report.num_chosen == report.num_met:
+        return
+    met = f"{min(report.num_met, report.num_wanted):,} of {report.num_wanted:,} found"
+    console.print_note(f"{met} among {report.num_generated:,} that were generated (budget {report.budget:,}).")
+    if report.withheld:
+        reasons = ", ".join(f"{count:,} × {reason}" for reason, count in report.withheld.most_common(6))
+        console.print_note(f"Not handed out: {reasons}.")

@@ -28,7 +28,7 @@ VERBS = {
     "copies": "Show what outputs or files share with training data: the nearest items, and what is shared by chance.",
     "privacy": "Measure what a model reveals of its training data: membership, extraction, canaries, personal data.",
     "keys": "List, create, rotate and export the keys that mark and sign outputs, and trust certificates of others.",
-    "policy": "Show the content rules, test a text against them, or write a policy file to change.",
+    "policy": "Show content rules and consents, test a text, write a policy file, or withdraw a consent.",
     "studio": "Open the web studio: make, rate, teach and watch in the browser; nothing leaves this machine.",
     "serve": "Serve the studio and the HTTP API for other programs and a team.",
     "access": "List, create and revoke keys for programs, and add and remove accounts of people.",

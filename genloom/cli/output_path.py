@@ -1,11 +1,13 @@
 """Output paths, checked before the work: a result that cannot be written would be lost."""
 
 import os
+import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from genloom.errors import GenloomError
+from genloom.errors import GenloomError, format_message
+from genloom.text_format import remove_controls
 
 
 def resolve_output_file(out: Path, name: str) -> Path:
@@ -20,6 +22,13 @@ def resolve_output_file(out: Path, name: str) -> Path:
     if os.path.lexists(path) and not os.path.isfile(path):  # a device would be replaced by the file
         raise GenloomError("cli.out_is_no_file", path=path)
     _check_writable(f"--out {out}", path, path.parent)
+    return warn_of_replacement(path)
+
+
+def warn_of_replacement(path: Path) -> Path:
+    """Return the path of a file to write; say on standard error that it replaces one, as other tools do silently."""
+    if path.is_file():
+        print(format_message("cli.out_replaced", path=remove_controls(str(path))), file=sys.stderr, flush=True)
     return path
 
 

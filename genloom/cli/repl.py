@@ -10,7 +10,7 @@ from genloom.api.outputs import Output
 from genloom.cli.answer_notes import ANSWER_NOTES
 from genloom.cli.console import Console
 from genloom.cli.prompt_input import PromptInput
-from genloom.errors import GenloomError, nearest
+from genloom.errors import GenloomError, find_nearest
 from genloom.generate.text.conversation import TruncatedConversation
 from genloom.program import name_program
 from genloom.text_format import format_count, format_table
@@ -50,7 +50,7 @@ class ChatREPL:
         if command == "/rate":
             raise GenloomError("cli.rate_in_chat")
         if command not in COMMANDS:
-            nearest_command = nearest(command, COMMANDS)
+            nearest_command = find_nearest(command, COMMANDS)
             if nearest_command is None:
                 raise GenloomError("cli.unknown_command", command=command)
             raise GenloomError("cli.unknown_command_nearest", command=command, nearest=nearest_command)

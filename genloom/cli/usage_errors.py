@@ -1,5 +1,6 @@
 """Errors of the command's syntax in our words: what the parser found, the constraint, and the cure."""
 
+import re
 from typing import get_args
 
 from cyclopts import (
@@ -13,7 +14,9 @@ from cyclopts import (
 )
 
 from genloom.cli.app import VERBS
-from genloom.errors import GenloomError, format_suggestion, nearest
+from genloom.errors import GenloomError, find_nearest, format_suggestion
+
+_NAME_PATTERNS = {"models": r"/\d+$", "runs": r"^\d{4}-\d\d-\d\d-", "data": ""}  # of things to remove, by their kind
 
 
 def build_usage_error(error: CycloptsError) -> GenloomError:
@@ -45,6 +48,9 @@ def build_usage_error(error: CycloptsError) -> GenloomError:
             if error.target_type is bool:
                 return GenloomError("cli.flag_with_value", option=option, value=value)
             if known := get_args(error.target_type):
+                if verb == "remove" and not token.keyword:
+                    example = next(each for each, pattern in _NAME_PATTERNS.items() if re.search(pattern, value))
+                    return GenloomError("cli.remove_without_kind", value=value, known=", ".join(known), kind=example)
                 hint = format_suggestion(value, known)
                 return GenloomError("cli.bad_choice", option=option, value=value, known=", ".join(known), hint=hint)
     return GenloomError("cli.bad_usage", reason=str(error).rstrip("."), verb=verb)
@@ -57,7 +63,7 @@ def format_option_suggestion(option: str, known: list[str]) -> str:
 
 def build_unknown_verb_error(verb: str) -> GenloomError:
     """Return the error for an unknown verb; the library's own text would import every verb, and so torch."""
-    nearest_verb = nearest(verb, VERBS)
+    nearest_verb = find_nearest(verb, VERBS)
     if nearest_verb is None:
         return GenloomError("cli.unknown_verb", verb=verb, known=", ".join(VERBS))
     return GenloomError("cli.unknown_verb_nearest", verb=verb, nearest=nearest_verb)

@@ -61,7 +61,9 @@ def is_conversation(value: Any) -> "TypeIs[Sequence[Message]]":
     return isinstance(value, list | tuple) and len(value) > 0 and isinstance(value[0], Message)
 
 
-def render(codec: ChatCodec, messages: Sequence[Message], add_generation_prompt: bool) -> tuple[np.ndarray, np.ndarray]:
+def render_chat(
+    codec: ChatCodec, messages: Sequence[Message], add_generation_prompt: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the ids of the conversation (L, int64), and which of them the assistant writes (L, bool).
 
     The assistant writes its contents, each with the EOS token after it. With `add_generation_prompt`, the ids end with

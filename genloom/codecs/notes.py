@@ -2,9 +2,8 @@
 
     key mode meter tempo style density begins ends instrument… | known cells | FILL | cells to generate
 
-A cell is a voice in a bar: PART, then the state at the bar line (NOTE, REST or TIE), then POSITION and NOTE or REST for
-each change. A note lasts until the next change of its voice, so no durations are needed. BAR tells how many bars are
-left. Pitches are stored as if the tonic were C: a piece in any key is learned in all of them.
+A cell is a voice in a bar (notes_scores.py); BAR tells how many bars are left. Pitches are stored as if the tonic were
+C: a piece in any key is learned in all of them.
 """
 
 from collections import Counter
@@ -17,76 +16,31 @@ import numpy as np
 
 from genloom.capabilities import TokenConstraint, TokenContextReader
 from genloom.codecs.codec_json import damaged_error, read_table, write_config
+from genloom.codecs.notes_scores import Voice, decode_tokens, encode_cells, list_voices, measure_density
 from genloom.codecs.notes_tasks import draw_hidden
+from genloom.codecs.notes_vocabulary import (
+    BLOCKS,
+    END,
+    FILL,
+    HEADER,
+    MAX_BARS,
+    MAX_VOICES,
+    METERS,
+    MODE_NAMES,
+    SAME,
+    VOCAB_SIZE,
+    Cell,
+    find_meter,
+    find_tempo,
+    to_token,
+)
 from genloom.errors import format_message
 from genloom.media.music.controls import read_words
 from genloom.media.music.excerpts import draw_excerpt
-from genloom.media.music.midi import round_bpm
-from genloom.media.music.score import (
-    DRUMS,
-    MAX_BAR_TICKS,
-    MODES,
-    TICKS_PER_QUARTER,
-    Key,
-    Meter,
-    Note,
-    Part,
-    Score,
-    Tempo,
-    find_key,
-    fold_pitch,
-    split_voices,
-)
+from genloom.media.music.score import Score, find_key
 from genloom.types import TokenSpace
 
-MAX_BARS, MAX_VOICES = 64, 16
 MIN_METER_SHARE = 0.02  # of a style's pieces that have a meter, if it is not rare
-MODE_NAMES = (*MODES, "")
-METERS = tuple(
-    (beats, unit)
-    for unit in (2, 4, 8, 16)
-    for beats in range(1, 17)
-    if TICKS_PER_QUARTER <= 96 * beats // unit <= MAX_BAR_TICKS
-)
-BPMS = tuple(round_bpm(120 * 2 ** (step / 8)) for step in range(-16, 9))
-VELOCITY_STEP, DEFAULT_VELOCITY = 16, 5  # levels; level 5 is velocity 80
-HEADER = ("key", "mode", "meter", "tempo", "style", "density", "begins", "ends")
-BLOCKS = {
-    "end": 1,
-    "fill": 1,
-    "same": 1,  # another voice of the instrument before
-    "rest": 1,
-    "tie": 1,
-    "key": 13,  # the last: no key, pitches as they are
-    "mode": len(MODE_NAMES),
-    "meter": len(METERS),
-    "tempo": len(BPMS),
-    "style": 32,  # the first: no style
-    "density": 8,
-    "begins": 2,
-    "ends": 2,
-    "instrument": 129,
-    "bar": MAX_BARS,  # bars left after this one
-    "part": MAX_VOICES,
-    "position": MAX_BAR_TICKS,
-    "note": 128,
-    "velocity": 8,
-}
-OFFSETS = dict(zip(BLOCKS, np.cumsum([0, *BLOCKS.values()]).tolist(), strict=False))
-VOCAB_SIZE = sum(BLOCKS.values())
-END, FILL, SAME, REST, TIE = (OFFSETS[name] for name in ("end", "fill", "same", "rest", "tie"))
-BLOCK_NAMES = tuple(name for name, size in BLOCKS.items() for _ in range(size))
-Cell = tuple[int, int]  # bar, voice
-
-
-def to_token(block: str, value: int = 0) -> int:
-    return OFFSETS[block] + value
-
-
-def from_token(token: int) -> tuple[str, int]:
-    """Return the block of a token, and its value in the block."""
-    name = BLOCK_NAMES[token]
-    return name, token - OFFSETS[name]
 
 
 @dataclass(frozen=True)
@@ -104,32 +58,6 @@ class StoredConfig:
     context_length: int
     max_voices: tuple[int, ...]
     meters: tuple[tuple[int, ...], ...]
-
-
-@dataclass
-class Voice:
-    """A line of notes without overlaps, of an instrument."""
-
-    program: int
-    notes: list[Note] = field(default_factory=list)
-    continues: bool = False  # whether it belongs to the part of the voice before
-
-
-def list_voices(score: Score) -> list[Voice]:
-    """Return the voices of all parts from top to bottom, at most MAX_VOICES."""
-    voices = [
-        Voice(part.program, list(line), continues=index > 0)
-        for part in score.parts
-        for index, line in enumerate(split_voices(part.notes) or [()])
-    ]
-    return voices[:MAX_VOICES]
-
-
-def measure_density(score: Score) -> int:
-    """Return the level of notes a quarter and voice: 0 for a quarter of a note or fewer, two levels an octave."""
-    voices = max(len(list_voices(score)), 1)
-    per_quarter = score.num_notes * TICKS_PER_QUARTER / max(score.end, 1) / voices
-    return int(np.clip(np.floor(2 * np.log2(max(per_quarter, 1e-6)) + 4), 0, 7))
 
 
 @dataclass(frozen=True)
@@ -288,172 +216,3 @@ class Codec:
         if not is_valid:
             raise damaged_error(path, format_message("codecs.wrong_codec_keys", keys="codec, styles, context_length"))
         return cls(tuple(styles), Config(length), tuple(voices), tuple(map(tuple, meters)))
-
-
-def find_meter(meter: Meter) -> int:
-    """Return the number of a meter; another one of the same length, or 4/4, if it has none."""
-    if (meter.beats, meter.unit) in METERS:
-        return METERS.index((meter.beats, meter.unit))
-    return next((i for i, (b, u) in enumerate(METERS) if 96 * b // u == meter.bar_ticks), METERS.index((4, 4)))
-
-
-def find_tempo(bpm: float) -> int:
-    return int(np.argmin(np.abs(np.log(np.array(BPMS) / bpm))))
-
-
-def encode_cells(score: Score, voices: Sequence[Voice], bars: Sequence[tuple[int, Meter]]) -> dict[Cell, list[int]]:
-    """Return the tokens of every cell; those of (bar, -1) tell a new meter or tempo."""
-    content: dict[Cell, list[int]] = {}
-    meter, tempo = find_meter(score.meters[0]), find_tempo(score.tempos[0].bpm)
-    shift = 0 if score.key is None else -score.key.tonic
-    for bar, (onset, bar_meter) in enumerate(bars):
-        changes = content[bar, -1] = []
-        if (new_meter := find_meter(bar_meter)) != meter:
-            changes.append(to_token("meter", new_meter))
-            meter = new_meter
-        end = onset + bar_meter.bar_ticks
-        in_bar = [change for change in score.tempos if change.onset < end]
-        if in_bar and (new_tempo := find_tempo(in_bar[-1].bpm)) != tempo:
-            changes.append(to_token("tempo", new_tempo))
-            tempo = new_tempo
-        for index, voice in enumerate(voices):
-            offset = 0 if voice.program == DRUMS else shift
-            content[bar, index] = encode_cell(voice.notes, onset, end, offset)
-    return content
-
-
-def encode_cell(notes: Sequence[Note], begin: int, end: int, shift: int) -> list[int]:
-    """Return the state at the bar line and the changes in the bar."""
-    events: dict[int, list[int]] = {}
-    velocity = DEFAULT_VELOCITY
-    for note in notes:
-        if note.end <= begin or note.onset >= end:
-            continue
-        if note.onset < begin:
-            events[0] = [TIE]
-        else:
-            level = min(note.velocity // VELOCITY_STEP, 7)
-            loudness = [] if level == velocity else [to_token("velocity", level)]
-            velocity = level
-            events[note.onset - begin] = [*loudness, to_token("note", fold_pitch(note.pitch + shift))]
-        if note.end < end:
-            events[note.end - begin] = [REST]
-    events.setdefault(0, [REST])
-    return [
-        token
-        for position in sorted(events)
-        for token in ([to_token("position", position)] if position else []) + events[position]
-    ]
-
-
-def decode_tokens(tokens: Sequence[int], styles: Sequence[str]) -> Score:
-    """Return the score that tokens describe; tokens that are not valid where they stand are ignored."""
-    header: dict[str, int] = {}
-    programs: list[tuple[int, bool]] = []
-    cells: dict[Cell, list[tuple[int, int, int]]] = {}  # position, REST, TIE or a note, velocity level
-    changes: dict[int, dict[str, int]] = {}  # bar counted from the end
-    bar, voice, position, velocity = -1, -1, 0, DEFAULT_VELOCITY
-    for token in tokens:
-        if not 0 <= token < VOCAB_SIZE:
-            continue
-        name, value = from_token(token)
-        if name == "end":
-            break
-        if bar < 0 and name in HEADER:
-            header.setdefault(name, value)
-        elif bar < 0 and name in ("instrument", "same") and len(programs) < MAX_VOICES:
-            if name == "instrument" or programs:
-                programs.append((value, False) if name == "instrument" else (programs[-1][0], True))
-        elif name == "bar":
-            bar, voice = value, -1
-        elif bar >= 0 and voice < 0 and name in ("meter", "tempo"):
-            changes.setdefault(bar, {})[name] = value
-        elif name == "part":
-            voice, position, velocity = value, 0, DEFAULT_VELOCITY
-            if bar >= 0 and voice < len(programs):
-                cells[bar, voice] = []
-        elif name == "position":
-            position = value
-        elif name == "velocity":
-            velocity = value
-        elif name in ("note", "rest", "tie") and bar >= 0 and 0 <= voice < len(programs):
-            cells[bar, voice].append((position, token, velocity))
-    return build_score(header, programs, cells, changes, styles)
-
-
-def build_score(
-    header: dict[str, int],
-    programs: Sequence[tuple[int, bool]],
-    cells: dict[Cell, list[tuple[int, int, int]]],
-    changes: dict[int, dict[str, int]],
-    styles: Sequence[str],
-) -> Score:
-    num_bars = max((bar for bar, _ in cells), default=-1) + 1
-    mode = MODE_NAMES[header.get("mode", len(MODE_NAMES) - 1)]
-    tonic = header.get("key", 12)
-    key = Key(tonic, mode) if tonic < 12 and mode else None
-    shift = tonic if tonic < 12 and mode else 0
-    meters = [Meter(0, *METERS[header.get("meter", METERS.index((4, 4)))])]
-    tempos = [Tempo(0, BPMS[header.get("tempo", find_tempo(120))])]
-    bars: list[tuple[int, int]] = []
-    onset = 0
-    for left in range(num_bars - 1, -1, -1):
-        change = changes.get(left, {})
-        if "meter" in change and METERS[change["meter"]] != meters[-1][1:]:
-            meters = ([] if onset == 0 else meters) + [Meter(onset, *METERS[change["meter"]])]
-        if "tempo" in change and BPMS[change["tempo"]] != tempos[-1].bpm:
-            tempos = ([] if onset == 0 else tempos) + [Tempo(onset, BPMS[change["tempo"]])]
-        bars.append((onset, onset + meters[-1].bar_ticks))
-        onset += meters[-1].bar_ticks
-    voices = []
-    for voice, (program, _) in enumerate(programs):
-        offset = 0 if program == DRUMS else shift
-        voices.append(
-            decode_voice([cells.get((num_bars - 1 - bar, voice), []) for bar in range(num_bars)], bars, offset)
-        )
-    parts: list[Part] = []
-    for (program, continues), notes in zip(programs, voices, strict=True):
-        if continues:
-            parts[-1] = Part(program, tuple(sorted(parts[-1].notes + notes)))
-        else:
-            parts.append(Part(program, notes))
-    style = header.get("style", 0)
-    return Score(
-        tuple(part for part in parts if part.notes),
-        tuple(meters),
-        tuple(tempos),
-        key,
-        styles[style - 1] if 0 < style <= len(styles) else "",
-        begins=bool(header.get("begins", 1)),
-        ends=bool(header.get("ends", 1)),
-    )
-
-
-def decode_voice(
-    cells: Sequence[Sequence[tuple[int, int, int]]], bars: Sequence[tuple[int, int]], shift: int
-) -> tuple[Note, ...]:
-    """Return the notes of a voice from its states: each lasts until the next."""
-    notes: list[Note] = []
-    sounding: tuple[int, int, int] | None = None  # onset, pitch, velocity
-
-    def stop(tick: int) -> None:
-        nonlocal sounding
-        if sounding is not None and tick > sounding[0]:
-            notes.append(Note(sounding[0], tick - sounding[0], sounding[1], sounding[2]))
-        sounding = None
-
-    for events, (begin, end) in zip(cells, bars, strict=True):
-        last = -1
-        for position, token, velocity in events or [(0, REST, 0)]:
-            tick = begin + position
-            if position <= last or tick >= end or (token == TIE and position):
-                continue
-            last = position
-            if token == TIE:
-                continue
-            stop(tick)
-            if token != REST:
-                pitch = fold_pitch(token - OFFSETS["note"] + shift)
-                sounding = tick, pitch, min(velocity * VELOCITY_STEP or 1, 127)
-    stop(bars[-1][1] if bars else 0)
-    return tuple(notes)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from genloom.codecs.notes import (
+from genloom.codecs.notes import Codec
+from genloom.codecs.notes_vocabulary import (
     BLOCKS,
     END,
     FILL,
@@ -21,7 +22,6 @@ from genloom.codecs.notes import (
     TIE,
     VOCAB_SIZE,
     Cell,
-    Codec,
     find_meter,
     find_tempo,
     from_token,

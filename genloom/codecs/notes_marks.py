@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from genloom.codecs.notes import BLOCKS, END, OFFSETS, VOCAB_SIZE, from_token, to_token
+from genloom.codecs.notes_vocabulary import BLOCKS, END, OFFSETS, VOCAB_SIZE, from_token, to_token
 from genloom.types import TokenContext
 
 NUM_CHANGES = 4  # of a voice that key the noise

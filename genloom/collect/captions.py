@@ -114,14 +114,7 @@ def parse_record(record: Mapping[str, Any], column: str = "", keep: Sequence[str
     lower_record = {str(name).strip().lower(): value for name, value in record.items()}
     names = (column.lower(),) if column else CAPTION_COLUMNS
     caption = next((c for name in names if (c := normalize_caption(_first_string(lower_record.get(name))))), "")
-    licence_text = next(
-        (
-            normalize_caption(value)
-            for name in licence.LICENCE_COLUMNS
-            if isinstance(value := lower_record.get(name), str)
-        ),
-        "",
-    )
+    licence_text = normalize_caption(licence.find_row_licence(record))
     licence_name = licence.identify_licence(licence_text) if licence_text else ""
     return CaptionEntry(caption, licence_name, pick_columns(record, keep))
 

@@ -3,6 +3,7 @@
 from genloom.collect.options import Note, Options, Report
 from genloom.collect.preparation import Preparation, get_preparation
 from genloom.collect.text_table import render_shares
+from genloom.store.consent import Persons
 from genloom.text_format import format_bytes, format_count, format_markdown_table
 
 
@@ -14,7 +15,7 @@ def summarize_report(report: Report) -> list[str]:
     lines = [f"{content} from {format_count(num_files_read, 'file')}: {splits}"]
     if report.drop_counts:
         lines.append("dropped: " + ", ".join(_drop_lines(report, preparation)))
-    lines += [*_overlap_lines(report, preparation), *preparation.describe_changes(report)]
+    lines += [*_list_overlap_lines(report, preparation), *preparation.describe_changes(report)]
     lines.append("licences: " + ", ".join(f"{name} ({n})" for name, n in report.licences.most_common(6)))
     if report.files_skipped:
         lines.append(f"{format_count(report.files_skipped, 'file')} could not be read:")
@@ -49,6 +50,21 @@ def render_card(report: Report, options: Options) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def render_persons(persons: Persons) -> str:
+    """Return the section on persons in the data, and their consents; "" if nothing was said of them."""
+    if not persons.stated:
+        return ""
+    lines = [f"Stated by the person who collected the data: {', '.join(persons.stated)}."]
+    consents = () if persons.consent is None else persons.consent.consents
+    rows = [
+        (each.who, ", ".join(each.of), ", ".join(each.purposes), str(each.signed), str(each.until or "-"))
+        for each in consents
+    ]
+    if rows:
+        lines.append(format_markdown_table(("person", "of", "for", "signed", "until"), rows))
+    return "\n## Persons\n\n" + "\n\n".join(lines) + "\n"
+
+
 def group_by_reason(notes: list[Note], plural: str) -> list[tuple[int, str]]:
     """Return for each reason the number of its sources, and a line with the source, or their number and the first."""
     sources: dict[str, list[str]] = {}
@@ -63,12 +79,12 @@ def group_by_reason(notes: list[Note], plural: str) -> list[tuple[int, str]]:
 def _change_lines(report: Report, preparation: Preparation) -> list[str]:
     return [
         *_drop_lines(report, preparation, "dropped: "),
-        *_overlap_lines(report, preparation),
+        *_list_overlap_lines(report, preparation),
         *preparation.describe_changes(report),
     ]
 
 
-def _overlap_lines(report: Report, preparation: Preparation) -> list[str]:
+def _list_overlap_lines(report: Report, preparation: Preparation) -> list[str]:
     """Return a line on documents that overlap with others, or no line."""
     if not report.num_overlapping:
         return []

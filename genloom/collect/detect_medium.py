@@ -16,7 +16,7 @@ def resolve_medium(medium_name: str, files: Sequence[SourceFile]) -> str:
         plugins.find_part("medium", medium_name)
         preparation.get_preparation(medium_name)
         return medium_name
-    preparations = {medium: preparation.get_preparation(medium) for medium in plugins.part_names("preparation")}
+    preparations = {medium: preparation.get_preparation(medium) for medium in plugins.list_part_names("preparation")}
     counts = {medium: each.match_count(files) for medium, each in preparations.items()}
     if not any(counts.values()):
         return next(medium for medium, each in preparations.items() if each.accepts_any_file)

@@ -2,11 +2,14 @@
 
 import functools
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from genloom.collect.slug import escape_name, replace_surrogates
 
 UNKNOWN_LICENCE = "unknown"
+RESERVED = "All rights reserved"
 LICENCE_COLUMNS = ("licence", "license", "licenses", "rights")
 HEADER_CHARS = 4096  # searched for an SPDX identifier
 SPDX_PATTERN = re.compile(r"SPDX-License-Identifier:[ \t]*([A-Za-z0-9.+() -]{2,100}?)[ \t]*(?:\*/|-->|$)", re.MULTILINE)
@@ -58,6 +61,21 @@ def find_spdx(text: str) -> str:
     """Return the SPDX licence identifier in the first lines of a file, or ""."""
     match = SPDX_PATTERN.search(text[:HEADER_CHARS])
     return match[1] if match else ""
+
+
+def find_reserved_rights(text: str) -> str:
+    """Return the licence of a file that names none in its first lines: "All rights reserved" if it says so."""
+    return RESERVED if RESERVED.lower() in " ".join(text[:HEADER_CHARS].lower().split()) else UNKNOWN_LICENCE
+
+
+def find_row_licence(record: Mapping[str, Any]) -> str:
+    """Return the licence of a row of a table, or ""; of several, all of which hold, an expression of SPDX."""
+    for name, value in record.items():
+        if str(name).strip().lower() in LICENCE_COLUMNS:
+            names = value if isinstance(value, list) else [value]
+            if found := [each.strip() for each in names if isinstance(each, str) and each.strip()]:
+                return " AND ".join(found)[:80]
+    return ""
 
 
 def identify_licence(statement: str) -> str:

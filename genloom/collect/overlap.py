@@ -83,11 +83,11 @@ class OverlapIndex:
         is_evident_DL[:, 0] |= (levels_D == 0) & (num_samples_DL[:, 0] > 0)
         is_overlapping_D = np.any(is_evident_DL & (num_shared_DL >= MIN_OVERLAP_SHARE * num_samples_DL), axis=1)
         if not is_overlapping_D.any():
-            return DuplicateGroups(_connected_components(num_documents, *links), np.zeros(num_documents, bool))
+            return DuplicateGroups(_find_connected_components(num_documents, *links), np.zeros(num_documents, bool))
         for is_forward in (True, False):
             further_links = self._find_links(is_overlapping_D, levels_D, num_samples_DL, is_forward)
             links = tuple(np.concatenate(parts) for parts in zip(links, further_links, strict=True))
-        group_ids_D = _connected_components(num_documents, *links)
+        group_ids_D = _find_connected_components(num_documents, *links)
         for is_first_N, _, owner_N, level_N in self._iter_passages():
             group_N, starts = group_ids_D[owner_N], np.flatnonzero(is_first_N)
             passage_N = np.cumsum(is_first_N) - 1
@@ -201,7 +201,7 @@ def _is_run_start(sorted_N: np.ndarray) -> np.ndarray:
     return np.concatenate([np.ones(min(1, len(sorted_N)), bool), sorted_N[1:] != sorted_N[:-1]])
 
 
-def _connected_components(num_documents: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _find_connected_components(num_documents: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Return for each document the lowest number in its connected component, however long the chain."""
     group_ids_D = np.arange(num_documents)
     while len(left):

@@ -161,7 +161,7 @@ def build_options(medium: str, given: Mapping[str, Any]) -> Options:
     defaults = {f.name: f.default for f in fields(config)}
     for name in given:
         if name not in defaults:
-            other_media = [other for other in plugins.part_names("preparation") if other != medium]
+            other_media = [other for other in plugins.list_part_names("preparation") if other != medium]
             if any(name in {f.name for f in fields(get_preparation(other).Config)} for other in other_media):
                 raise GenloomError("collect.unsupported_option", option=to_flag(name), medium=medium)
             known = ", ".join(map(to_flag, defaults))

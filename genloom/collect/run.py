@@ -9,7 +9,7 @@ from typing import Any
 
 from genloom import plugins
 from genloom.collect import kept_columns, licence, preparation
-from genloom.collect.card import group_by_reason, render_card
+from genloom.collect.card import group_by_reason, render_card, render_persons
 from genloom.collect.detect_medium import resolve_medium
 from genloom.collect.duplicates import DuplicateFilter
 from genloom.collect.options import CollectProgress, Note, Options, Report
@@ -22,6 +22,7 @@ from genloom.collect.sources import BUILTIN_PREFIX, SourceFile, find_files
 from genloom.collect.workers import JOB_BYTES, JOB_DOCUMENTS, choose_num_workers, map_jobs, read_streamed
 from genloom.errors import GenloomError
 from genloom.limited_process import LimitedProcess
+from genloom.store.consent import CONSENT_FILE, NOTHING_SAID, Persons
 from genloom.store.workspace import Workspace
 from genloom.text_format import format_count
 
@@ -29,13 +30,18 @@ MAX_REASONS = 5  # in the error that nothing could be collected
 
 
 def collect(
-    sources: Sequence[str | Path], workspace: Workspace, name: str, given: Mapping[str, Any] | None = None
+    sources: Sequence[str | Path],
+    workspace: Workspace,
+    name: str,
+    given: Mapping[str, Any] | None = None,
+    persons: Persons = NOTHING_SAID,
 ) -> Iterator[CollectProgress]:
     """Collect files, folders and "builtin:shakespeare" into the data set `name`; the last event carries the report.
 
     Memory stays constant however large the sources are. The result depends on the sources and options only, not on the
     number of processes. Raises GenloomError, and writes nothing, if a source is missing or nothing could be read.
-    `given` are the fields of the medium's `Config` that are not to have their defaults.
+    `given` are the fields of the medium's `Config` that are not to have their defaults; `persons` says whose likenesses
+    the data hold, and with which consents.
     """
     given = given or {}
     preparation.check_shared_options(given)
@@ -63,8 +69,12 @@ def collect(
         for note in preparer.note_content(report, options):
             report.add_note(note)
         report.medium_metadata = preparer.build_metadata(report)
-        (folder / "CARD.md").write_text(replace_surrogates(render_card(report, options)), encoding="utf-8")
-        manifest = {"medium": medium, **report.to_dict(), "sources_given": [_display_source(s) for s in sources]}
+        card = render_card(report, options) + render_persons(persons)
+        (folder / "CARD.md").write_text(replace_surrogates(card), encoding="utf-8")
+        if persons.consent is not None:
+            (folder / CONSENT_FILE).write_bytes(persons.consent.content)
+        manifest = {"medium": medium, **report.to_dict(), **persons.to_json()}
+        manifest["sources_given"] = [_display_source(source) for source in sources]
         manifest["options"] = {key: value for key, value in asdict(options).items() if key != "workers"}
         manifest_text = replace_surrogates(json.dumps(manifest, ensure_ascii=False, indent=1))
         (folder / "manifest.json").write_text(manifest_text, encoding="utf-8")
@@ -78,7 +88,7 @@ def list_builtin_sources(sources: Sequence[str | Path]) -> dict[str, Path]:
     """Return the sources inside the packages of all media, by name; {} if none is among the sources."""
     if not any(str(source).startswith(BUILTIN_PREFIX) for source in sources):
         return {}
-    preparations = map(preparation.get_preparation, plugins.part_names("preparation"))
+    preparations = map(preparation.get_preparation, plugins.list_part_names("preparation"))
     return {name: path for each in preparations for name, path in each.builtin_sources.items()}
 
 

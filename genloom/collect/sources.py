@@ -46,7 +46,7 @@ def find_files(
     roots = [expand_home(s).resolve() for s in sources if not str(s).startswith(BUILTIN_PREFIX)]
     for source in sources:
         if str(source).startswith(BUILTIN_PREFIX):
-            file = _builtin_file(str(source), builtin_sources)
+            file = _find_builtin_file(str(source), builtin_sources)
             files[file.path] = file
             continue
         source_path = expand_home(source)
@@ -63,7 +63,7 @@ def find_files(
     return list(files.values()), notes
 
 
-def _builtin_file(source: str, builtin_sources: Mapping[str, Path]) -> SourceFile:
+def _find_builtin_file(source: str, builtin_sources: Mapping[str, Path]) -> SourceFile:
     path = builtin_sources.get(source.removeprefix(BUILTIN_PREFIX))
     if path is None:
         raise GenloomError("collect.no_such_builtin", source=source, known=", ".join(builtin_sources))

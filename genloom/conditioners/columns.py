@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from genloom.errors import GenloomError, nearest
+from genloom.errors import GenloomError, find_nearest
 from genloom.types import Condition, ConditionSpec, Item
 
 MAX_CLASSES = 1000
@@ -128,7 +128,7 @@ class ColumnConditioner:
         classes, column, size = self.config.classes, self.config.column, len(self.config.mean)
         if classes:
             if text not in classes:
-                known = nearest(text, classes) or ", ".join(classes[:20])
+                known = find_nearest(text, classes) or ", ".join(classes[:20])
                 raise GenloomError("conditioners.unknown_class", column=column, value=text, known=known)
             return text
         try:

@@ -95,4 +95,4 @@ def _write_items(items: Any, write_text: Any) -> Iterator[Item]:
 
 
 def _has_evaluation(medium: Any) -> bool:
-    return medium.kind in plugins.part_names("evaluation")
+    return medium.kind in plugins.list_part_names("evaluation")

@@ -21,7 +21,7 @@ from genloom.store.workspace import Workspace
 
 def find_evaluation(medium: str) -> ModuleType:
     """Return the evaluation of a medium: its own part, else the default."""
-    return plugins.find_part("evaluation", medium) if medium in plugins.part_names("evaluation") else default
+    return plugins.find_part("evaluation", medium) if medium in plugins.list_part_names("evaluation") else default
 
 
 def evaluate_model(

@@ -7,7 +7,7 @@ from typing import Any
 from genloom.conditioners import PROMPT, format_given
 from genloom.evaluate.context import EvaluationOptions
 from genloom.evaluate.progress import Progress
-from genloom.generate import engine
+from genloom.generate import engine, sampling_params
 from genloom.generate.engine import Request
 from genloom.model import Model
 from genloom.train.data.conditions import get_values
@@ -18,7 +18,7 @@ def generate_samples(
     model: Model, options: EvaluationOptions, num_samples: int, progress: Progress, prompt: str = ""
 ) -> list[Any]:
     """Generate samples of one prompt, without other conditions, by default as `generate` does."""
-    params = engine.add_suggested_params(model, get_sampling_params(options))
+    params = sampling_params.add_suggested_params(model, get_sampling_params(options))
     return run_batches(model, engine.build_request([prompt], num_samples, options.seed, (), params), progress)
 
 

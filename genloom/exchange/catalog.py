@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 from genloom.cache_folder import find_cache_folder
-from genloom.errors import GenloomError, format_message, nearest
+from genloom.errors import GenloomError, find_nearest, format_message
 from genloom.store.files import hash_file, write_atomic
 
 _CHUNK = 1 << 20
@@ -55,7 +55,7 @@ def get_entry(name: str) -> CatalogEntry:
         return CATALOG[name]
     if "/" in name:  # a path, or a model on a hub or website
         raise GenloomError("exchange.not_downloaded", source=name)
-    if close := nearest(name, CATALOG):
+    if close := find_nearest(name, CATALOG):
         hint = format_message("core.did_you_mean", nearest=close)
     else:
         hint = format_message("core.available", names=", ".join(CATALOG))

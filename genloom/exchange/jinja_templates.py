@@ -87,9 +87,15 @@ def recognize_template(
 
 
 # Contents that a template may treat in a way of its own.
-_CONTENTS = ("Hello there", 'It\'s "5 < 6" & so\n\non: {{ x }}', "  spaces \n")
+_CONTENTS = (
+    "Hello there",
+    'It\'s "5 < 6" & so\n\non: {{ x }}',
+    "  spaces \n",
+    "Straße, Ærø, ΑΩ, Ёж, 漢字, 😀, №1: 0123456789 % $ § # * _ ~ ` ^ | \\ / @ + = ; ? ! ( ) [ ] { }\r\t\xa0x. " * 20,
+)
 _NO_THOUGHTS = "<think>\n\n</think>\n\n"
-_ROLES = ("u", "ug", "uau", "uaug", "su", "sug", "suau", "suaug", "uaua", "suaua")  # g: the beginning of an answer
+# g: the beginning of an answer
+_ROLES = ("u", "ug", "uau", "uaug", "su", "sug", "suau", "suaug", "uaua", "suaua", f"{'ua' * 24}ug", f"s{'ua' * 24}ug")
 _NAMES = {"s": "system", "u": "user", "a": "assistant"}
 
 

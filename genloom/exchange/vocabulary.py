@@ -195,7 +195,7 @@ def to_gguf(content: Mapping[str, Any], vocab_size: int) -> dict[str, Any]:
     merges = [tuple(m.split(" ", 1)) if isinstance(m, str) else tuple(m) for m in model["merges"]]
     fields = {
         "tokenizer.ggml.tokens": [token_of_id.get(n, f"[PAD{n}]") for n in range(vocab_size)],
-        "tokenizer.ggml.token_type": [_token_type(n, token_of_id, added_tokens, model) for n in range(vocab_size)],
+        "tokenizer.ggml.token_type": [_get_token_type(n, token_of_id, added_tokens, model) for n in range(vocab_size)],
         "tokenizer.ggml.add_bos_token": has_bos_step(content),
     }
     if model.get("byte_fallback"):
@@ -216,7 +216,7 @@ def to_gguf(content: Mapping[str, Any], vocab_size: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _token_type(
+def _get_token_type(
     token_id: int, token_of_id: Mapping[int, str], added_tokens: Mapping[int, Any], model: Mapping[str, Any]
 ) -> int:
     if token_id not in token_of_id:

@@ -25,7 +25,7 @@ class GuidanceConfig:
     guidance_scale: float | dict[str, float] = option(
         DEFAULT_GUIDANCE_SCALE, "Guidance scale of all conditions together, or by name; 1 is off."
     )
-    negative_prompt: str = option("", "What outputs should not look like.")
+    negative_prompt: str = option("", "Text that outputs must not resemble.")
     guidance_start: float = option(0.0, "Time, from noise (0) to data (1), when guidance begins.", minimum=0, maximum=1)
     guidance_end: float = option(1.0, "Time when guidance ends.", minimum=0, maximum=1)
 

@@ -21,6 +21,7 @@ from genloom.generate.editing import (
     check_edit_options,
     list_inputs,
     read_source_file,
+    share_option,
 )
 from genloom.media.opening import open_limited
 from genloom.model import Model, resolve_space
@@ -39,12 +40,7 @@ class EditOptions:
     fill: str | None = option(
         None, "Part of the source to generate, FROM:TO in shares of its length: 0.25:0.5; 0.5: continues half of it."
     )
-    strength: float | None = option(
-        None,
-        "Strength of the change, above 0 to 1: 1 replaces the source.",
-        is_valid=lambda value: 0 < value <= 1,
-        requirement="above 0, at most 1",
-    )
+    strength: float | None = share_option("Strength of the change, above 0 to 1: 1 replaces the source.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from genloom import plugins
 from genloom.errors import GenloomError
 from genloom.model import Model
-from genloom.settings import find_invalid_option
+from genloom.settings import find_invalid_option, option
 from genloom.store.files import read_beginning
 
 if TYPE_CHECKING:
@@ -72,11 +72,21 @@ def can_edit(model: Model) -> bool:
     return bool(list_inputs(model) & {"init_values", "known_ids", "prompt_ids"})
 
 
+def needs_start(edit: Edit) -> bool:
+    """Return whether an edit starts from something; one that only chooses among outputs says that it does not."""
+    return bool(getattr(edit, "needs_start", True))
+
+
 def list_inputs(model: Model) -> set[str]:
     """Return the names of the inputs of the model's sampler."""
     params_class = plugins.find_part("objective", model.design.objective).SamplingParams
     inputs_class = typing.get_type_hints(params_class).get("inputs")
     return set() if inputs_class is None else {f.name for f in fields(inputs_class)}
+
+
+def share_option(help: str) -> Any:
+    """Return an option of an edit for a share above 0, at most 1."""
+    return option(None, help, is_valid=lambda value: 0 < value <= 1, requirement="above 0, at most 1")
 
 
 def check_edit_options(options: Any) -> None:

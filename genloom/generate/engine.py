@@ -5,7 +5,7 @@ Shape letters: B rows of a request.
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
@@ -18,14 +18,14 @@ from genloom.capabilities import ConstrainedCodec, MarkedCodec, StreamingCodec, 
 from genloom.errors import GenloomError
 from genloom.generate import conditions, token_prompts
 from genloom.generate.decode import Draft, TextDecoder, ValueDecoder
-from genloom.generate.editing import Edit, SamplerStart, can_edit
+from genloom.generate.editing import Edit, SamplerStart, can_edit, needs_start
 from genloom.generate.grammar import build_grammar_constraint
 from genloom.generate.interpolation import Interpolation, SlerpNoise
+from genloom.generate.sampling_params import build_sampling_params, build_unknown_param_error, list_request_params
 from genloom.media.abilities import get_ability
-from genloom.memory import count_sample_bytes, rows_within
+from genloom.memory import count_rows_within, count_sample_bytes
 from genloom.model import Model
 from genloom.noise import NUM_NONCES, Noise, fold_in
-from genloom.settings import OptionInfo, apply_overrides, list_options, parse_settings
 from genloom.types import TokenSpace, is_open_sequence
 
 UNMARKED_NOISE_KEY = 0x67656E6C6F6F6D  # of outputs without a mark, and of those of earlier versions
@@ -108,7 +108,7 @@ def concat_requests(requests: Sequence[Request]) -> Request:
 
 def fit_batch_size(model: Model) -> int:
     """Return how many rows of the model's samples are generated together."""
-    return rows_within(count_sample_bytes(model.codec.space), MAX_BATCH_BYTES, MAX_BATCH_SIZE)
+    return count_rows_within(count_sample_bytes(model.codec.space), MAX_BATCH_BYTES, MAX_BATCH_SIZE)
 
 
 def split_batches(request: Request, batch_size: int = MAX_BATCH_SIZE) -> list[Request]:
@@ -330,70 +330,13 @@ def check_request(model: Model, request: Request) -> None:
     conditioners.check_names(model.conditioners, [name for values in request.given for name in values])
     if conditioners.PROMPT not in model.conditioners and any(request.prompts) and not can_continue(model):
         raise GenloomError("generate.no_prompt_support", objective=objective)
-    if request.edit is not None and not can_edit(model):
+    if request.edit is not None and needs_start(request.edit) and not can_edit(model):
         raise GenloomError("generate.no_edit_support", objective=objective)
     has_prefix = bool(request.prompt_ids) or (conditioners.PROMPT not in model.conditioners and any(request.prompts))
     if request.edit is not None and is_open_sequence(space) and has_prefix:
         raise GenloomError("generate.prompt_with_edit")
     if request.interpolation is not None and isinstance(space, TokenSpace):
         raise GenloomError("generate.no_interpolation_support", objective=objective)
-
-
-def build_unknown_param_error(model: Model, name: str) -> GenloomError:
-    known = ", ".join(list_request_params(model))
-    return GenloomError("generate.unknown_param", objective=model.design.objective, name=name, known=known)
-
-
-def list_request_params(model: Model) -> list[str]:
-    """Return the names of the parameters that a request to this model can have, sorted."""
-    return sorted(each.name for each in list_request_options(model))
-
-
-def list_request_options(model: Model) -> list[OptionInfo]:
-    """List the parameters that a request to this model can have: those of its sampler, and of guidance."""
-    guidance_options = list_options(conditions.GuidanceConfig) if conditions.can_guide(model) else []
-    names = {"size"} if is_open_sequence(model.codec.space) else set()  # which only samples on a grid have
-    return [each for each in list_options(get_params_class(model)) if each.name not in names] + guidance_options
-
-
-def add_suggested_params(model: Model, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sampling parameters that are not None, and what the medium or the sampler suggests for others."""
-    options = {each.name: each.suggested for each in list_request_options(model)}
-    by_medium = get_ability(plugins.find_part("medium", model.design.medium), "suggested_params")
-    suggested = {name: value for name, value in options.items() if value is not None}
-    suggested |= {name: value for name, value in by_medium.items() if name in options}
-    return suggested | {name: value for name, value in params.items() if value is not None}
-
-
-def parse_params(model: Model, settings: Sequence[str]) -> dict[str, Any]:
-    """Return sampling parameters from texts like "top_k=40"; text options take any text, others TOML values.
-
-    Values are checked with the request. Raise ValueError for a text without a "=", and for an unknown name.
-    """
-    types = {each.name: each.type for each in list_request_options(model)}
-    params: dict[str, Any] = {}
-    for text in settings:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise GenloomError("generate.bad_param_syntax", value=text)
-        if (option_name := name.partition(".")[0]) not in types:
-            raise build_unknown_param_error(model, option_name)
-        if name in params:
-            raise GenloomError("generate.param_twice", name=name)
-        params = {**params, name: value} if types.get(name) == "str" else apply_overrides(params, {name: value})
-    return params
-
-
-def build_sampling_params(model: Model, params: Mapping[str, Any]) -> Any:
-    """Return the parameters of the sampler among those of a request; raise GenloomError for an invalid value."""
-    params_class = get_params_class(model)
-    names = {f.name for f in fields(params_class)}
-    given = {name: value for name, value in params.items() if name in names and value is not None}
-    return parse_settings(params_class, given, "generate")
-
-
-def get_params_class(model: Model) -> Any:
-    return plugins.find_part("objective", model.design.objective).SamplingParams
 
 
 def describe_constraints(model: Model, request: Request) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom import plugins
-from genloom.errors import GenloomError, nearest
+from genloom.errors import GenloomError, find_nearest
 from genloom.generate.conditions import GuidanceConfig
 from genloom.old_names import upgrade_fields, upgrade_params
 from genloom.settings import MAX_RECIPE_BYTES, list_options, parse_settings
@@ -69,7 +69,7 @@ def parse_preset(name: str, table: Any, path: Path) -> Preset:
         params = upgrade_params({key: value for key, value in table.items() if key not in known})
         own = {key: value for key, value in table.items() if key in known}
         if unknown := sorted(params.keys() - list_known_params()):
-            hint = nearest(unknown[0], list_known_params())
+            hint = find_nearest(unknown[0], list_known_params())
             raise GenloomError("generate.unknown_preset_param", param=unknown[0], nearest=hint or "description")
         return parse_settings(Preset, {**own, "name": name, "params": {**params, **own.get("params", {})}}, name)
     except ValueError as error:
@@ -79,7 +79,7 @@ def parse_preset(name: str, table: Any, path: Path) -> Preset:
 @cache
 def list_known_params() -> frozenset[str]:
     """Return the names of the sampling parameters of all objectives, and of guidance."""
-    classes = [plugins.find_part("objective", name).SamplingParams for name in plugins.part_names("objective")]
+    classes = [plugins.find_part("objective", name).SamplingParams for name in plugins.list_part_names("objective")]
     return frozenset(each.name for cls in (*classes, GuidanceConfig) for each in list_options(cls))
 
 
@@ -88,7 +88,7 @@ def check_presets(presets: Sequence[Preset], model: "Model") -> None:
 
     The words of a preset would garble the prompts of another medium.
     """
-    from genloom.generate.engine import list_request_params
+    from genloom.generate.sampling_params import list_request_params
 
     known = list_request_params(model)
     for preset in presets:
@@ -103,7 +103,7 @@ def get_presets(names: Sequence[str], workspace: Path) -> list[Preset]:
     presets = load_presets(workspace) if names else {}
     for name in names:
         if name not in presets:
-            if match := nearest(name, presets):
+            if match := find_nearest(name, presets):
                 raise GenloomError("generate.misspelt_preset", name=name, nearest=match)
             raise GenloomError("generate.no_such_preset", name=name, known=", ".join(presets))
     return [presets[name] for name in names]

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from genloom.codecs.chat_template import ChatCodec, render
+from genloom.codecs.chat_template import ChatCodec, render_chat
 from genloom.errors import GenloomError
 from genloom.generate import conditions, engine, output_records
 from genloom.generate.marking import mark_request
@@ -236,7 +236,7 @@ def build_new_prompts(
     for prompt, nonce in zip(prompts, nonces, strict=bool(prompts)):
         request = replace(template.request, prompts=(prompt,), nonces=(nonce,))
         if template.request.prompt_ids:
-            ids = render(
+            ids = render_chat(
                 cast(ChatCodec, model.codec), [*system_messages, Message("user", prompt)], add_generation_prompt=True
             )[0]
             request = replace(request, prompt_ids=(to_ids(ids),))

@@ -5,23 +5,27 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
+from genloom import plugins
 from genloom.errors import GenloomError
 from genloom.generate import conditions, engine
 from genloom.learn.eval_prompts import EvalPrompt, to_ids
 from genloom.learn.reward_model import RewardModel
+from genloom.media.abilities import get_ability
 from genloom.model import Model
 from genloom.noise import Noise
 from genloom.rate.auto_rater import parse_check
 from genloom.store.files import write_atomic
 from genloom.train.preference.dataset import TokenRows
 from genloom.train.preference.rollouts import ScoredRollouts
-from genloom.types import TokenSpace
+from genloom.types import Condition, TokenSpace
 
 REWARD_MODEL = "model"  # the name of the reward model among the rewards
-RewardFn = Callable[[TokenRows, TokenRows, Sequence[str]], np.ndarray]  # of prompts, answers, and the answers as text
+RewardFn = Callable[[TokenRows, TokenRows, Sequence[Any]], np.ndarray]  # of prompts, answers, and the answers as text
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class RLEnvironment:
     reward_fns: Mapping[str, RewardFn]
     reward_model_digest: str = ""  # if it is one of the rewards
     has_conditions: bool = False  # whether the model reads prompts as conditions, or others
+    medium: ModuleType | None = None  # of the answers
 
     @property
     def digest(self) -> str:
@@ -94,7 +99,24 @@ class RLEnvironment:
             answer_ids,
             np.stack([reward_fn(prompt_ids, answer_ids, texts) for reward_fn in self.reward_fns.values()]),
             cond,
+            tuple(texts),
         )
+
+    def identify_answers(self, rollouts: ScoredRollouts) -> list[tuple[str, str]]:
+        """Return the key and the family of each rollout, by its medium; without one, its tokens are the key."""
+        if self.medium is None:
+            return [(str(ids), "") for ids in rollouts.answers]
+        identify_value, find_family = (get_ability(self.medium, name) for name in ("identify_value", "find_family"))
+        return [(identify_value(value), find_family(value) if find_family else "") for value in rollouts.values]
+
+    def get_prompt_ids(self, index: int) -> tuple[int, ...]:
+        return self.eval_prompts[index].prompt_ids
+
+    def encode_condition(self, model: Model, indices: Sequence[int]) -> Condition | None:
+        """Return the conditions of prompts, a row each."""
+        requests = [self.eval_prompts[n].request for n in indices]
+        given = tuple(values for request in requests for values in request.given)
+        return conditions.encode_condition(model, tuple(request.prompts[0] for request in requests), given)
 
 
 def truncate_at_stop(row: np.ndarray, stop_ids: Sequence[int]) -> np.ndarray:
@@ -128,9 +150,20 @@ def build_rl_env(
         reward_fns,
         reward_model.digest if reward_model is not None and REWARD_MODEL in reward_fns else "",
         bool(model.conditioners),
+        plugins.find_part("medium", model.design.medium),
     )
 
 
 def build_check_reward(spec: str, medium: str) -> RewardFn:
+    """Return a check as a reward, which scores a value once: some checks are costly."""
     _, check = parse_check(spec, medium)
-    return lambda prompts, answers, texts: np.array([check(text).score for text in texts])
+    identify_value, scores = get_ability(plugins.find_part("medium", medium), "identify_value"), dict[str, float]()
+
+    def score_values(prompts: TokenRows, answers: TokenRows, values: Sequence[Any]) -> np.ndarray:
+        keys = [identify_value(value) for value in values]
+        for key, value in zip(keys, values, strict=True):
+            if key not in scores:
+                scores[key] = check(value).score
+        return np.array([scores[key] for key in keys])
+
+    return score_values

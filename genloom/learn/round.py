@@ -36,7 +36,7 @@ from genloom.learn.training_data import (
     list_used_events,
 )
 from genloom.model import Model, load_for_scoring, load_model
-from genloom.rate.gate import Measure, alpha_left
+from genloom.rate.gate import Measure, compute_alpha_left
 from genloom.rate.preferences import Preferences, build_preferences, require_enough_preferences
 from genloom.rate.promotion import pin_active_version, promote_version
 from genloom.rate.prompts import normalize_prompt
@@ -47,7 +47,7 @@ from genloom.store.ledger import Ledger
 from genloom.store.workspace import Workspace
 from genloom.text_format import format_duration
 from genloom.train.events import Event, RunResult, RunWarning, Status
-from genloom.train.job import read_job
+from genloom.train.job import Job, read_job
 from genloom.train.log import read_log
 from genloom.train.planning.auto_config import Budget
 from genloom.train.preference.config import PreferenceConfig, get_preference_config, parse_preference_config
@@ -67,11 +67,12 @@ class LearnRequest:
     """The options of a round."""
 
     model: str
-    method: str = "auto"  # dpo, kto, weighted, grpo, none; auto: by the kind of ratings
+    method: str = "auto"  # dpo, kto, weighted, grpo, none; auto: by the kind of ratings; reinvent: see learn/scores.py
     check: str = ""  # a check of held-out answers besides the ratings, like "length:max_length=1"
     scorer: comparison.AnswerScorer | None = None  # in place of the check
     extra_prompts: tuple[str, ...] = ()  # answered besides the held-out ones; rated ones are left out
     rewards: tuple[str, ...] = (REWARD_MODEL,)  # of grpo: rewards of the rollouts
+    calls: int = 0  # of reinvent: outputs that are scored at most; 0: by the budget
     best_of: int = 0  # also measure best-of-n of the champion; 0: not
     budget: Budget = field(default_factory=Budget)
     overrides: Mapping[str, str] = field(default_factory=dict)
@@ -125,10 +126,11 @@ def learn(workspace: Workspace, ledger: Ledger, request: LearnRequest) -> Genera
 
     Raises GenloomError for too few ratings, with how many are missing.
     """
+    if request.method not in ("auto", METHOD_NONE):
+        parse_preference_config(request.method, request.overrides)  # a wrong setting is told before missing ratings
     timer = SectionTimer()
-    is_timed = not (request.budget.steps or request.budget.tokens)
-    round_seconds = (request.budget.minutes or DEFAULT_MINUTES) * 60 if is_timed else inf
-    deadline = (request.budget.started_at or time.perf_counter()) + round_seconds
+    round_seconds, deadline = get_round_seconds(request.budget), find_deadline(request.budget)
+    is_timed = round_seconds < inf
     preferences = build_preferences(workspace, ledger, request.model)
     require_enough_preferences(preferences)
     champion = load_for_scoring(workspace, pin_active_version(workspace, ledger, request.model).ref)
@@ -178,6 +180,16 @@ def learn(workspace: Workspace, ledger: Ledger, request: LearnRequest) -> Genera
     calibration = context.reward_model.calibration if context.reward_model else None
     receipt, used = build_receipt(receipt_inputs, training_log, calibration), list_used_events(preferences, method)
     yield record_round(workspace, ledger, used, receipt, training, challenger)
+
+
+def get_round_seconds(budget: Budget) -> float:
+    """Return the time of a round; infinite if its steps are given."""
+    return inf if budget.steps or budget.tokens else (budget.minutes or DEFAULT_MINUTES) * 60
+
+
+def find_deadline(budget: Budget) -> float:
+    """Return the end of a round, by time.perf_counter."""
+    return (budget.started_at or time.perf_counter()) + get_round_seconds(budget)
 
 
 def build_train_request(context: RoundContext, method: str) -> TrainRequest:
@@ -240,16 +252,14 @@ def measure_round(
     scorer, reward_model, timer = context.scorer, context.reward_model, context.timer
     job = read_job(workspace.get_run(training.run).folder / "job.toml")
     num_earlier = sum(entry.body["champion"] == champion.ref for entry in context.ledger.iter_entries(["round"]))
-    alpha = alpha_left(num_earlier)
-    yield Status("Measuring both on held-out ratings")
-    with timer.section("held-out ratings"):
-        held_dataset = build_preference_dataset(workspace, champion, held.pairs, held.unpaired)
-        keys = [pair.key for pair in held.pairs] * (2 if held.unpaired else 1) + [each.key for each in held.unpaired]
-        agreement = comparison.measure_agreement(
-            champion, challenger, held_dataset, keys, get_preference_config(job).is_length_normalized, alpha
-        )
-        # A scorer of their own answers is stronger evidence than the likelihood of rated ones.
-        results = [replace(agreement, is_proof=scorer is None)]
+    alpha = compute_alpha_left(num_earlier)
+    results: list[Measure] = []
+    if held.pairs or held.unpaired:
+        yield Status("Measuring both on held-out ratings")
+        with timer.section("held-out ratings"):
+            agreement = measure_held_ratings(context, challenger, job, alpha)
+            # A scorer of their own answers is stronger evidence than the likelihood of rated ones.
+            results.append(replace(agreement, is_proof=scorer is None))
     yield Status("Both answer held-out prompts")
     with timer.section("answers"):
         writers = [load_model(workspace, model.ref, precision=request.precision) for model in (champion, challenger)]
@@ -283,6 +293,15 @@ def measure_round(
         timer.seconds,
         best_of_n_measures,
     )
+
+
+def measure_held_ratings(context: RoundContext, challenger: Model, job: Job, alpha: float) -> Measure:
+    """Measure how often the challenger moved towards the raters' preference on held-out ratings."""
+    held, champion = context.held_preferences, context.champion
+    held_dataset = build_preference_dataset(context.workspace, champion, held.pairs, held.unpaired)
+    keys = [pair.key for pair in held.pairs] * (2 if held.unpaired else 1) + [each.key for each in held.unpaired]
+    is_normalized = get_preference_config(job).is_length_normalized
+    return comparison.measure_agreement(champion, challenger, held_dataset, keys, is_normalized, alpha)
 
 
 def run_best_of_n(context: RoundContext) -> Generator[Event | LearnResult]:

@@ -4,6 +4,7 @@ A medium is a module with `kind, suffixes, open, save, preview, check, encode, d
 `DEFAULTS`; all other code reads them by `get_ability(medium, name)`.
 """
 
+import hashlib
 import mimetypes
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -64,6 +65,11 @@ def sheet(medium: Any, values: Sequence[Any], captions: Sequence[str] = ()) -> D
     return Display("text/plain", text.encode("utf-8", "surrogatepass"), text)
 
 
+def identify_value(medium: Any, value: Any) -> str:
+    """Return a text that is the same for values that are the same: here a digest of the encoded value."""
+    return hashlib.sha256(medium.encode(value)).hexdigest()
+
+
 def list_alignments(medium: Any, value: Any, size: Sequence[int]) -> Sequence[tuple[str, Any]]:
     """Return what was perhaps turned or cut to this value, by what was done to it: here nothing."""
     return []
@@ -72,6 +78,10 @@ def list_alignments(medium: Any, value: Any, size: Sequence[int]) -> Sequence[tu
 DEFAULTS: Mapping[str, Any | Callable[..., Any]] = {
     "show": show,  # (value) -> Display: one value for a page and for a terminal
     "sheet": sheet,  # (values, captions) -> Display: several values on one page
+    "screen": None,  # (value) -> str: why a value is not handed out, "" if it may be; None: everything is
+    "render_collection": None,  # (items, suffix) -> bytes: one file with several values; None: each has its own file
+    "collection_suffixes": (),  # of the formats whose files hold several values
+    "notice": "",  # what is said once with outputs, such as what they are not to be used for
     "render_sound": None,  # (value) -> Display: what a page plays beside what `show` gives; None: nothing
     "unit": "byte",  # of the length of a value: byte, pixel, note, heavy atom; losses are given in bits per unit
     "count_units": count_units,  # (value) -> int
@@ -82,11 +92,14 @@ DEFAULTS: Mapping[str, Any | Callable[..., Any]] = {
     "parse": None,  # (text) -> value: a value as people write it, to continue it; None: values are not written
     "plural": "documents",  # what a data set counts
     "max_tokens": 400,  # that a token model generates by default
-    "suggested_params": {},  # of the sampler, where people generate without a choice; see engine.add_suggested_params
+    "suggested_params": {},  # of the sampler, where people generate without a choice; see sampling_params.py
     "tokens_per_sample": 0,  # how many tokens a signal counts for when a model's size is chosen; 0: by its bytes
     "save_suffixes": (),  # of the formats that values can be saved in besides their own
     "default_recipes": (),  # of the models that `train` makes; see types.DefaultRecipe
     "feature_extractor": "",  # a module of evaluate/features to compare values in; "": none
     "extract_style_features": None,  # (value) -> array: what people notice first; None: unknown
+    "persons": (),  # that values can show or let hear: "face", "voice"; data then need a consent, or a word on it
+    "identify_value": identify_value,  # (value) -> str, the same for values that are, however they are written
+    "find_family": None,  # (value) -> str: a group of values that are variants of each other; None: unknown
     "list_alignments": list_alignments,  # (value, size) -> (name, value) pairs: what an edited value may have been
 }

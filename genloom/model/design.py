@@ -58,7 +58,7 @@ class Design:
             names["codec"],
             names["objective"],
             names["network"],
-            int_setting(job, "context_length", 2) if job.get("context_length") else 0,
+            get_int_setting(job, "context_length", 2) if job.get("context_length") else 0,
             str(job.get("medium", "text")),
             settings["codec"],
             settings["objective"],
@@ -101,7 +101,7 @@ def read_condition_tables(job: Mapping[str, Any]) -> dict[str, Mapping[str, Any]
         if not CONDITION_NAME.fullmatch(name):
             raise GenloomError("model.bad_condition_name", name=name)
         if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
-            known_names = ", ".join(plugins.part_names("conditioner"))
+            known_names = ", ".join(plugins.list_part_names("conditioner"))
             raise GenloomError("model.condition_without_name", condition=name, known=known_names)
         if name == conditioners.PROMPT and "text_encoder" in job and part_table(job, "text_encoder")["name"]:
             raise GenloomError("model.two_prompts")
@@ -114,14 +114,14 @@ def part_table(
     """Return the table of a part, with its name; ValueError if there is none."""
     part_settings = job.get(part, {})
     if not isinstance(part_settings, Mapping):
-        known_names = ", ".join(plugins.part_names(part))
+        known_names = ", ".join(plugins.list_part_names(part))
         raise GenloomError("model.part_not_table", part=part, value=part_settings, known=known_names)
     if not isinstance(part_settings.get("name"), str):
         raise GenloomError("model.part_name_missing", part=part)
     return dict(part_settings)
 
 
-def int_setting(job: Mapping[str, Any], key: str, minimum: int) -> int:
+def get_int_setting(job: Mapping[str, Any], key: str, minimum: int) -> int:
     """Return an integer of a job; ValueError if it is missing, too small or not an integer."""
     value = job.get(key)
     if type(value) is not int or not minimum <= value < 2**31:

@@ -32,7 +32,7 @@ class Fit:
 def list_fits() -> list[Fit]:
     """List which networks fit each objective; kinds of data with the same networks are one row."""
     fits: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for objective in plugins.part_names("objective"):
+    for objective in plugins.list_part_names("objective"):
         for data, space in EXAMPLES.items():
             if networks := _find_networks(objective, space):
                 fits.setdefault((objective, networks), []).append(data)
@@ -43,7 +43,7 @@ def describe_codecs() -> dict[str, str]:
     """Return what each codec turns values into: "tokens", "signals", or both, by the type of its space."""
     words = {TokenSpace: "tokens", SignalSpace: "signals"}
     descriptions = {}
-    for name in plugins.part_names("codec"):
+    for name in plugins.list_part_names("codec"):
         space = plugins.find_part("codec", name).Codec.space
         getter = getattr(space, "fget", None) or getattr(space, "func", None)  # of a property, or a cached one
         hint = typing.get_type_hints(getter).get("return") if getter else None
@@ -54,7 +54,7 @@ def describe_codecs() -> dict[str, str]:
 
 def _find_networks(objective: str, space: Space) -> tuple[str, ...]:
     networks = []
-    for name in plugins.part_names("network"):
+    for name in plugins.list_part_names("network"):
         module = plugins.find_part("network", name)
         try:
             specs = build_objective(Design("", objective, name), space).network_specs.values()

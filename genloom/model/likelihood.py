@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from genloom import plugins
-from genloom.codecs.chat_template import ChatCodec, is_conversation, render
+from genloom.codecs.chat_template import ChatCodec, is_conversation, render_chat
 from genloom.conditioners import Given, encode_given, merge_conditions, shift_field
 from genloom.media.abilities import get_ability
-from genloom.memory import rows_within
+from genloom.memory import count_rows_within
 from genloom.model import Model
 from genloom.noise import Noise
 from genloom.types import Batch, Condition, Loss, Message, TokenSpace, is_open_sequence
@@ -65,13 +65,15 @@ def get_bits_metric(medium: str) -> str:
 def measure_held_out(model: Model, held_out: HeldOut) -> HeldOutMetric:
     """Measure sequences in bits per unit of the medium, and samples of one size by the mean loss of the objective."""
     if isinstance(held_out, Batch):
-        return HeldOutMetric(HELD_OUT_LOSS, mean_loss(model, held_out))
+        return HeldOutMetric(HELD_OUT_LOSS, compute_mean_loss(model, held_out))
     values, given = (held_out.values, held_out.given) if isinstance(held_out, HeldOutSequences) else (held_out, None)
-    return HeldOutMetric(get_bits_metric(model.design.medium), bits_per_unit(compute_nll(model, values, given=given)))
+    return HeldOutMetric(
+        get_bits_metric(model.design.medium), to_bits_per_unit(compute_nll(model, values, given=given))
+    )
 
 
 @torch.inference_mode()
-def mean_loss(model: Model, held_out: Batch) -> float:
+def compute_mean_loss(model: Model, held_out: Batch) -> float:
     """Return the mean loss per term in the objective's last phase; the noise is the same for every model and step."""
     total, num_terms = 0.0, 0.0
     for loss in _iter_losses(model, held_out):
@@ -81,7 +83,7 @@ def mean_loss(model: Model, held_out: Batch) -> float:
 
 @torch.inference_mode()
 def compute_sample_losses(model: Model, held_out: Batch) -> Iterator[tuple[float, float]]:
-    """Yield the loss of each sample and its number of terms, as `mean_loss` adds them up."""
+    """Yield the loss of each sample and its number of terms, as `compute_mean_loss` adds them up."""
     for loss in _iter_losses(model, held_out):
         yield from zip(loss.per_sample.tolist(), loss.num_terms.tolist(), strict=True)
 
@@ -89,7 +91,7 @@ def compute_sample_losses(model: Model, held_out: Batch) -> Iterator[tuple[float
 def _iter_losses(model: Model, held_out: Batch) -> Iterator[Loss]:
     """Yield the losses of batches of samples, each with the noise of its rows, which is the same for every model."""
     parts, phase = dict(model.parts.items()), model.objective.phases[-1]  # the last of a GAN's trains the generator
-    batch_size = rows_within(held_out.x[0].nbytes, BATCH_BYTES, BATCH_SIZE) if len(held_out) else 1
+    batch_size = count_rows_within(held_out.x[0].nbytes, BATCH_BYTES, BATCH_SIZE) if len(held_out) else 1
     for first in range(0, len(held_out), batch_size):
         batch = held_out.select_rows(slice(first, first + batch_size)).map(lambda t: t.to(model.device))
         yield model.objective.loss(parts, batch, phase, Noise(0, tuple(range(first, first + len(batch)))))
@@ -164,7 +166,7 @@ def split_windows(document: int, value: Scored, model: Model, given: Given | Non
     space = model.codec.space
     assert isinstance(space, TokenSpace), "only token sequences are scored"
     if is_conversation(value):
-        ids, score_mask = render(cast(ChatCodec, model.codec), value, add_generation_prompt=False)
+        ids, score_mask = render_chat(cast(ChatCodec, model.codec), value, add_generation_prompt=False)
     else:
         end = [] if reads_stream(model) else [space.eos]
         ids = np.concatenate([[space.bos], model.codec.encode(value), end]).astype(np.int64)
@@ -208,7 +210,7 @@ def encode_windows_given(model: Model, batch: list[ContextWindow]) -> Condition 
     return shift_field(cond, [window.begin for window in batch])
 
 
-def bits_per_unit(pairs: Iterable[tuple[float, int]]) -> float:
+def to_bits_per_unit(pairs: Iterable[tuple[float, int]]) -> float:
     """Return the mean over all units, in bits; independent of the codec's tokenization."""
     nats, num_units = 0.0, 0
     for value, count in pairs:

@@ -27,7 +27,7 @@ MAX_ADAPTER_CHAIN = 8  # models tuned from tuned models
 MAX_ADAPTER_WEIGHT = 4
 
 
-def best_device() -> torch.device:
+def find_best_device() -> torch.device:
     """Return the first GPU, or the CPU if there is none."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -181,7 +181,7 @@ def load_base_model(folder: ModelFolder) -> Model:
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise GenloomError("model.bad_weights", path=weights[0], reason=reason) from None
-    parts = parts.to(best_device()).eval().requires_grad_(False)
+    parts = parts.to(find_best_device()).eval().requires_grad_(False)
     return Model(folder.name, codec, objective, parts, design, folder, conditioners=build_conditioners(design))
 
 

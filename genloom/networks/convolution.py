@@ -103,7 +103,7 @@ class ConvNet(nn.Module):
             self.in_proj = (
                 build_conv(axes, in_channels, first_width)
                 if is_upsampling or not steps
-                else CONV_BY_AXES[axes - 1](in_channels, first_width, *overlapping_kernel(steps[0]))
+                else CONV_BY_AXES[axes - 1](in_channels, first_width, *choose_overlapping_kernel(steps[0]))
             )
         build_resampler = build_upsample if is_upsampling else build_downsample
         resampler_steps = steps[:0:-1] if is_upsampling else steps[1:]  # the first step is that of in_proj or the head
@@ -121,7 +121,7 @@ class ConvNet(nn.Module):
             self.head = nn.Linear(last_width * prod(self.min_size), output_space.channels)
         elif is_upsampling and steps:
             self.head = CONV_TRANSPOSE_BY_AXES[axes - 1](
-                last_width, output_space.channels, *overlapping_kernel(steps[0])
+                last_width, output_space.channels, *choose_overlapping_kernel(steps[0])
             )
         else:
             self.head = build_conv(axes, last_width, output_space.channels)
@@ -210,6 +210,6 @@ def build_upsample(in_channels: int, out_channels: int, strides: Strides) -> nn.
     return CONV_TRANSPOSE_BY_AXES[len(strides) - 1](in_channels, out_channels, strides, stride=strides)
 
 
-def overlapping_kernel(strides: Strides) -> tuple[Strides, Strides, int]:
+def choose_overlapping_kernel(strides: Strides) -> tuple[Strides, Strides, int]:
     """Return the kernel size, stride and padding of a convolution that changes the size by `strides`."""
     return tuple(stride + 2 for stride in strides), strides, 1

@@ -34,18 +34,18 @@ def update_layer_cache(layer_cache: LayerCache, k: Tensor, v: Tensor) -> tuple[T
     return keys[:, :, key_range], values[:, :, key_range]
 
 
-def window_mask(queries: Tensor, keys: Tensor, window: int) -> Tensor:
+def build_window_mask(queries: Tensor, keys: Tensor, window: int) -> Tensor:
     """Return which keys each query may see: its own position and up to `window - 1` positions before it."""
     distance = queries[..., None] - keys
     return (distance >= 0) & (distance < window)
 
 
-def segment_mask(segments: Tensor) -> Tensor:
+def build_segment_mask(segments: Tensor) -> Tensor:
     """Return which positions of a row belong to the same document, B L L."""
     return segments[:, :, None] == segments[:, None]
 
 
-def segment_positions(segments: Tensor) -> Tensor:
+def compute_segment_positions(segments: Tensor) -> Tensor:
     """Return positions B L that start at 0 in each document of a row."""
     index = torch.arange(segments.shape[1], device=segments.device).expand_as(segments)
     is_start = F.pad(segments[:, 1:] != segments[:, :-1], (1, 0), value=True)

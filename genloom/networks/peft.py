@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from genloom.errors import GenloomError, nearest
+from genloom.errors import GenloomError, find_nearest
 from genloom.networks import lora
 from genloom.networks.transformer import Config as TransformerConfig
 from genloom.old_names import upgrade_adapter_target
@@ -163,7 +163,7 @@ def match_tensors(
             }
     for key in shapes:
         if key not in expected_tensors:
-            if close := nearest(key, expected_tensors):
+            if close := find_nearest(key, expected_tensors):
                 raise GenloomError("networks.peft_unknown_tensor_nearest", path=path, key=key, nearest=close)
             raise GenloomError("networks.peft_unknown_tensor", path=path, key=key)
     present_targets = {expected_tensors[key][0] for key in shapes}

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from genloom.noise import Noise
 from genloom.objectives.checks import check_options
-from genloom.objectives.sizes import length_kwargs, plan_size, resize_network, size_option
+from genloom.objectives.sizes import build_length_kwargs, plan_size, resize_network, size_option
 from genloom.settings import option
 from genloom.types import Batch, Condition, ConditionSpec, Loss, NetworkSpec, Parts, Phase, SignalSpace
 
@@ -86,7 +86,7 @@ class Adversarial:
 
     def critic_score(self, parts: Parts, x: Tensor, batch: Batch) -> Tensor:
         """Return the critic's score of x, real or generated, up to the length of the batch's rows, B."""
-        return parts["critic"](x, cond=batch.cond, **length_kwargs(batch.lengths)).float()[:, 0]
+        return parts["critic"](x, cond=batch.cond, **build_length_kwargs(batch.lengths)).float()[:, 0]
 
     @torch.inference_mode()
     def sample(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from genloom.errors import GenloomError
 from genloom.noise import Noise
 from genloom.objectives.checks import check_options, check_settings
-from genloom.objectives.sizes import build_signal_mask, length_kwargs, plan_size, resize_network, size_option
+from genloom.objectives.sizes import build_length_kwargs, build_signal_mask, plan_size, resize_network, size_option
 from genloom.objectives.solvers import SOLVERS, VelocityFn
 from genloom.settings import option
 from genloom.types import Batch, Condition, ConditionSpec, Loss, NetworkSpec, Parts, Phase, SignalSpace
@@ -107,7 +107,7 @@ class Flow:
         noise_B = noise.normal(batch.x.shape[1:], _NOISE).to(batch.x.device)
         t_B = noise.normal((), _TIME).sigmoid().to(batch.x.device)
         x = lerp(noise_B, batch.x, t_B)
-        velocity = parts["model"](x, t_B, cond=batch.cond, **length_kwargs(batch.lengths)).float()
+        velocity = parts["model"](x, t_B, cond=batch.cond, **build_length_kwargs(batch.lengths)).float()
         return masked_mse(velocity - (batch.x - noise_B), build_signal_mask(batch))
 
     @torch.inference_mode()
@@ -117,7 +117,7 @@ class Flow:
         """Yield the estimate of the data after every step; the last one is the solution of the equation."""
 
         def velocity(network: nn.Module, x: Tensor, t_B: Tensor, lengths_B: Tensor | None) -> Tensor:
-            return network(x, t_B, cond=cond, **length_kwargs(lengths_B)).float()
+            return network(x, t_B, cond=cond, **build_length_kwargs(lengths_B)).float()
 
         yield from sample_path(parts["model"], velocity, self.space, count, noise, params.times, params.solver, params)
 
@@ -136,7 +136,11 @@ class Flow:
         x = params.start * pad_first_axis(x_B.float().to(device), size)
         times = [params.start * step / params.steps for step in range(params.steps, -1, -1)]
         for t, t_next in pairwise(times):
-            x = x + (t_next - t) * network(x, x.new_full((len(x),), t), cond=cond, **length_kwargs(lengths_B)).float()
+            x = (
+                x
+                + (t_next - t)
+                * network(x, x.new_full((len(x),), t), cond=cond, **build_length_kwargs(lengths_B)).float()
+            )
         return x if lengths_B is None else x[:, :, :length]
 
 

@@ -76,6 +76,7 @@ class Masked:
 
     def loss(self, parts: Parts, batch: Batch, phase: Phase, noise: Noise) -> Loss:
         """Estimate a bound on the NLL of each row, in nats (MDLM, Sahoo et al. 2024, equation 10, linear schedule)."""
+        assert batch.segments is None, "attention in both directions does not keep packed documents apart"
         positions = torch.arange(batch.x.shape[1], device=batch.x.device)
         loss_mask_BL = torch.ones_like(batch.x, dtype=torch.bool) if batch.mask is None else batch.mask.bool()
         loss_mask_BL = loss_mask_BL & (positions > 0)  # the first token is given

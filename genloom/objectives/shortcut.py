@@ -17,7 +17,7 @@ from genloom.errors import GenloomError
 from genloom.noise import Noise
 from genloom.objectives.checks import check_settings
 from genloom.objectives.flow import IntegrationParams, lerp, masked_mse, sample_path
-from genloom.objectives.sizes import build_signal_mask, length_kwargs
+from genloom.objectives.sizes import build_length_kwargs, build_signal_mask
 from genloom.settings import option
 from genloom.types import Batch, Condition, ConditionSpec, Loss, NetworkSpec, Parts, Phase, SignalSpace, TensorTree
 
@@ -142,7 +142,7 @@ class Shortcut:
 
     def flow_velocity(self, parts: Parts, inputs: JumpInputs) -> Tensor:
         if self.teacher:
-            lengths = length_kwargs(inputs.lengths_B)
+            lengths = build_length_kwargs(inputs.lengths_B)
             return self.teacher["model"](inputs.x, inputs.t_B, cond=inputs.cond, **lengths).float()
         return self.jump_velocity(parts, replace(inputs, level_B=torch.full_like(inputs.level_B, _VELOCITY_LEVEL)))
 
@@ -153,7 +153,7 @@ class Shortcut:
         if self.condition.vector:
             vector = x.new_zeros(len(x), self.condition.vector) if cond.vector is None else cond.vector.to(x)
             jump = torch.cat([vector, jump], 1)
-        cond, lengths = replace(cond, vector=jump), length_kwargs(inputs.lengths_B)
+        cond, lengths = replace(cond, vector=jump), build_length_kwargs(inputs.lengths_B)
         return parts["model"](x, inputs.t_B, cond=cond, **lengths).float()
 
     @torch.inference_mode()

@@ -29,7 +29,7 @@ def size_option() -> Any:
     )
 
 
-def length_kwargs(lengths_B: Tensor | None) -> dict[str, Tensor]:
+def build_length_kwargs(lengths_B: Tensor | None) -> dict[str, Tensor]:
     """Return the argument of a network that says how long each row is; none if no row is padded."""
     return {} if lengths_B is None else {"lengths": lengths_B}
 

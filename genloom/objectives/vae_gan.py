@@ -12,7 +12,7 @@ from genloom.errors import GenloomError
 from genloom.noise import Noise
 from genloom.objectives import variational
 from genloom.objectives.adversarial import Adversarial
-from genloom.objectives.sizes import length_kwargs
+from genloom.objectives.sizes import build_length_kwargs
 from genloom.objectives.variational import Variational
 from genloom.types import Batch, Condition, ConditionSpec, Loss, NetworkSpec, Parts, Phase, SignalSpace
 
@@ -91,7 +91,7 @@ class VaeGan:
         if not isinstance(critic := parts["critic"], FeatureNetwork):
             raise GenloomError("objectives.critic_without_features")
 
-        lengths = length_kwargs(batch.lengths)
+        lengths = build_length_kwargs(batch.lengths)
         with torch.no_grad():
             real = critic.forward_features(batch.x, batch.cond, **lengths)
         pairs = zip(real, critic.forward_features(reconstruction, batch.cond, **lengths), strict=True)

@@ -15,9 +15,9 @@ from genloom.fsq import check_levels, indices_to_codes, quantize
 from genloom.noise import Noise
 from genloom.objectives.checks import check_options
 from genloom.objectives.sizes import (
+    build_length_kwargs,
     build_signal_mask,
     build_valid_mask,
-    length_kwargs,
     plan_size,
     resize_network,
     scale_lengths,
@@ -80,7 +80,7 @@ class Variational:
             raise GenloomError("objectives.downsampling", downsampling=factors, size=size)
         if self.laplacian_weight and not 1 <= len(size) <= len(AVG_POOL_BY_AXES):
             raise GenloomError("objectives.grid_losses_without_grid")
-        can_halve = len(self.latent_size) == len(size) and 2 in halving_factors(self.latent_size, min_side=1)
+        can_halve = len(self.latent_size) == len(size) and 2 in list_halving_factors(self.latent_size, min_side=1)
         if self.scale_equivariance_weight and not can_halve:
             raise GenloomError("objectives.grid_losses_without_grid")
 
@@ -110,13 +110,15 @@ class Variational:
         """Return the negative evidence bound in nats (Kingma and Welling 2014, eq. 3, one sample), and the output."""
         z, kl_B = self.sample_posterior(parts, batch, noise)
         mask, latent_lengths = build_signal_mask(batch), self.scale_to_latent(batch.lengths)
-        reconstruction = parts["decoder"](z, cond=batch.cond, **length_kwargs(latent_lengths)).float()
+        reconstruction = parts["decoder"](z, cond=batch.cond, **build_length_kwargs(latent_lengths)).float()
         reconstruction_B = self.reconstruction_loss(batch.x, reconstruction, mask)
         metrics = {"reconstruction": reconstruction_B.mean().detach(), "kl": kl_B.mean().detach()}
         if self.scale_equivariance_weight:  # Skorokhodov et al. 2025, "Improving the diffusability of autoencoders"
-            factors = halving_factors(self.latent_size, min_side=1)
+            factors = list_halving_factors(self.latent_size, min_side=1)
             small_lengths = None if latent_lengths is None else -(-latent_lengths // factors[0])
-            small = parts["decoder"](avg_pool(z, factors), cond=batch.cond, **length_kwargs(small_lengths)).float()
+            small = parts["decoder"](
+                avg_pool(z, factors), cond=batch.cond, **build_length_kwargs(small_lengths)
+            ).float()
             small_mask = None if mask is None else avg_pool(mask[:, None].float(), factors)[:, 0] == 1
             reconstruction_B = reconstruction_B + self.scale_equivariance_weight * self.reconstruction_loss(
                 avg_pool(batch.x, factors), small, small_mask
@@ -128,7 +130,7 @@ class Variational:
         latent_lengths = self.scale_to_latent(batch.lengths)
         if self.levels:  # one point of a uniform prior, so the KL is constant
             z = quantize(
-                parts["encoder"](batch.x, cond=batch.cond, **length_kwargs(batch.lengths)).float(), self.levels
+                parts["encoder"](batch.x, cond=batch.cond, **build_length_kwargs(batch.lengths)).float(), self.levels
             )
             kl_B = z.new_full((len(z),), prod(self.latent_size) * log(prod(self.levels)))
             return z, kl_B if latent_lengths is None else kl_B * latent_lengths / self.latent_size[0]
@@ -162,7 +164,7 @@ class Variational:
         self, parts: Parts, x: Tensor, cond: Condition | None = None, lengths_B: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Return the mean and the log-variance of the latent, B Z *grid each."""
-        mean, logvar = parts["encoder"](x, cond=cond, **length_kwargs(lengths_B)).float().chunk(2, 1)
+        mean, logvar = parts["encoder"](x, cond=cond, **build_length_kwargs(lengths_B)).float().chunk(2, 1)
         return mean, logvar.clamp(-20, 10)
 
     @torch.inference_mode()
@@ -181,7 +183,7 @@ class Variational:
             z = params.temperature * noise.normal((self.latent, *latent_size), 0).to(device)
         is_shorter = bool(size) and length < size[0]
         lengths_B = self.scale_to_latent(torch.full((count,), length, device=device)) if is_shorter else None
-        x = decoder(z, cond=cond, **length_kwargs(lengths_B)).float()
+        x = decoder(z, cond=cond, **build_length_kwargs(lengths_B)).float()
         x = x[:, :, :length] if is_shorter else x
         yield x + self.decoder_std * noise.normal(x.shape[1:], 1).to(device) if params.should_add_noise else x
 
@@ -192,7 +194,7 @@ def laplacian_l1(error: Tensor) -> Tensor:
     Burt and Adelson 1983; as a loss, Bojanowski et al. 2018. The pyramid is linear, so it is applied to the error.
     """
     total_B, weight = error.new_zeros(len(error)), 1.0
-    while 2 in (factors := halving_factors(error.shape[2:], min_side=4)):
+    while 2 in (factors := list_halving_factors(error.shape[2:], min_side=4)):
         downsampled = avg_pool(error, factors)
         band = error - F.interpolate(downsampled, scale_factor=[float(factor) for factor in factors], mode="nearest")
         total_B = total_B + weight * band.abs().flatten(1).sum(1)
@@ -200,7 +202,7 @@ def laplacian_l1(error: Tensor) -> Tensor:
     return total_B + weight * error.abs().flatten(1).sum(1)
 
 
-def halving_factors(size: Sequence[int], min_side: int) -> tuple[int, ...]:
+def list_halving_factors(size: Sequence[int], min_side: int) -> tuple[int, ...]:
     """Return 2 for each even side above `min_side`, and 1 for the others."""
     return tuple(2 if side % 2 == 0 and side > min_side else 1 for side in size)
 

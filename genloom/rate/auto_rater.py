@@ -19,8 +19,15 @@ _BATCH_CHOICES = 5_000  # written to the disk together
 
 
 def parse_check(spec: str, medium: str = "text") -> tuple[str, Callable[[Any], checks.CheckResult]]:
-    """Return the rater's name and the check of outputs of a medium, from "length:max_length=1;unit=words"."""
+    """Return the rater's name and the check of outputs of a medium, from "length:max_length=1;unit=words".
+
+    A check with a syntax of its own reads the text after the colon itself.
+    """
     name, _, settings_text = spec.partition(":")
+    module = checks.find_check(name, medium)
+    if (parse := getattr(module, "parse", None)) is not None:
+        config = parse(settings_text)
+        return f"check-{name}", lambda value: module.check(value, config)
     settings = dict(part.partition("=")[::2] for part in settings_text.split(";") if part)
     return f"check-{name}", checks.build_check(name, apply_overrides({}, settings), medium)
 

@@ -64,7 +64,7 @@ class Decision:
     measures: tuple[Measure, ...]
 
 
-def alpha_left(num_earlier: int) -> float:
+def compute_alpha_left(num_earlier: int) -> float:
     """Return the alpha of a champion's next challenger, after `num_earlier` others.
 
     With enough attempts one wins by chance, so each challenger's interval may err half as often as the one before
@@ -171,7 +171,7 @@ def measure_win_rate(name: str, outcomes: Numbers, group: MeasureGroup = "prefer
     """Build a measure, and a proof, from one comparison per prompt: 1 if the challenger won, 0.5 for a tie, 0.
 
     Champion and challenger are their win rates, with ties counted half; the gain is their difference. `alpha` is what
-    `alpha_left` returns.
+    `compute_alpha_left` returns.
     """
     x = np.asarray(outcomes, np.float64)
     if not len(x) or not ((x >= 0) & (x <= 1)).all():

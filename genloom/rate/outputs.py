@@ -8,7 +8,7 @@ from typing import Any
 
 from genloom import plugins
 from genloom.errors import GenloomError
-from genloom.store.workspace import verify_output
+from genloom.store.output_files import verify_output
 
 
 def load_output(path: Path, record: Mapping[str, Any]) -> Any:
@@ -39,5 +39,5 @@ def find_medium_name(path: Path, record: Mapping[str, Any] | None = None) -> str
 
 @cache  # listing the installed packages takes longer than opening a small image
 def _find_medium_by_suffix(suffix: str) -> str | None:
-    names = plugins.part_names("medium")
+    names = plugins.list_part_names("medium")
     return next((name for name in names if suffix in plugins.find_part("medium", name).suffixes), None)

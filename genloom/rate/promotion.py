@@ -85,7 +85,7 @@ def sync_active_version(workspace: Workspace, ledger: Ledger, name: str) -> int 
     If it was removed, that is the one before it. Returns that version; None if none was ever promoted, or none is left.
     """
     folder = workspace.root / "models" / validate_name(name, "model")
-    is_known = folder.is_dir() or built_in.model_folder_path(folder.name).is_dir()
+    is_known = folder.is_dir() or built_in.get_model_folder_path(folder.name).is_dir()
     if not is_known or not _read_activations(ledger, folder.name):
         return None
     with files.lock_folder(folder):

@@ -78,7 +78,7 @@ def resolve_votes(ledger_ratings: LedgerRatings, records: Mapping[str, Mapping[s
         if choice.winner in ("a", "b") and digests[choice.a] != digests[choice.b]
     ]
     rating_votes = [
-        vote for group in _group_ratings(ratings, prompts) for vote in _votes_from_ratings(group, prompts, digests)
+        vote for group in _group_ratings(ratings, prompts) for vote in _list_votes_from_ratings(group, prompts, digests)
     ]
     paired_events = {event for vote in rating_votes for event in vote.events}
     compared_items = {(vote.rater, vote.item) for vote in choice_votes}
@@ -87,7 +87,9 @@ def resolve_votes(ledger_ratings: LedgerRatings, records: Mapping[str, Mapping[s
         for each in ratings
         if _compute_margin(each) and each.event not in paired_events
     ]
-    singles += [vote for choice in choices if choice.winner == "bad" for vote in _votes_against_both(choice, tasks)]
+    singles += [
+        vote for choice in choices if choice.winner == "bad" for vote in _list_votes_against_both(choice, tasks)
+    ]
     retests = [
         _vote_from_choice(each, tasks) for each in _select_retests(replaced, choices) if each.winner in ("a", "b")
     ]
@@ -154,7 +156,7 @@ def _vote_from_choice(choice: Choice, tasks: Mapping[str, str]) -> Vote:
     return Vote(choice.rater, choice.prompt, task, item, 1.0 if winner == item[0] else -1.0, (choice.event,))
 
 
-def _votes_against_both(choice: Choice, tasks: Mapping[str, str]) -> list[Vote]:
+def _list_votes_against_both(choice: Choice, tasks: Mapping[str, str]) -> list[Vote]:
     return [
         Vote(choice.rater, choice.prompt, tasks[output], (output,), -1.0, (choice.event,))
         for output in (choice.a, choice.b)
@@ -179,7 +181,9 @@ def _group_ratings(ratings: Sequence[Rating], prompts: Mapping[str, str]) -> lis
     return list(groups.values())
 
 
-def _votes_from_ratings(group: Sequence[Rating], prompts: Mapping[str, str], digests: Mapping[str, str]) -> list[Vote]:
+def _list_votes_from_ratings(
+    group: Sequence[Rating], prompts: Mapping[str, str], digests: Mapping[str, str]
+) -> list[Vote]:
     """Return votes for pairs of outputs with different ratings: all pairs of a small group, some of a large one."""
     ratings_by_value: dict[int, list[Rating]] = {}
     for rating in sorted(group, key=lambda rating: rating.output):

@@ -198,9 +198,9 @@ class OutputIndex:
         assert column in ("job", "arena")
         return self._read(f"SELECT * FROM outputs WHERE {column} = ? AND {column} != '' ORDER BY id", (value,))
 
-    def count_by_model(self) -> dict[str, int]:
-        """Return how many outputs each version has, as the pages that list them count."""
-        condition, params = self._build_condition(OutputFilter(), "")
+    def count_by_model(self, owner: str = "") -> dict[str, int]:
+        """Return how many outputs each version has of an owner ("": of all), as the pages that list them count."""
+        condition, params = self._build_condition(OutputFilter(owner=owner), "")
         rows = self._read(f"SELECT model, COUNT(*) AS count FROM outputs WHERE {condition} GROUP BY model", params)
         return {row["model"]: row["count"] for row in rows}
 

@@ -13,8 +13,9 @@ from genloom.server.guard import get_address, get_cookie_name
 from genloom.server.keys import ACCOUNT_SCOPES, KeyStore, sort_scopes
 from genloom.server.limits import SignInLimits, build_limit_error
 from genloom.server.sessions import SESSION_DAYS, Sessions
-from genloom.server.studio.shapes.base import Body, Name, Page, Shape
+from genloom.server.studio.shapes.field_types import Name
 from genloom.server.studio.shapes.session import Login
+from genloom.server.studio.shapes.shape import Body, Page, Shape
 from genloom.server.studio.shapes.system import CreatedKey, Key, NewKey
 
 _MAX_PASSWORD_CHECKS = 4  # at a time: each takes 64 MB and a processor

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from starlette.routing import Mount, compile_path
 
-from genloom.errors import nearest
+from genloom.errors import find_nearest
 from genloom.server.access import Policy
 from genloom.server.errors import APIError
 
@@ -42,7 +42,7 @@ class RouteTable:
             allowed = ", ".join(sorted(frozenset().union(*(entry.methods for entry in entries))))
             raise APIError("server.wrong_method", headers={"allow": allowed}, method=method[:20], allowed=allowed)
         shown = path[:_MAX_PATH_CHARS]
-        known = nearest(shown, {entry.path for entry in self.entries})
+        known = find_nearest(shown, {entry.path for entry in self.entries})
         if known is None:
             raise APIError("server.unknown_route", path=shown)
         raise APIError("server.unknown_route_nearest", path=shown, nearest=known)

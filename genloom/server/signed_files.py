@@ -3,6 +3,7 @@
 A format that holds no manifest is sent as it is, with a link to its manifest (RFC 8288, as C2PA 2.2 says in 11.4).
 """
 
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,14 @@ from starlette.responses import Response
 from genloom.api.outputs import Output
 from genloom.api.workspace import Workspace
 from genloom.store.files import write_atomic
+from genloom.store.pruning import note_use, prune_folder
 from genloom.trust import manifests
 from genloom.trust.outgoing import sign_output
 
 MANIFEST_TYPE = "application/c2pa"
+MAX_CACHE_BYTES = 1 << 30  # of signed files; others are signed again
+WRITES_PER_PRUNING = 200
+_num_written = itertools.count()  # of this process, the first of which looks at the folder
 
 
 def sign_path(workspace: Workspace, record: Mapping[str, Any], path: Path, suffix: str = "") -> Path:
@@ -27,12 +32,16 @@ def sign_path(workspace: Workspace, record: Mapping[str, Any], path: Path, suffi
     suffix = suffix or path.suffix
     if not manifests.can_embed(suffix):
         return path
-    target = workspace.folder / "cache" / "signed" / path.parent.name / f"{path.stem}{suffix}"
+    folder = workspace.folder / "cache" / "signed"
+    target = folder / path.parent.name / f"{path.stem}{suffix}"
     if not target.is_file() or target.stat().st_mtime < path.stat().st_mtime:
         outgoing = sign_output(workspace.store, record, path.read_bytes(), suffix)
         if not outgoing.is_signed:
             return path
         write_atomic(target, outgoing.data)
+        if next(_num_written) % WRITES_PER_PRUNING == 0:
+            prune_folder(folder, MAX_CACHE_BYTES)
+    note_use(target)
     return target
 
 

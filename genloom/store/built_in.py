@@ -12,7 +12,7 @@ def list_names() -> list[str]:
     return sorted(folder.name for folder in FOLDER.glob("*") if list_versions(folder))
 
 
-def model_folder_path(name: str) -> Path:
+def get_model_folder_path(name: str) -> Path:
     """Return the folder of the versions of a model, if it is built in."""
     return FOLDER / name
 

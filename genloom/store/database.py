@@ -180,6 +180,7 @@ def _explain_error(error: SQLAlchemyError) -> str:
     reason = " ".join(str(error.orig if isinstance(error, DBAPIError) else error).split())
     cures = {
         "locked": "Another program has locked it; end that one or try again.",
+        "disk I/O": "Check its disk, and the largest size of a file (ulimit -f); acknowledged events are safe.",
         "full": "Free some space on its disk; acknowledged events are safe.",
         "readonly": "Change the permissions of the file and its folder, or choose another place with --ledger.",
         "unable to open": "Change the permissions of the file and its folder, or choose another place with --ledger.",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from genloom import plugins
 from genloom.errors import format_message
 from genloom.media.abilities import get_ability
-from genloom.memory import rows_within
+from genloom.memory import count_rows_within
 from genloom.store import manifest
 from genloom.types import Item, Message
 
@@ -229,7 +229,7 @@ class Dataset:
                             continue
                         group_info = file.metadata.row_group(group)
                         bytes_per_row = group_info.total_byte_size / max(group_info.num_rows, 1)
-                        batch_rows = rows_within(bytes_per_row, _BATCH_BYTES, _BATCH_ROWS)
+                        batch_rows = count_rows_within(bytes_per_row, _BATCH_BYTES, _BATCH_ROWS)
                         for batch in file.iter_batches(batch_rows, [group], all_columns):
                             yield number, batch.filter(is_wanted).select(read_columns or ["split"])
             except (pa.ArrowException, OSError, KeyError) as error:

@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Generator
@@ -122,20 +123,26 @@ def write_atomic(path: Path, data: bytes | str, mode: int = 0o666) -> None:
     content = data.encode() if isinstance(data, str) else data
     with translate_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = _new_draft_path(path.parent)
+        draft = _make_draft_path(path.parent)
         # Exclusive, so that another writer's draft is never overwritten.
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        try:
-            with open(descriptor, "wb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(draft, path)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
-        sync_to_disk(path.parent)
+        with _rename_at_end(draft, path), open(descriptor, "wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def _rename_at_end(draft: Path, path: Path) -> Generator[None]:
+    """Let a draft that was written and synced take the place of `path`; remove it if the block fails."""
+    try:
+        yield
+        os.replace(draft, path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    sync_to_disk(path.parent)
 
 
 @contextmanager
@@ -146,18 +153,13 @@ def open_replacement(path: Path) -> Generator[Path]:
     """
     with translate_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = _new_draft_path(path.parent)
+        draft = _make_draft_path(path.parent)
         draft.touch()
         mode = draft.stat().st_mode & 0o666
-        try:
+        with _rename_at_end(draft, path):
             yield draft
             _share_file(draft, mode)
             sync_to_disk(draft)
-            os.replace(draft, path)
-        except BaseException:
-            draft.unlink(missing_ok=True)
-            raise
-        sync_to_disk(path.parent)
 
 
 @contextmanager
@@ -168,7 +170,7 @@ def temp_folder(parent: Path) -> Generator[Path]:
     """
     with _ensure_parent(parent):
         with translate_errors(parent):
-            draft = _new_draft_path(parent)
+            draft = _make_draft_path(parent)
             draft.mkdir()
         lock = os.open(draft, os.O_RDONLY)
         try:
@@ -313,9 +315,11 @@ def _share_file(path: Path, mode: int) -> None:
 
 
 def hash_file(path: Path) -> str:
-    """Return the SHA-256 of a file's content, as 64 hexadecimal digits."""
+    """Return the SHA-256 of a file's content, as 64 hexadecimal digits; OSError for a device, which may never end."""
     state = hashlib.sha256()
     with open(path, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "Not a regular file", str(path))
         while chunk := file.read(_CHUNK):
             state.update(chunk)
     return state.hexdigest()
@@ -353,5 +357,5 @@ def get_free_bytes(path: Path) -> int:
     return shutil.disk_usage(ancestor).free
 
 
-def _new_draft_path(parent: Path) -> Path:
+def _make_draft_path(parent: Path) -> Path:
     return parent / f".{secrets.token_hex(6)}{_DRAFT_SUFFIX}"

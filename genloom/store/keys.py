@@ -91,6 +91,13 @@ class MarkingKeys:
         return self.get(id)
 
 
+def list_exposed(root: Path) -> list[Path]:
+    """List the files and folders with keys of a workspace that others than their owner can open."""
+    folder = root / "keys"
+    paths = [folder, *folder.rglob("*")] if folder.is_dir() else []
+    return [path for path in sorted(paths) if not path.is_symlink() and path.stat().st_mode & 0o077]
+
+
 def draw_secret() -> bytes:
     """Return a new secret of random bytes."""
     return secrets.token_bytes(SECRET_BYTES)

@@ -76,9 +76,9 @@ def _add_descendants(
     while new_versions:
         found |= new_versions
         new_versions = {version for version, parent in parents.items() if parent in new_versions} - found
-    return sorted(found, key=_sort_key)
+    return sorted(found, key=_get_sort_key)
 
 
-def _sort_key(ref: str) -> tuple[str, int]:
+def _get_sort_key(ref: str) -> tuple[str, int]:
     name, _, version = ref.partition("/")
     return name, int(version) if version.isdigit() else 0

@@ -3,14 +3,16 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from genloom.errors import GenloomError, format_message
 from genloom.store import files, records
 from genloom.store.clock import get_now
 from genloom.store.names import is_timed_id
+
+Entry = TypeVar("Entry")
 
 RECORD_DIGEST = "record_digest"  # the field of a manifest with the digest of all its other fields
 _DIGEST_CHARS = 64
@@ -122,6 +124,17 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise damaged_error(path, "not a JSON object")
     return content
+
+
+def load_readable(load: Callable[[str], Entry], names: Iterable[str]) -> list[Entry]:
+    """Load the entries with these names; skip damaged ones, which `Workspace.list_faults` reports."""
+    entries = []
+    for name in names:
+        try:
+            entries.append(load(name))
+        except ValueError:
+            continue
+    return entries
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from genloom.errors import GenloomError, nearest
+from genloom.errors import GenloomError, find_nearest
 from genloom.program import name_program
 
 _MAX_NAME_BYTES = 128
@@ -43,7 +43,7 @@ def validate_name(name: str, kind: str) -> str:
 def unknown_name_error(kind: str, name: str, known_names: Iterable[str], cure: str) -> GenloomError:
     """Return the error for an unknown name: it suggests the nearest known one, else lists some, else gives the cure."""
     names = sorted(known_names)
-    if (close := nearest(name, names)) is not None:
+    if (close := find_nearest(name, names)) is not None:
         return GenloomError("store.unknown_name_near", kind=kind, name=name, nearest=close)
     if names:
         known = ", ".join(map(repr, names[:_MAX_NAMES_SHOWN])) + (", …" if len(names) > _MAX_NAMES_SHOWN else "")

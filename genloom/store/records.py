@@ -99,10 +99,17 @@ class DocumentForgettingEntry(Record):
 class PolicyEntry(Record):
     rule: str
     action: Literal["refuse", "warn", "log"]
-    target: Literal["prompt", "output"]
+    target: Literal["prompt", "output", "training", "export"]
     model: str
     sha256: str
     text: str = ABSENT
+    score: float = ABSENT  # of the rule's classifier
+
+
+class ConsentEntry(Record):
+    data: str
+    who: str
+    action: Literal["withdrawn"]
 
 
 _ENTRIES: Mapping[str, type[Record]] = {
@@ -112,6 +119,7 @@ _ENTRIES: Mapping[str, type[Record]] = {
     "promotion": PromotionEntry,
     "round": RoundEntry,
     "policy": PolicyEntry,
+    "consent": ConsentEntry,
 }
 
 

@@ -1,44 +1,30 @@
 """The workspace: the folder that contains data, models, runs, outputs and conversations."""
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from genloom.errors import GenloomError, format_message
-from genloom.store import active_version, built_in, conversation, files, manifest, records, recycle_bin
+from genloom.store import (
+    active_version,
+    built_in,
+    conversation,
+    files,
+    manifest,
+    output_files,
+    output_index,
+    recycle_bin,
+)
 from genloom.store.atomic_folder import StagedFolder
 from genloom.store.clock import get_now
 from genloom.store.conversation import Conversation
 from genloom.store.dataset import Dataset, open_dataset
+from genloom.store.manifest import load_readable
 from genloom.store.model_folder import ModelFolder, create_version, list_versions, open_model_folder
 from genloom.store.names import is_timed_id, make_timed_id, unknown_id_error, unknown_name_error, validate_name
-
-Entry = TypeVar("Entry")
-
-_NEWEST_FILE = "newest.json"  # in outputs/: the id and number of the newest output
-_RESERVED_SUFFIX = ".reserved"  # of a file that holds the id of an output, with the process that generates it
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training run; its folder contains everything needed to resume it."""
-
-    id: str
-    name: str
-    folder: Path
-    created: str
-
-    @property
-    def model(self) -> str:
-        """The ref of the model that it produced; "" while it is not finished."""
-        done_path = self.folder / "done.json"
-        return str(manifest.read_json(done_path).get("model", "")) if done_path.is_file() else ""
+from genloom.store.run import Run, create_run_folder, open_run
 
 
 @dataclass(frozen=True)
@@ -50,6 +36,8 @@ class Workspace:
     @staticmethod
     def from_option(option: str | None = None) -> "Workspace":
         """Return the folder named by the option, by GENLOOM_HOME, or `genloom-workspace` in the current folder."""
+        if option is not None and not option.strip():
+            raise GenloomError("store.workspace_empty")
         location = option or os.environ.get("GENLOOM_HOME") or "genloom-workspace"
         root = files.expand_home(location).absolute()
         if root.exists() and not root.is_dir():
@@ -82,7 +70,7 @@ class Workspace:
 
     def list_datasets(self) -> list[Dataset]:
         """List the newest version of every data set, by name; skip damaged ones (see `list_faults`)."""
-        return _load_readable(self.get_dataset, self._list_names("data"))
+        return load_readable(self.get_dataset, self._list_names("data"))
 
     def create_dataset(self, name: str) -> StagedFolder[Dataset]:
         """Create a version: the caller writes Parquet parts and, last, a `manifest.json`; the store adds the digests.
@@ -130,7 +118,7 @@ class Workspace:
             raise GenloomError("store.no_such_version", version=version_number, name=name, known=known, cure=cure)
         own_folder = folder / str(version_number)
         return open_model_folder(
-            name, own_folder if own_folder.is_dir() else built_in.model_folder_path(name) / str(version_number)
+            name, own_folder if own_folder.is_dir() else built_in.get_model_folder_path(name) / str(version_number)
         )
 
     def list_models(self) -> list[ModelFolder]:
@@ -138,18 +126,20 @@ class Workspace:
         refs = [
             f"{n}/{version}" for n in self._list_names("models") for version in list_versions(self.root / "models" / n)
         ]
-        return _load_readable(self._load_version, refs)
+        return load_readable(self._load_version, refs)
 
     def list_built_in_models(self) -> list[ModelFolder]:
         """List every version that comes with the package and is not replaced by one in the workspace."""
         refs = [
-            f"{n}/{version}" for n in built_in.list_names() for version in list_versions(built_in.model_folder_path(n))
+            f"{n}/{version}"
+            for n in built_in.list_names()
+            for version in list_versions(built_in.get_model_folder_path(n))
         ]
-        return [model for model in _load_readable(self.get_model, refs) if model.folder.is_relative_to(built_in.FOLDER)]
+        return [model for model in load_readable(self.get_model, refs) if model.folder.is_relative_to(built_in.FOLDER)]
 
     def list_active_models(self) -> list[ModelFolder]:
         """List the active version of every model."""
-        return _load_readable(self.get_model, sorted({*self._list_names("models"), *built_in.list_names()}))
+        return load_readable(self.get_model, sorted({*self._list_names("models"), *built_in.list_names()}))
 
     def create_model(self, name: str) -> StagedFolder[ModelFolder]:
         """Create a version: the caller writes weights, codec, job and, last, a `card.json`."""
@@ -186,148 +176,76 @@ class Workspace:
         run_ids = [
             f.name for f in _list_folders(self.root / "runs") if is_timed_id(f.name) and (f / "run.json").is_file()
         ]
-        return _load_readable(self._load_run, run_ids)
+        return load_readable(self._load_run, run_ids)
 
     def create_run(self, name: str) -> Path:
         """Create the folder of a new run."""
-        name, parent, moment, offset = validate_name(name, "run"), self.root / "runs", get_now(), 0
-        while True:
-            folder = parent / make_timed_id(moment, offset)
-            with files.translate_errors(folder):
-                parent.mkdir(parents=True, exist_ok=True)
-                try:
-                    folder.mkdir()
-                    break
-                except FileExistsError:
-                    offset += 1
-        manifest.write_json(folder / "run.json", {"name": name, "created": moment.isoformat(timespec="microseconds")})
-        return folder
+        return create_run_folder(self.root / "runs", validate_name(name, "run"))
 
-    # outputs/<day>/<id>.<ext> and <id>.json
+    # outputs/<day>/<id>.<ext> and <id>.json, outputs/originals/<sha256>.<ext>
+
+    @property
+    def _outputs(self) -> Path:
+        return self.root / "outputs"
 
     def reserve_output(self) -> str:
         """Return an id for an output that is still being generated; `save_output` or `release_output` ends this."""
-        with files.lock_folder(self.root / "outputs"):
-            moment = get_now()
-            folder = self.root / "outputs" / f"{moment:%Y-%m-%d}"
-            folder.mkdir(exist_ok=True)
-            output = _find_free_id(folder, moment)
-            (folder / f"{output}{_RESERVED_SUFFIX}").write_text(str(os.getpid()))
-        return output
+        return output_files.reserve_id(self._outputs)
 
     def release_output(self, output: str) -> None:
         """Give up a reserved id that no output was stored under."""
-        self._get_record_path(output).with_suffix(_RESERVED_SUFFIX).unlink(missing_ok=True)
+        output_files.release_id(self._outputs, output)
 
     def release_dead_outputs(self) -> None:
         """Give up the ids that processes had reserved which have died since."""
-        for path in self.root.glob(f"outputs/*/*{_RESERVED_SUFFIX}"):
-            with suppress(OSError, ValueError):  # another process does the same
-                if not files.is_process_alive(int(path.read_text())):
-                    path.unlink()
+        output_files.release_dead_ids(self._outputs)
 
     def save_output(self, content: str | bytes, suffix: str, record: Mapping[str, Any], reserved: str = "") -> str:
         """Store an output and its record, and return its id: that which was reserved, or a new one.
 
         It exists once its record, written last, is on disk.
         """
-        data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
-        extension = suffix.lstrip(".")
-        assert extension.isalnum(), suffix
-        assert not reserved or is_timed_id(reserved), reserved
-        moment = get_now()
-        folder = self.root / "outputs" / (reserved[:10] or f"{moment:%Y-%m-%d}")
-        with files.lock_folder(folder.parent):
-            output = reserved or _find_free_id(folder, moment)
-            # The record is <id>.json, so that the value of a medium of JSON files has another name.
-            path = folder / (f"{output}.value.json" if extension == "json" else f"{output}.{extension}")
-            files.write_atomic(path, data)
-            identity = {
-                "id": output,
-                "file": path.name,
-                "created": moment.isoformat(timespec="microseconds"),
-                "sha256": files.hash_file(path),
-                "sequence": self._count_output(output),
-            }
-            full_record: dict[str, Any] = json.loads(json.dumps({**record, **identity}))  # as it will be read
-            full_record["digest"] = records.hash_output_record(full_record)
-            manifest.write_json(folder / f"{output}.json", full_record)
-            if reserved:
-                self.release_output(output)
-        return output
-
-    def _count_output(self, output: str) -> int:
-        """Return the number of a new output, one more than that of the newest, and make it the newest."""
-        sequence = self._read_newest_output()[1] + 1
-        manifest.write_json(self.root / "outputs" / _NEWEST_FILE, {"id": output, "sequence": sequence})
-        return sequence
-
-    def _read_newest_output(self) -> tuple[str, int]:
-        """Return the id and number of the output that was generated last, whatever the clock says; "" and 0 if none."""
-        try:
-            newest = manifest.read_json(self.root / "outputs" / _NEWEST_FILE)
-            if self.has_output(str(newest["id"])):
-                return newest["id"], int(newest["sequence"])
-        except (OSError, ValueError, KeyError, TypeError):
-            pass  # of an earlier version, removed or damaged
-        ranked = [(record.get("sequence", 0), record["id"]) for _, record in self.list_records()]
-        return max(ranked, default=(0, ""))[::-1]
+        return output_files.write_output(self._outputs, content, suffix, record, reserved)
 
     def get_output(self, output: str) -> tuple[Path, dict[str, Any]]:
         """Return the path of an output and its record."""
-        record = self._get_record_path(output)
-        if not (is_timed_id(output) and record.is_file()):
+        if not self.has_output(output):
             raise self._unknown_name_error("outputs", output, self.list_outputs(), "Make one: genloom generate NAME")
-        content = manifest.read_json(record)
-        is_intact = records.has_digest(content)
-        if problem := records.find_output_problem(content, is_intact):
-            raise manifest.damaged_error(record, problem)
-        if content["id"] != output or ("digest" in content and not is_intact):
-            raise GenloomError("store.output_record_changed", path=record)
-        path = record.parent / Path(content["file"]).name
-        if not path.is_file():
-            raise manifest.damaged_error(record, "the output it describes is missing")
-        return path, content
+        return output_files.read_output(self._outputs, output)
 
     def verify_output(self, output: str) -> tuple[Path, dict[str, Any]]:
         """Return the path of an output and its record; ValueError if the file is not as it was generated."""
         path, record = self.get_output(output)
-        verify_output(path, record)
+        output_files.verify_output(path, record)
         return path, record
 
     def has_output(self, output: str) -> bool:
         """Return whether there is an output with this id."""
-        return is_timed_id(output) and self._get_record_path(output).is_file()
+        return output_files.has_record(self._outputs, output)
 
     def get_newest_output(self) -> str:
         """Return the id of the output that was generated last; "" if there is none."""
-        return self._read_newest_output()[0]
-
-    def _get_record_path(self, output: str) -> Path:
-        return Path(f"{self.root}/outputs/{output[:10]}/{output}.json")
+        return output_files.find_newest(self._outputs)[0]
 
     def list_outputs(self) -> list[str]:
         """List the ids of all outputs, oldest first."""
-        return sorted(p.stem for p in self.root.glob("outputs/*/*.json") if is_timed_id(p.stem))
+        return output_files.list_ids(self._outputs)
 
     def list_records(self) -> list[tuple[Path, dict[str, Any]]]:
         """List the path and record of every output, oldest first; skip damaged ones (see `list_faults`)."""
-        return _load_readable(self.get_output, self.list_outputs())
+        return output_files.list_records(self._outputs)
 
-    # outputs/originals/<sha256>.<ext>
+    def find_output(self, digest: str) -> str:
+        """Return the id of the newest output whose file has this SHA-256; "" if there is none."""
+        return output_index.find_output(self.root, digest)
 
     def save_original(self, data: bytes, suffix: str) -> str:
         """Store the source of edited outputs once, so that they can be replayed; return its digest."""
-        digest = hashlib.sha256(data).hexdigest()
-        files.write_atomic(self.root / "outputs" / "originals" / f"{digest}{suffix}", data)
-        return digest
+        return output_files.save_original(self._outputs, data, suffix)
 
     def load_original(self, digest: str) -> bytes:
         """Return the bytes with this digest; ValueError if they are missing or changed."""
-        matches = list((self.root / "outputs" / "originals").glob(f"{Path(digest).name}.*"))
-        if not matches or files.hash_file(matches[0]) != digest:
-            raise GenloomError("store.original_gone", digest=digest[:12])
-        return matches[0].read_bytes()
+        return output_files.load_original(self._outputs, digest)
 
     # conversations/<id>.json
 
@@ -359,7 +277,7 @@ class Workspace:
     def list_conversations(self) -> list[Conversation]:
         """List every conversation, last changed last; skip damaged ones (see `list_faults`)."""
         return sorted(
-            _load_readable(self._load_conversation, self._list_conversation_ids()), key=lambda c: (c.changed, c.id)
+            load_readable(self._load_conversation, self._list_conversation_ids()), key=lambda c: (c.changed, c.id)
         )
 
     # damage and leftovers
@@ -389,8 +307,8 @@ class Workspace:
             *self.root.glob("models/*"),
             *self.root.glob("runs/*"),
         ]
-        reserved = sorted(self.root.glob(f"outputs/*/*{_RESERVED_SUFFIX}"))
-        return [draft for parent in parents for draft in files.list_drafts(parent)] + reserved
+        drafts = [draft for parent in parents for draft in files.list_drafts(parent)]
+        return drafts + output_files.list_reservations(self._outputs)
 
     def _unknown_name_error(
         self, kind: recycle_bin.RemovableKind, name: str, known_names: Iterable[str], cure: str
@@ -409,13 +327,7 @@ class Workspace:
         return open_model_folder(validate_name(name, "model"), self.root / "models" / name / version)
 
     def _load_run(self, run: str) -> Run:
-        path = self.root / "runs" / run / "run.json"
-        content = manifest.read_json(path)
-        if not isinstance(content.get("name"), str) or not isinstance(content.get("created"), str):
-            raise manifest.damaged_error(path, "the name or time of the run is missing")
-        if (done_path := path.parent / "done.json").is_file():
-            manifest.read_json(done_path)  # raises here if it is damaged, not where runs are listed
-        return Run(run, content["name"], path.parent, content["created"])
+        return open_run(self.root / "runs" / run)
 
     def _load_conversation(self, name: str) -> Conversation:
         return conversation.read_conversation(self.root / "conversations" / f"{name}.json")
@@ -424,42 +336,19 @@ class Workspace:
         return sorted(p.stem for p in self.root.glob("conversations/*.json") if is_timed_id(p.stem))
 
     def _list_names(self, kind: str) -> list[str]:
-        pattern = {"data": "*/manifest.json", "models": "*/card.json"}[kind]
+        pattern = {"data": "[!.]*/manifest.json", "models": "[!.]*/card.json"}[kind]  # drafts begin with a dot
         return [folder.name for folder in _list_folders(self.root / kind) if any(folder.glob(pattern))]
 
     def _list_versions(self, name: str) -> list[int]:
         """List the versions of a model in the workspace and in the package."""
-        return sorted({*list_versions(self.root / "models" / name), *list_versions(built_in.model_folder_path(name))})
-
-
-def verify_output(path: Path, record: Mapping[str, Any]) -> None:
-    """Raise ValueError if the file of an output is not the one that its record describes."""
-    if files.hash_file(path) != record["sha256"]:
-        raise GenloomError("store.output_changed", path=path, id=record.get("id"))
-
-
-def _find_free_id(folder: Path, moment: datetime) -> str:
-    """Return an id of this moment that no output in the folder of the day has, and that is not reserved."""
-    offset = 0
-    # Looking for every suffix would read the whole folder, which may have a hundred thousand files.
-    while any((folder / f"{make_timed_id(moment, offset)}{suffix}").exists() for suffix in (".json", _RESERVED_SUFFIX)):
-        offset += 1
-    return make_timed_id(moment, offset)
+        return sorted(
+            {*list_versions(self.root / "models" / name), *list_versions(built_in.get_model_folder_path(name))}
+        )
 
 
 def _list_folders(parent: Path) -> Iterator[Path]:
     if parent.is_dir():
         yield from sorted(p for p in parent.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _load_readable(load: Callable[[str], Entry], names: list[str]) -> list[Entry]:
-    entries = []
-    for name in names:
-        try:
-            entries.append(load(name))
-        except ValueError:
-            continue  # reported by `list_faults`
-    return entries
 
 
 def _find_fault(load: Callable[[str], object], name: str) -> str | None:

@@ -27,7 +27,7 @@ def check_raises_only_value_error(call: Callable[[], Any], what: str) -> None:
         raise AssertionError(f"{what} must raise nothing but ValueError (raised {error!r:.80})") from error
 
 
-def random_inputs(spec: NetworkSpec, num_rows: int, seed: int = 0) -> tuple[Tensor, Tensor | None, Condition]:
+def draw_inputs(spec: NetworkSpec, num_rows: int, seed: int = 0) -> tuple[Tensor, Tensor | None, Condition]:
     """Return random input, time and condition for the spec, the same for the same seed."""
     rng = torch.Generator().manual_seed(seed)
     input_space, condition_spec = spec.input, spec.condition
@@ -36,12 +36,10 @@ def random_inputs(spec: NetworkSpec, num_rows: int, seed: int = 0) -> tuple[Tens
     else:
         x = torch.randn(num_rows, input_space.channels, *input_space.size, generator=rng)
     t = torch.rand(num_rows, generator=rng) if spec.has_time else None
-    return x, t, random_condition(condition_spec, input_space, num_rows, rng)
+    return x, t, draw_condition(condition_spec, input_space, num_rows, rng)
 
 
-def random_condition(
-    condition_spec: ConditionSpec, input_space: Space, num_rows: int, rng: torch.Generator
-) -> Condition:
+def draw_condition(condition_spec: ConditionSpec, input_space: Space, num_rows: int, rng: torch.Generator) -> Condition:
     size = (input_space.context_length - 1,) if isinstance(input_space, TokenSpace) else input_space.size
     mask = torch.arange(3) < 1 + torch.arange(num_rows)[:, None] % 3
     return Condition(

@@ -96,7 +96,9 @@ def check_names(medium: Any) -> None:
         names += [("network", recipe.network), ("text_encoder", recipe.text_encoder)]
         names += [("objective", name) for name in recipe.objectives] + [("codec", name) for name in recipe.codecs]
     for kind, name in names:
-        assert not name or name in plugins.part_names(kind), f"the medium names a {kind} {name!r}, which does not exist"
+        assert not name or name in plugins.list_part_names(kind), (
+            f"the medium names a {kind} {name!r}, which does not exist"
+        )
 
 
 def check_shown(shown: Any, ability: str) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from genloom.objectives.sizes import build_valid_mask
-from genloom.testing.comparison import TOLERANCE, assert_close, perturb_weights, random_inputs
+from genloom.testing.comparison import TOLERANCE, assert_close, draw_inputs, perturb_weights
 from genloom.types import CausalNetwork, Condition, NetworkSpec, SignalSpace, Space, TokenSpace
 
 
@@ -22,9 +22,9 @@ def check_network(network: nn.Module, spec: NetworkSpec) -> None:
     zero-initialised layers would hide errors.
     """
     network = perturb_weights(network).eval().requires_grad_(False)
-    x, t, cond = random_inputs(spec, num_rows=4)
+    x, t, cond = draw_inputs(spec, num_rows=4)
     output = network(x, t, cond=cond)
-    assert output.shape == expected_shape(spec.output, x), f"the output has shape {output.shape} for {spec.output}"
+    assert output.shape == get_expected_shape(spec.output, x), f"the output has shape {output.shape} for {spec.output}"
     assert output.isfinite().all(), "the output is not finite"
     for i in range(len(x)):
         row = slice(i, i + 1)
@@ -141,7 +141,7 @@ def check_cache(network: nn.Module, x: Tensor, cond: Condition) -> None:
         lengths = lengths + num_new
 
 
-def expected_shape(output_space: Space, x: Tensor) -> tuple[int, ...]:
+def get_expected_shape(output_space: Space, x: Tensor) -> tuple[int, ...]:
     if isinstance(output_space, TokenSpace):
         return (*x.shape[:2], output_space.vocab_size)
     return (len(x), output_space.channels, *output_space.size)

@@ -1,6 +1,7 @@
 """The contract of objectives: losses and samples are functions of the row, its condition and its noise."""
 
 import sys
+from collections.abc import Collection
 from copy import deepcopy
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
@@ -8,31 +9,37 @@ from typing import Any, TypeVar
 import torch
 
 from genloom.capabilities import unwrap_objective
+from genloom.networks.dropout import Dropout, set_dropout_keys
 from genloom.noise import Noise, build_training_noise
 from genloom.objectives.sizes import build_valid_mask
 from genloom.testing.comparison import assert_close, perturb_weights
-from genloom.types import Batch, Objective, Parts, PreferencePairs, Rollouts, UnpairedPreferences
+from genloom.types import Batch, Loss, Objective, Parts, Phase, PreferencePairs, Rollouts, UnpairedPreferences
 
 ROW_RULE = (  # and why
     "must not depend on its batch: a batch is split to fit the memory, and held-out losses are compared row by row. "
     "For statistics of the whole batch see BatchPreparing in genloom/capabilities.py"
 )
 Rows = TypeVar("Rows")
+TrainingBatch = Batch | PreferencePairs | UnpairedPreferences | Rollouts
+DROPOUT = 0.25
 
 
 def check_objective(
     objective: Objective[Any],
     parts: Parts,
-    batch: Batch | PreferencePairs | UnpairedPreferences | Rollouts,
+    batch: TrainingBatch,
     params: Any = None,
+    unreached: Collection[str] = (),
 ) -> None:
     """Check that losses are one finite number per row, a function of the noise and the row alone; samples likewise.
 
     The padding of a row, if the batch has lengths, must not change its loss, and networks in bfloat16 must give a
     loss in float32. `params` are the sampler's; the default is `SamplingParams()` of the objective's module. Every
-    part that a phase trains must get a gradient in it.
+    part that a phase trains must get a gradient in it, and in training mode every weight but `unreached`, the names of
+    weights that do not change the loss (`check_training`). Documents packed into a row must be kept apart or refused
+    (`check_packing`).
     """
-    parts = {name: perturb_weights(part) for name, part in parts.items()}
+    parts = {name: perturb_weights(part).eval() for name, part in parts.items()}
     num_rows, noise = len(batch), build_training_noise(1, 2, 0, len(batch))
     assert set(parts) == set(objective.network_specs), (
         f"parts {sorted(parts)} do not match the network specs {sorted(objective.network_specs)}"
@@ -63,8 +70,84 @@ def check_objective(
             half_loss = objective.loss(half_parts, batch, phase, noise).per_sample
             is_precise = half_loss.dtype == torch.float32 and half_loss.isfinite().all()
             assert is_precise, "the loss must be finite float32, also where networks return bfloat16: use .float()"
+        check_training(objective, parts, batch, phase, unreached)
+    if isinstance(batch, Batch) and not batch.x.is_floating_point():
+        check_packing(objective, parts, batch)
     batch = batch.chosen if isinstance(batch, PreferencePairs) else batch
     check_samples(objective, parts, batch if isinstance(batch, Batch) else batch.batch, params)
+
+
+def check_training(
+    objective: Objective[Any], parts: Parts, batch: TrainingBatch, phase: Phase, unreached: Collection[str] = ()
+) -> None:
+    """Check a phase in training mode with dropout: the same keys give the same loss, and it reaches every weight."""
+    parts = {name: deepcopy(part).train() for name, part in parts.items()}
+    layers = [layer for part in parts.values() for layer in part.modules() if isinstance(layer, Dropout)]
+    for layer in layers:
+        layer.p = DROPOUT
+    noise, other_noise = (build_training_noise(1, step, 0, len(batch)) for step in (2, 3))
+    loss = compute_training_loss(objective, parts, batch, phase, noise, noise)
+    assert loss.per_sample.isfinite().all(), f"the loss of the phase {phase.name!r} is not finite in training mode"
+    weights = {f"{n}.{k}": p for n in phase.trained for k, p in parts[n].named_parameters() if p.requires_grad}
+    grads = torch.autograd.grad(loss.per_sample.sum(), list(weights.values()), allow_unused=True)
+    without_gradient = [name for name, grad in zip(weights, grads, strict=True) if grad is None or not grad.any()]
+    names = ", ".join(name for name in without_gradient if name not in unreached)
+    assert not names, f"the phase {phase.name!r} gives no gradient to {names}"
+    assert all(grad.isfinite().all() for grad in grads if grad is not None), "gradients must be finite"
+    repeated_loss = compute_training_loss(objective, parts, batch, phase, noise, noise)
+    assert torch.equal(repeated_loss.per_sample, loss.per_sample), (
+        "the same keys must give the same loss in training mode, or a resumed run is not the run that was stopped: use "
+        "genloom.networks.dropout.Dropout"
+    )
+    if layers:
+        other_loss = compute_training_loss(objective, parts, batch, phase, noise, other_noise)
+        assert not torch.equal(other_loss.per_sample, loss.per_sample), "dropout must depend on its keys"
+    for i in range(len(batch)):
+        row = slice(i, i + 1)
+        row_noise = noise.select_rows(row)
+        row_loss = compute_training_loss(objective, parts, batch.select_rows(row), phase, row_noise, row_noise)
+        assert_close(row_loss.per_sample, loss.per_sample[row], f"in training mode, the loss of a row {ROW_RULE}")
+
+
+def compute_training_loss(
+    objective: Objective[Any], parts: Parts, batch: TrainingBatch, phase: Phase, noise: Noise, dropout_noise: Noise
+) -> Loss:
+    """Compute a loss as the training loop does, with the dropout masks of `dropout_noise`."""
+    set_dropout_keys(parts, dropout_noise)
+    loss = objective.loss(parts, batch, phase, noise)
+    set_dropout_keys(parts, None)
+    return loss
+
+
+def check_packing(objective: Objective[Any], parts: Parts, batch: Batch) -> bool:
+    """Check that documents packed into a row (`Batch.segments`) have the losses that they have in rows of their own.
+
+    An objective or network that cannot keep documents apart must raise an error. Return whether they are kept apart.
+    """
+    half, num_packs = batch.x.shape[1] // 2, len(batch) // 2
+    documents = [Batch(batch.x[::2][:num_packs, :half]), Batch(batch.x[1::2, half:])]
+    x_BL = torch.cat([document.x for document in documents], 1)
+    segments_BL = (torch.arange(x_BL.shape[1]) >= half).long().expand_as(x_BL)
+    phase, noise = objective.phases[0], build_training_noise(1, 2, 0, num_packs)
+    with torch.no_grad():
+        try:
+            packed_loss = objective.loss(parts, Batch(x_BL, segments=segments_BL), phase, noise)
+        except (AssertionError, TypeError, ValueError):
+            return False
+        for number in range(2):
+            is_own_BL = segments_BL == number
+            packs = [
+                Batch(x, mask=is_own_BL, segments=segments_BL)
+                for x in (x_BL, torch.where(is_own_BL, x_BL, x_BL.flip(0)))  # the other document is of another row
+            ]
+            losses = [objective.loss(parts, pack, phase, noise).per_sample for pack in packs]
+            assert_close(losses[1], losses[0], "a document must not depend on others that are packed into its row")
+        if getattr(objective, "has_exact_likelihood", False):
+            losses = [objective.loss(parts, document, phase, noise) for document in documents]
+            for name in ("per_sample", "num_terms"):
+                total = sum(getattr(loss, name) for loss in losses)
+                assert_close(getattr(packed_loss, name), total, f"{name} of a row must be the sum of its documents")
+    return True
 
 
 def vary_padding(rows: Rows) -> Rows:

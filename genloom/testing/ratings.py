@@ -1,4 +1,4 @@
-"""The contracts of features and checks, by which outputs are compared and rated.
+"""The contracts of features, checks and classifiers, by which outputs are compared, rated and refused.
 
 Shape letters: N values, D width.
 """
@@ -41,7 +41,7 @@ def check_check(check: Any, values: Sequence[Any], settings: Mapping[str, Any] |
 
     assert check.media, "media must name the media that the check takes"
     for medium in check.media:
-        assert medium in plugins.part_names("medium"), f"the check takes {medium!r}, which is not a medium"
+        assert medium in plugins.list_part_names("medium"), f"the check takes {medium!r}, which is not a medium"
     config = parse_settings(check.Config, settings or {}, "check")
     for value in values:
         result = check.check(value, config)
@@ -50,3 +50,20 @@ def check_check(check: Any, values: Sequence[Any], settings: Mapping[str, Any] |
         assert result.has_passed == (result.score == 1), "a value must pass exactly if its score is 1"
         assert isinstance(result.reason, str) and result.reason, "a result must have a reason"
         assert check.check(value, config) == result, "a check must give the same result at every call"
+
+
+def check_classifier(classifier: Any, values: Sequence[Any], settings: Mapping[str, Any] | None = None) -> None:
+    """Check that a classifier gives one number from 0 to 1 for each value, whatever values are beside it.
+
+    `media` names the media that it takes, which must exist; it has the same scores at each call, and none for nothing.
+    """
+    for medium in getattr(classifier, "media", ("text",)):
+        assert medium in plugins.list_part_names("medium"), f"the classifier takes {medium!r}, which is not a medium"
+    classify = classifier.build(parse_settings(classifier.Config, settings or {}, "classifier"))
+    scores_N = np.asarray(classify(values))
+    assert scores_N.shape == (len(values),), f"scores must be one number a value (got {scores_N.shape})"
+    assert ((scores_N >= 0) & (scores_N <= 1)).all(), f"scores must be from 0 to 1 (got {scores_N})"
+    assert np.asarray(classify([])).shape == (0,), "no values must give no scores"
+    assert np.array_equal(classify(values), scores_N), "a classifier must give the same scores at every call"
+    for value, score in zip(values, scores_N, strict=True):
+        assert_close(np.asarray(classify([value]))[0], score, "the score of a value must not depend on its batch")

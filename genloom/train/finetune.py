@@ -75,6 +75,8 @@ class Finetuning(PostTraining):
         if reads_stream(model) and has_conversations(self.dataset):
             tables |= {"rehearsal": REHEARSAL, "forgetting": FORGETTING}
         tables = apply_overrides(tables, overrides)
+        if tables["plan"].get("private", {}).get("epsilon"):
+            tables["rehearsal"] = 0.0  # its rows are of no document
         batch_size = tables["batch_size"]
         job = Job.from_tables({**tables, "batch_size": batch_size or 1})
         check_design(job.design)

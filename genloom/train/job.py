@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from genloom.errors import GenloomError, format_suggestion
-from genloom.model import Design, int_setting
+from genloom.model import Design, get_int_setting
 from genloom.old_names import upgrade_job
 from genloom.settings import parse_settings, to_plain, to_table, to_toml
 from genloom.store.files import write_atomic
 from genloom.train.loop import TrainConfig
+from genloom.train.privacy import check_config
 
 JOB_KEYS = (
     *("name", "data", "digest", "batch_size", "pack_length", "medium", "context_length"),
@@ -65,6 +66,8 @@ class Job:
                 raise GenloomError("train.not_a_table", key=key, value=tables[key])
         plan = parse_settings(TrainConfig, tables.get("plan", {}), "plan")
         check_plan(plan)
+        if plan.private.is_on and (not tables.get("base") or tables.get("learning")):
+            raise GenloomError("train.private_stage")
         design = Design.from_job(tables)
         cond_dropout = parse_cond_dropout(tables.get("cond_dropout", 0.1), design)
         return Job(
@@ -73,8 +76,8 @@ class Job:
             tables["digest"],
             design,
             plan,
-            int_setting(tables, "batch_size", 1),
-            int_setting(tables, "pack_length", 2) if tables.get("pack_length") else 0,
+            get_int_setting(tables, "batch_size", 1),
+            get_int_setting(tables, "pack_length", 2) if tables.get("pack_length") else 0,
             dict(tables.get("base", {})),
             dict(tables.get("adapter", {})),
             dict(tables.get("learning", {})),
@@ -149,10 +152,12 @@ def check_plan(plan: TrainConfig) -> None:
     for name, (is_valid, constraint) in ranges.items():
         if not is_valid:
             raise GenloomError("train.bad_plan", name=name, constraint=constraint, value=getattr(plan, name))
+    check_config(plan.private)
 
 
 def read_job(path: Path) -> Job:
     try:
         return Job.from_tables(tomllib.loads(path.read_text()))
     except (OSError, ValueError) as error:
-        raise GenloomError("train.bad_job_file", path=path, reason=error) from None
+        reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)
+        raise GenloomError("train.bad_job_file", path=path, reason=reason.rstrip(".")) from None

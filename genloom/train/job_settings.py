@@ -33,11 +33,11 @@ def list_settings() -> dict[str, dict[str, Any]]:
         "adapter": dict(iter_paths(lora.Config, "adapter")),
         "learning": dict(iter_paths(PreferenceConfig, "learning")),
     }
-    for name in plugins.part_names("objective"):
+    for name in plugins.list_part_names("objective"):
         paths = iter_paths(get_objective_class(name), "objective", excluded=GIVEN_FIELDS)
         groups[f"objective {name}"] = dict(paths)
     for kind, prefix in PREFIXES.items():
-        for name in plugins.part_names(kind):
+        for name in plugins.list_part_names(kind):
             groups[f"{kind.replace('_', ' ')} {name}"] = dict(iter_paths(plugins.find_part(kind, name).Config, prefix))
     return groups
 

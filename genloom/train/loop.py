@@ -13,6 +13,7 @@ from genloom.errors import GenloomError
 from genloom.networks.dropout import set_dropout_keys
 from genloom.noise import build_training_noise
 from genloom.train.optimizers import Optimizer, OptimizerConfig, classify_parameters
+from genloom.train.privacy import NoiseKey, PrivacyConfig, add_clipped, add_noise
 from genloom.types import Batch, Loss, Objective, Parts, Phase, TrainingBatch
 
 MAX_CONSECUTIVE_SKIPS = 25  # skipped steps in a row that stop training
@@ -39,6 +40,7 @@ class TrainConfig:
     max_seconds: float = 0.0  # of the steps and the last evaluation, after which a slow run ends; 0: no limit
     closing_steps: float = 0.0  # the time of the last evaluation, in steps
     max_steps: int = 0  # of a run with a time limit that is faster than forecast; 0: as many as planned
+    private: PrivacyConfig = field(default_factory=PrivacyConfig)
 
     @property
     def cooldown_start(self) -> int:
@@ -69,6 +71,7 @@ class TrainState:
     step: int = 0
     skipped_steps: int = 0
     is_compiled: bool = False  # compiled code sums in another order, so the last bits depend on it
+    noise_key: NoiseKey = NoiseKey()  # of private training; it is in no checkpoint
 
     @classmethod
     def from_parts(cls, parts: nn.ModuleDict, objective: Objective[Any], plan: TrainConfig) -> "TrainState":
@@ -150,9 +153,12 @@ def train(
                 parts[name].requires_grad_(name in phase.trained)
             optimizer = state.optimizers[phase.name]
             optimizer.zero_grad()
-            losses[phase.name], phase_metrics = accumulate_gradients(
+            accumulate = accumulate_private_gradients if plan.private.is_on else accumulate_gradients
+            losses[phase.name], phase_metrics = accumulate(
                 objective, parts, state.parts, batch, phase, plan, state.step
             )
+            if plan.private.is_on:
+                add_private_noise(list(optimizer.params.values()), plan.private, state)
             metrics |= phase_metrics
             if not is_finite(losses[phase.name], clip_grad_norm(list(optimizer.params.values()), plan.max_grad_norm)):
                 is_skipped = True
@@ -182,19 +188,23 @@ def accumulate_gradients(
     phase: Phase,
     plan: TrainConfig,
     step: int,
+    first_row: int = 0,
 ) -> tuple[float, dict[str, float]]:
-    """Compute the gradients of the mean loss per term over the batch, by micro-batch; return the loss and metrics."""
+    """Compute the gradients of the mean loss per term over the batch, by micro-batch; return the loss and metrics.
+
+    The noise is that of the rows from `first_row` on.
+    """
     batch_size, total_loss, num_terms = len(batch), 0.0, 0.0
     metrics: dict[str, float] = {}
     micro_batch_size = -(-batch_size // plan.grad_accum_steps)
     if isinstance(objective, BatchPreparing):  # work on the whole batch, before it is split
-        noise = build_training_noise(plan.seed, step, 0, batch_size)
+        noise = build_training_noise(plan.seed, step, first_row, batch_size)
         batch = objective.prepare_batch(parts, batch, phase, noise, micro_batch_size)
     for start in range(0, batch_size, micro_batch_size):
         micro_batch = batch.select_rows(slice(start, start + micro_batch_size)) if plan.grad_accum_steps > 1 else batch
         if isinstance(micro_batch, Batch) and not plan.torch_compile:  # every length would be compiled
             micro_batch = micro_batch.trim_padding(TRIM_TO_MULTIPLE_OF)
-        noise = build_training_noise(plan.seed, step, start, len(micro_batch))
+        noise = build_training_noise(plan.seed, step, first_row + start, len(micro_batch))
         set_dropout_keys(parts, noise)
         loss = objective.loss(parts, micro_batch, phase, noise)  # ty: ignore[invalid-argument-type]  a trimmed batch is of the same type
         loss_sum, term_sum = reduce_loss(loss, micro_batch.weight)
@@ -207,6 +217,38 @@ def accumulate_gradients(
     grads = [p.grad for p in masters.parameters() if p.grad is not None]
     torch._foreach_div_(grads, max(num_terms, 1e-12))
     return total_loss / max(num_terms, 1e-12), metrics
+
+
+def accumulate_private_gradients(
+    objective: Objective[TrainingBatch],
+    parts: Parts,
+    masters: nn.ModuleDict,
+    batch: TrainingBatch,
+    phase: Phase,
+    plan: TrainConfig,
+    step: int,
+) -> tuple[float, dict[str, float]]:
+    """Sum the gradients of all rows, each of them clipped on its own; return the mean loss, and no metrics."""
+    params = list(masters.parameters())
+    sums, losses = [torch.zeros_like(param) for param in params], []
+    row_plan = replace(plan, grad_accum_steps=1)
+    for row in range(len(batch)):
+        masters.zero_grad()
+        row_batch = batch.select_rows(slice(row, row + 1))
+        loss, _ = accumulate_gradients(objective, parts, masters, row_batch, phase, row_plan, step, row)
+        if is_finite(add_clipped(sums, [param.grad for param in params], plan.private.max_sample_norm)):
+            losses.append(loss)
+    for param, total in zip(params, sums, strict=True):
+        param.grad = total if param.requires_grad else None
+    return sum(losses) / max(len(losses), 1), {}
+
+
+def add_private_noise(params: list[nn.Parameter], config: PrivacyConfig, state: TrainState) -> None:
+    """Add the noise of a step to the sums of clipped gradients, and divide them by the average number of rows."""
+    grads = [param.grad for param in params if param.grad is not None]
+    assert len(grads) == len(params), "every trained parameter gets noise"
+    add_noise(grads, config, state.noise_key.draw_noise(state.step))
+    torch._foreach_div_(grads, max(config.rows, 1))
 
 
 def reduce_loss(loss: Loss, weight: Tensor | None) -> tuple[Tensor, Tensor]:

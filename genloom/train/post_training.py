@@ -40,6 +40,8 @@ from genloom.train.loop import TrainConfig, TrainState, train
 from genloom.train.optimizers import OptimizerConfig
 from genloom.train.planning import forecast
 from genloom.train.planning.auto_config import MAX_GROWTH, RESERVED_FRACTION, Budget
+from genloom.train.privacy import PrivacyConfig
+from genloom.train.private_tuning import build_batches, choose_private_noise, describe_privacy, with_private_rows
 from genloom.train.stage import TrainingStage
 
 ADAPTER_NAME = "default"  # in the network, during training
@@ -99,6 +101,8 @@ class PostTraining(TrainingStage):
         source = yield from self.prepare_source(folder, model, job)
         job = source.with_batch_shape(job)
         model = self.with_objective(model, source, job)
+        if job.plan.private.is_on:
+            job = with_private_rows(job, model, source, "batch_size" in overrides)
         yield from (RunWarning(text) for text in source.find_warnings(job, model))
         parameter_counts, activation_bytes = count_parameters(model, base, job), source.activation_bytes(job, model)
         estimate_memory(job, parameter_counts, activation_bytes)  # raises before anything is measured
@@ -114,8 +118,9 @@ class PostTraining(TrainingStage):
         if "plan.precision" not in overrides:
             precision = choose_precision(job, model, source, max_step_seconds)
             job = replace(job, plan=replace(job.plan, precision=precision))
-        step_seconds = measure_step_seconds(job, model, source.build_batches(job, model), max_step_seconds)
-        epoch_steps = source.count_epoch_rows(job, model) / job.batch_size
+        step_seconds = measure_step_seconds(job, model, build_batches(source, job, model), max_step_seconds)
+        epoch_rows = job.plan.private.documents or source.count_epoch_rows(job, model)
+        epoch_steps = epoch_rows / job.batch_size
         run_seconds = (budget.minutes or 5.0) * 60 * (1 - RESERVED_FRACTION)
         reserved_seconds = 2 * eval_seconds + self.setup_epochs * epoch_steps * step_seconds  # during and after; before
         seconds_left = run_seconds - reserved_seconds - (time.perf_counter() - started_at)
@@ -135,6 +140,9 @@ class PostTraining(TrainingStage):
                 if is_tiny
                 else format_message("train.few_epochs", **amounts)
             )
+        if job.plan.private.is_on:
+            job = replace(job, plan=replace(job.plan, private=choose_private_noise(job, steps)))
+            yield Status(describe_privacy(job, steps))
         estimate = replace(
             estimate_run(
                 *(job, parameter_counts, steps, step_seconds, source.activation_bytes(job, model)),
@@ -152,7 +160,7 @@ class PostTraining(TrainingStage):
                 plan,
                 max_seconds=round(max_seconds, 1),
                 closing_steps=round(eval_seconds / step_seconds, 2),
-                max_steps=min(MAX_GROWTH * steps, max_steps),
+                max_steps=0 if plan.private.is_on else min(MAX_GROWTH * steps, max_steps),
             )
         return replace(job, plan=plan, estimate=estimate.to_record())
 
@@ -176,7 +184,7 @@ class PostTraining(TrainingStage):
         model = build_learner(load_base(self.workspace, job), job)
         source = yield from self.prepare_source(folder, model, job)
         model = self.with_objective(model, source, job)
-        return source, model, source.build_batches(job, model)
+        return source, model, build_batches(source, job, model)
 
     def build_default_tables(
         self, design: Design, base: ModelFolder, data: tuple[str, str, str], seed: int, has_adapter: bool
@@ -281,10 +289,12 @@ def choose_precision(job: Job, model: Model, source: FinetuningSource, max_secon
     """Return the faster precision for this job, measured with few rows unless the networks are known to be faster."""
     if all(choose_prefill_precision(part) == "bfloat16" for part in model.parts.values()):
         return "bfloat16"
-    one_row_job = replace(job, batch_size=1)
+    one_row_job = replace(job, batch_size=1, plan=replace(job.plan, private=PrivacyConfig()))
     batches = source.build_batches(one_row_job, model)
     seconds_by_precision = {
-        p: measure_step_seconds(replace(one_row_job, plan=replace(job.plan, precision=p)), model, batches, max_seconds)
+        p: measure_step_seconds(
+            replace(one_row_job, plan=replace(one_row_job.plan, precision=p)), model, batches, max_seconds
+        )
         for p in ("float32", "bfloat16")
     }
     return min(seconds_by_precision, key=lambda p: seconds_by_precision[p])
@@ -337,7 +347,8 @@ def estimate_memory(job: Job, parameter_counts: Mapping[str, int], activation_by
     num_parameters = parameter_counts["parameters"]
     num_trained = parameter_counts.get("trained", num_parameters)
     frozen_bytes = 6 * (num_parameters - num_trained)  # in both precisions
-    memory_bytes = forecast.estimate_memory(job.plan, num_trained, activation_bytes * job.batch_size) + frozen_bytes
+    num_rows = 1 if job.plan.private.is_on else job.batch_size  # at once
+    memory_bytes = forecast.estimate_memory(job.plan, num_trained, activation_bytes * num_rows) + frozen_bytes
     available_bytes = measure_memory().available
     if memory_bytes > available_bytes:
         raise GenloomError(

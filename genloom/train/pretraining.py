@@ -10,10 +10,10 @@ import torch
 from genloom.memory import measure_memory
 from genloom.model import (
     Model,
-    best_device,
     build_conditioners,
     build_networks,
     build_objective,
+    find_best_device,
     resolve_space,
     save_model,
 )
@@ -63,11 +63,12 @@ def initialize_training(source: PretrainingSource, job: Job) -> tuple[Model, Bat
         source.fit_counts(part)
     activation_bytes = source.activation_bytes(job, model) * job.batch_size
     forecast.check_memory(job.plan, num_parameters, activation_bytes, measure_memory().total)
-    parts.to(best_device())
+    parts.to(find_best_device())
     return model, batches
 
 
 def describe_dataset(dataset: Dataset) -> dict[str, Any]:
     """Return the entry of a model's card about the data set it is trained on."""
     licences = dataset.manifest.get("licences", {})
-    return {"data": {"name": dataset.name, "digest": dataset.digest, "licences": licences}}
+    persons = {key: dataset.manifest[key] for key in ("persons", "consent") if key in dataset.manifest}
+    return {"data": {"name": dataset.name, "digest": dataset.digest, "licences": licences, **persons}}

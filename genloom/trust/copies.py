@@ -66,6 +66,7 @@ class CopyReport:
     unit: str = ""  # of lengths: character, note; "": values are compared as a whole
     missing: tuple[str, ...] = ()  # training data that could not be searched
     label: str = ""  # the output or file
+    is_searched: bool = True  # whether any training data could be searched
 
     @property
     def is_beyond_chance(self) -> bool:
@@ -81,7 +82,9 @@ class CopyReport:
         """Return the report as lines for people."""
         lines = [self.label] if self.label else []
         verdict = "more than chance explains" if self.is_beyond_chance else "no more than chance explains"
-        if not self.matches:
+        if not self.is_searched:
+            lines.append("  not searched: none of the training data is here")
+        elif not self.matches:
             lines.append("  nothing shared with the training data was found")
         elif self.chance is None and not self.matches[0].is_identical:
             lines.append("  whether this is more than chance is unknown, for lack of held-out data")
@@ -115,6 +118,7 @@ class CopyReport:
     def to_json(self) -> dict[str, Any]:
         return {
             "of": self.label,
+            "searched": self.is_searched,
             "beyond_chance": self.is_beyond_chance,
             "unit": self.unit,
             "matches": [dict(vars(match)) for match in self.matches],
@@ -165,7 +169,7 @@ def measure_copies(values: Sequence[Any], data: TrainingData, labels: Sequence[s
     """Find the nearest training items of each value, and what held-out values share with the data by chance."""
     labels = labels or [""] * len(values)
     if not data.datasets:
-        return [CopyReport((), None, "", data.missing, label) for label in labels]
+        return [CopyReport((), None, "", data.missing, label, is_searched=False) for label in labels]
     part = plugins.find_medium_part("copies", data.medium.kind)
     reports: Iterable[CopyReport] = part.find_shared(values, data)
     return [

@@ -5,7 +5,7 @@ A manifest is bound to the content by its hash: a reader sees whether either was
 
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -82,8 +82,8 @@ class SignedFile:
 class Manifest:
     """A manifest as it was read.
 
-    A file is "changed" if the content or the manifest are not as they were signed, and "unreadable" if the file or what
-    is left of a manifest cannot be read. `facts` are empty if the manifest itself was changed.
+    A file is "changed" if the content, the manifest or one inside it are not as they were signed, and "unreadable" if
+    the file or what is left of a manifest cannot be read. `facts` are empty if the manifest itself was changed.
     """
 
     state: Literal["unchanged", "changed", "unreadable"]
@@ -96,6 +96,7 @@ class Manifest:
     facts: Mapping[str, Any] = field(default_factory=dict)  # what Genloom wrote about the output
     ingredients: tuple[str, ...] = ()  # titles
     is_sidecar: bool = False
+    source_problems: tuple[str, ...] = ()  # of the ingredients, found when the file was made of them
 
     @property
     def is_trusted(self) -> bool:
@@ -260,14 +261,31 @@ def _name_error(error: Exception) -> str:
 
 def _list_successes(store: Mapping[str, Any]) -> set[str]:
     """Return the codes of what the library found to be right."""
-    results = (store.get("validation_results") or {}).get("activeManifest") or {}
+    results = _get_results(store).get("activeManifest") or {}
     return {str(entry.get("code")) for entry in results.get("success") or ()}
+
+
+def _get_results(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what the library found of a store, or of an ingredient: of the manifest, and of those inside it."""
+    return found.get("validation_results") or {}
+
+
+def _list_source_problems(ingredients: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Return the codes of what was wrong with sources when they were taken, but not about who had signed them."""
+    found: list[str] = []
+    for ingredient in ingredients:
+        failures = (_get_results(ingredient).get("activeManifest") or {}).get("failure") or ()
+        entries = [*failures, *(ingredient.get("validation_status") or ())]  # the second by earlier versions
+        found += [str(entry.get("code")) for entry in entries if isinstance(entry, Mapping)]
+    return tuple(dict.fromkeys(code for code in found if not _is_about_signer(code)))
 
 
 def _parse_store(store: Mapping[str, Any], authority: Authority, is_sidecar: bool) -> Manifest:
     active = (store.get("manifests") or {}).get(store.get("active_manifest")) or {}
-    results = (store.get("validation_results") or {}).get("activeManifest") or {}
-    codes = tuple(dict.fromkeys(str(entry.get("code")) for entry in results.get("failure") or ()))
+    results = _get_results(store).get("activeManifest") or {}
+    deltas = [each.get("validationDeltas") or {} for each in _get_results(store).get("ingredientDeltas") or ()]
+    failures = [entry for found in (results, *deltas) for entry in found.get("failure") or ()]
+    codes = tuple(dict.fromkeys(str(entry.get("code")) for entry in failures))
     is_changed = not active or any(not _is_about_signer(code) for code in codes)
     assertions = [entry for entry in active.get("assertions") or () if isinstance(entry.get("data"), dict)]
     actions = [
@@ -293,6 +311,7 @@ def _parse_store(store: Mapping[str, Any], authority: Authority, is_sidecar: boo
         facts,
         tuple(str(each.get("title") or "") for each in active.get("ingredients") or ()),
         is_sidecar,
+        _list_source_problems(active.get("ingredients") or ()),
     )
 
 

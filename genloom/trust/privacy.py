@@ -3,6 +3,7 @@
 The measures take losses, texts and counts, so that they are the same for every medium and every model.
 """
 
+import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,8 +21,18 @@ from genloom.store.files import write_atomic
 
 Losses = NDArray[np.float64]  # nats per unit, or the objective's loss per term, of one document each
 
+REPORT_FILE, REPORT_SUFFIX = "privacy.json", "-privacy"  # the suffix of the folder of a model's report
+MAX_REPORT_BYTES = 1 << 20
 FALSE_POSITIVE_RATE = 0.05
 CHANCE_EXPOSURE = 1 / math.log(2)  # bits, the mean of a secret that the model has not learned
+_CARD_MEASURES: Sequence[tuple[str, tuple[str, ...], str]] = (
+    ("membership by the loss, AUC", ("membership", "auc"), "0.5"),
+    ("membership beside the base model, AUC", ("calibrated", "auc"), "0.5"),
+    ("training documents continued verbatim", ("extraction", "train"), "the next row"),
+    ("held-out documents continued verbatim", ("extraction", "held_out"), "-"),
+    ("exposure of canaries, bits", ("exposure", "mean"), f"{CHANCE_EXPOSURE:.2f}"),
+    ("outputs with personal data", ("personal_data", "share"), "-"),
+)
 _Z = NormalDist().inv_cdf(1 - ALPHA / 2)
 
 
@@ -87,6 +98,7 @@ class PrivacyReport:
     exposure: Exposure | None = None
     personal_data: PersonalData | None = None
     notes: tuple[str, ...] = ()  # on what was not measured, and why
+    digest: str = ""  # of the model
 
     @property
     def is_leaking(self) -> bool:
@@ -141,13 +153,37 @@ class PrivacyReport:
 
     def save(self, folder: Path) -> None:
         """Write privacy.json and the page privacy.html."""
-        import json
-
-        write_atomic(folder / "privacy.json", json.dumps(self.to_json(), indent=1, ensure_ascii=False))
+        write_atomic(folder / REPORT_FILE, json.dumps(self.to_json(), indent=1, ensure_ascii=False))
         write_atomic(folder / "privacy.html", self.to_html())
 
     def __str__(self) -> str:
         return "\n".join(self.lines)
+
+
+def find_privacy_report(root: Path, ref: str, digest: str) -> dict[str, Any] | None:
+    """Return the stored report on a version, e.g. "notes/2", for its card; None if there is none of this digest."""
+    folder = root / "reports" / f"{ref.replace('/', '-')}{REPORT_SUFFIX}"
+    try:
+        with (folder / REPORT_FILE).open("rb") as file:
+            report = json.loads(file.read(MAX_REPORT_BYTES))
+    except (OSError, ValueError):
+        return None
+    is_of_model = isinstance(report, dict) and report.get("model") == ref and report.get("digest") == digest
+    return report if is_of_model else None
+
+
+def list_card_rows(report: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Return the measures of a stored report as measure, value, interval and chance; [] for one of another form."""
+    rows: list[tuple[str, str, str, str]] = []
+    for title, path, chance in _CARD_MEASURES:
+        found: Any = report
+        for name in path:
+            found = found.get(name) if isinstance(found, Mapping) else None
+        if isinstance(found, Mapping) and all(
+            isinstance(found.get(key), int | float) for key in ("mean", "low", "high")
+        ):
+            rows.append((title, f"{found['mean']:.3f}", f"{found['low']:.3f} to {found['high']:.3f}", chance))
+    return rows
 
 
 def measure_membership(train: Losses, held_out: Losses, reference: str = "") -> Membership:

@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, timedelta
 from pathlib import Path
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 DEFAULT_NAME = "Genloom workspace"
-MAX_NAME_CHARS = 64  # of an organisation in a certificate (RFC 5280)
+MAX_NAME_BYTES = 64  # of an organisation in a certificate (RFC 5280), in UTF-8
 _YEARS = 30
 _CLOCK_TOLERANCE = timedelta(days=1)  # another machine's clock may be behind
 _ACTIVE = "active"
@@ -77,7 +78,7 @@ def load_signing_key(root: Path) -> SigningKey:
         _make_folder(root, folder)
         with files.lock_folder(folder):
             if not (folder / _ACTIVE).is_file():  # another process was not faster
-                _create_key(folder, DEFAULT_NAME)
+                _restore_active(folder) or _create_key(folder, DEFAULT_NAME)
     return _read_key(folder, _read_active(folder))
 
 
@@ -87,8 +88,8 @@ def create_signing_key(root: Path, name: str = "") -> SigningKey:
     Raises GenloomError (trust.extra_missing, trust.bad_signer_name).
     """
     _require_packages()
-    if len(name) > MAX_NAME_CHARS or not (name or DEFAULT_NAME).isprintable():
-        raise GenloomError("trust.bad_signer_name", name=name[:MAX_NAME_CHARS], limit=MAX_NAME_CHARS)
+    if not (name or DEFAULT_NAME).isprintable() or len(name.encode()) > MAX_NAME_BYTES:
+        raise GenloomError("trust.bad_signer_name", name=name[:MAX_NAME_BYTES], limit=MAX_NAME_BYTES)
     folder = root / "keys" / "signing"
     _make_folder(root, folder)
     with files.lock_folder(folder):
@@ -106,13 +107,43 @@ def rotate_signing_key(root: Path) -> SigningKey:
 
 
 def list_signing_keys(root: Path) -> list[SigningKey]:
-    """List the authorities of the workspace, oldest first; empty before the first use."""
+    """List the authorities of the workspace, oldest first; empty before the first use.
+
+    One that is not in use and cannot be read is left out; `find_damaged_keys` names it.
+    """
     folder = root / "keys" / "signing"
-    if not (folder / _ACTIVE).is_file():
+    if not folder.is_dir():
         return []
     _require_packages()
-    keys = [_read_key(folder, path.stem) for path in sorted(folder.glob("*.pem"))]
-    return sorted(keys, key=lambda key: (key.created, key.id))
+    if (folder / _ACTIVE).is_file():
+        _read_key(folder, _read_active(folder))
+    return sorted(_iter_readable(folder), key=lambda key: (key.created, key.id))
+
+
+def find_damaged_keys(root: Path) -> Iterator[GenloomError]:
+    """Yield an error for each authority and each trusted certificate that cannot be read."""
+    for path in sorted((root / "keys" / "signing").glob("*.pem")):
+        try:
+            _read_key(path.parent, path.stem)
+        except GenloomError as error:
+            yield error
+    for path in sorted((root / "keys" / "trusted").glob("*.pem")):
+        if not _read_trusted(path):
+            yield GenloomError("trust.damaged_certificate", path=path)
+
+
+def _iter_readable(folder: Path) -> Iterator[SigningKey]:
+    for path in folder.glob("*.pem"):
+        with suppress(GenloomError):
+            yield _read_key(folder, path.stem)
+
+
+def _restore_active(folder: Path) -> bool:
+    """Use the newest key again if the file with the id of that in use is lost; return whether there is one."""
+    newest = max(_iter_readable(folder), key=lambda key: (key.created, key.id), default=None)
+    if newest is not None:
+        files.write_atomic(folder / _ACTIVE, newest.id, _SECRET_MODE)
+    return newest is not None
 
 
 def trust_certificate(root: Path, path: Path) -> list[TrustedCertificate]:
@@ -139,13 +170,20 @@ def trust_certificate(root: Path, path: Path) -> list[TrustedCertificate]:
 
 
 def list_trusted(root: Path) -> list[TrustedCertificate]:
-    """List the certificates of others whose signatures are trusted."""
+    """List the certificates of others whose signatures are trusted, without damaged ones."""
     paths = sorted((root / "keys" / "trusted").glob("*.pem"))
     if paths:
         _require_packages()
-    return [
-        _describe_certificate(pem) for path in paths for pem in _find_certificates(path.read_text(encoding="ascii"))
-    ]
+    return [certificate for path in paths for certificate in _read_trusted(path)]
+
+
+def _read_trusted(path: Path) -> list[TrustedCertificate]:
+    """Return the certificates in a file; [] if there is none, or one that cannot be read."""
+    try:
+        text = files.read_beginning(path, _MAX_PEM_BYTES).decode("ascii")
+        return [_describe_certificate(pem) for pem in _find_certificates(text)]
+    except (OSError, ValueError):  # UnicodeDecodeError is one
+        return []
 
 
 @dataclass(frozen=True)
@@ -190,7 +228,8 @@ def _create_key(folder: Path, name: str) -> SigningKey:
 
     key = ec.generate_private_key(ec.SECP256R1())
     usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)  # signs certificates
-    subject = _build_name(name, f"{name[: MAX_NAME_CHARS - 10]} authority")
+    short_name = name.encode()[: MAX_NAME_BYTES - len(" authority")].decode(errors="ignore")
+    subject = _build_name(name, f"{short_name} authority")
     authority = _certify_key(subject, subject, key, key, usage, x509.BasicConstraints(ca=True, path_length=0))
     id = _hash_certificate(_to_pem(authority))
     _write_key(folder, id, authority, key)
@@ -254,7 +293,11 @@ def _build_name(organisation: str, common_name: str) -> "x509.Name":
 
 
 def _read_active(folder: Path) -> str:
-    id = (folder / _ACTIVE).read_text(encoding="ascii", errors="replace").strip()
+    """Return the id of the key in use; raise GenloomError (trust.damaged_key) if the file holds no id, or is lost."""
+    try:
+        id = files.read_beginning(folder / _ACTIVE, _MAX_PEM_BYTES).decode("ascii", "replace").strip()
+    except OSError:
+        id = ""
     if not re.fullmatch("[0-9a-f]{16}", id):
         raise GenloomError("trust.damaged_key", path=folder / _ACTIVE)
     return id
@@ -272,24 +315,38 @@ def _read_authority(path: Path) -> tuple["x509.Certificate", "EllipticCurvePriva
 
 
 def _read_key(folder: Path, id: str) -> SigningKey:
+    """Return a key; raise GenloomError (trust.damaged_key) if its file is lost, or is not that of this id."""
     from cryptography import x509
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
     path = folder / f"{id}.pem"
-    authority, _, certificate, key = _read_parts(path)
+    authority, authority_key, certificate, key = _read_parts(path)
     try:
-        parsed = x509.load_pem_x509_certificate(certificate.encode())
-    except ValueError as error:
+        issuer, parsed = (x509.load_pem_x509_certificate(pem.encode()) for pem in (authority, certificate))
+        parsed.verify_directly_issued_by(issuer)
+        is_whole = _is_key_of(issuer, authority_key) and _is_key_of(parsed, key)
+        is_whole = is_whole and _hash_certificate(_to_pem(issuer)) == id
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
         raise GenloomError("trust.damaged_key", path=path) from error
+    if not is_whole:
+        raise GenloomError("trust.damaged_key", path=path)
     created, expires = parsed.not_valid_before_utc + _CLOCK_TOLERANCE, parsed.not_valid_after_utc
     times = (moment.astimezone(UTC).isoformat(timespec="seconds") for moment in (created, expires))
-    is_active = _read_active(folder) == id
+    is_active = (folder / _ACTIVE).is_file() and _read_active(folder) == id
     return SigningKey(id, _read_organisation(parsed), *times, is_active, authority, certificate, key)
+
+
+def _is_key_of(certificate: "x509.Certificate", key: str) -> bool:
+    """Return whether a secret key, as PEM, is that of a certificate."""
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    return load_pem_private_key(key.encode(), None).public_key() == certificate.public_key()
 
 
 def _read_parts(path: Path) -> list[str]:
     """Return the four parts of a key's file; GenloomError if they are not there."""
     try:
-        text = path.read_text(encoding="ascii")
+        text = files.read_beginning(path, _MAX_PEM_BYTES).decode("ascii")
     except (OSError, UnicodeDecodeError) as error:
         raise GenloomError("trust.damaged_key", path=path) from error
     matches = list(_PEM.finditer(text))

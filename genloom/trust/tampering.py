@@ -7,7 +7,8 @@ from genloom.errors import GenloomError
 from genloom.store import files, manifest, records
 from genloom.store.database import encode_head
 from genloom.store.ledger import Ledger
-from genloom.store.workspace import Workspace, verify_output
+from genloom.store.output_files import verify_output
+from genloom.store.workspace import Workspace
 
 
 def list_changes(workspace: Workspace, ledger: Ledger) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import random
 
-from genloom.codecs.notes import measure_density
+from genloom.codecs.notes_scores import measure_density
 from genloom.media.music.controls import ENSEMBLES, name_program
 from genloom.media.music.score import Score
 

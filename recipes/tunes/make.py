@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from genloom.codecs.notes import Codec, list_voices
+from genloom.codecs.notes import Codec
+from genloom.codecs.notes_scores import list_voices
 from genloom.media import music
 from genloom.media.music.excerpts import draw_excerpt
 from genloom.media.music.midi import write_midi

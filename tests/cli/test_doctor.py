@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 
@@ -96,6 +98,19 @@ def test_ratings_that_were_deleted_are_missed(trace: str, tmp_path: Path, capsys
         assert str(tmp_path / "ledger.sqlite") in problem
     assert run(["ratings", "verify", "--workspace", str(tmp_path)]) == 1
     assert trace in capsys.readouterr().out
+
+
+def test_a_changed_rating_is_told_without_being_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = Workspace(tmp_path).save_output("x", ".txt", {"prompt": "p", "written": "x"})
+    assert run(["rate", output, "--up", "--rater", "zoe", "--workspace", str(tmp_path)]) == 0
+    with closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as connection:
+        (table,) = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchone()
+        for (trigger,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f"DROP TRIGGER {trigger}")
+        connection.execute(f"UPDATE {table} SET body = replace(body, 'zoe', 'ann')")
+        connection.commit()
+    (problem,) = find_problems(Workspace(tmp_path), capsys)
+    assert "ledger.sqlite" in problem
 
 
 def test_a_checkpoint_is_damaged_only_if_its_digest_differs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -95,10 +95,10 @@ def test_the_shares_of_a_split_leave_training_data(capsys: pytest.CaptureFixture
 
 
 def list_option_classes() -> list[Any]:
-    objectives = [plugins.find_part("objective", name) for name in plugins.part_names("objective")]
+    objectives = [plugins.find_part("objective", name) for name in plugins.list_part_names("objective")]
     samplers = [module.SamplingParams for module in objectives if hasattr(module, "SamplingParams")]
-    edits = [plugins.find_part("editing", name).EditOptions for name in plugins.part_names("editing")]
-    collections = [get_preparation(name).Config for name in plugins.part_names("preparation")]
+    edits = [plugins.find_part("editing", name).EditOptions for name in plugins.list_part_names("editing")]
+    collections = [get_preparation(name).Config for name in plugins.list_part_names("preparation")]
     return [GuidanceConfig, *samplers, *edits, *collections]
 
 

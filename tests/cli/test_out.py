@@ -18,6 +18,14 @@ def test_a_file_is_itself_and_in_a_folder_gets_a_name(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_file_that_is_replaced_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "old.html").write_text("mine")
+    for path, is_told in ((tmp_path / "old.html", True), (tmp_path / "new.html", False)):
+        resolve_output_file(path, "x.html")
+        assert (str(path) in capsys.readouterr().err) == is_told
+    assert (tmp_path / "old.html").read_text() == "mine", "it is only checked here"
+
+
 def test_a_path_that_cannot_be_written_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     (tmp_path / "compare.png").mkdir()

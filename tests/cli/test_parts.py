@@ -17,7 +17,7 @@ def test_every_part_has_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     parts = json.loads(capsys.readouterr().out)["parts"]
     assert set(parts) == set(get_args(plugins.PartKind))
     for kind, descriptions in parts.items():
-        assert list(descriptions) == plugins.part_names(kind)
+        assert list(descriptions) == plugins.list_part_names(kind)
         assert all(descriptions.values()), f"a {kind} without a docstring"
     assert run(["parts", "editing"]) == 0
     lines = capsys.readouterr().out.splitlines()

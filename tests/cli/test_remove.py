@@ -295,3 +295,20 @@ def test_a_killed_removal_leaves_the_output_in_its_place_or_in_the_bin(fatal: in
     if ws.bin:
         ws.restore(before[0])
     assert list_names(ws)["outputs"] == before
+
+
+@pytest.mark.parametrize(("name", "kind"), [("tales/2", "models"), ("2026-11-30-abcdef", "runs"), ("tales", "data")])
+def test_a_name_without_its_kind_is_told_the_whole_command(
+    name: str, kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["remove", name, "--workspace", str(tmp_path)]) == 2
+    assert f"remove {kind} {name}" in capsys.readouterr().err
+
+
+def test_the_bin_is_listed_by_both_verbs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["remove", "--workspace", str(tmp_path)]) == 0
+    listed = capsys.readouterr().out
+    assert run(["list", "bin", "--workspace", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == listed
+    assert run(["list", "bin", "--json", "--workspace", str(tmp_path)]) == 0
+    assert json.loads(capsys.readouterr().out)["bin"] == []

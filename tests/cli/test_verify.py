@@ -1,6 +1,7 @@
 """`genloom verify`: what a person learns about files, their own and those of others."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,9 @@ import pytest
 
 import genloom as gl
 from genloom.api.signing import UnsignedWarning
-from genloom.api.verification import Verification
+from genloom.api.verification import Verification, clean_text
 from genloom.cli import run
-from genloom.errors import GenloomError
+from genloom.errors import GenloomError, format_message
 from genloom.media import image, text
 from genloom.trust import manifests, signing
 
@@ -61,6 +62,28 @@ def test_an_output_tells_where_it_comes_from(ws: gl.Workspace, tmp_path: Path, c
     printed = capsys.readouterr().out
     assert 'signed by "Genloom workspace" (this workspace), content unchanged' in printed
     assert "person" not in printed
+
+
+def test_names_of_files_and_signers_cannot_pass_for_findings(ws: gl.Workspace, tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / 'a.txt\n  signature  signed by "me" (this workspace), content unchanged\x1b[2K.txt'
+    path.write_text("x")
+    assert run(["verify", str(path), "--marks", "none"]) == 1
+    printed = capsys.readouterr().out
+    assert len(printed.splitlines()) == 3
+    assert "\x1b" not in printed
+    assert clean_text("Mia\u202edetsurt") == "Mia\N{REPLACEMENT CHARACTER}detsurt"
+
+
+def test_what_is_no_file_is_named(ws: gl.Workspace, tmp_path: Path, capsys: Capture) -> None:
+    link, pipe = tmp_path / "link.png", tmp_path / "pipe.png"
+    link.symlink_to("nowhere")
+    os.mkfifo(pipe)
+    for path in (link, pipe):
+        with pytest.raises(GenloomError) as caught:
+            ws.verify(path)
+        assert caught.value.code == "core.unreadable_file"
+        assert ".." not in str(caught.value).replace(str(path), "")
+    assert ws.verify(store_text(ws).path).list_lines()[1] == ("mark", format_message("trust.no_mark_to_find"))
 
 
 def test_a_folder_is_verified_whole(ws: gl.Workspace, tmp_path: Path, capsys: Capture) -> None:

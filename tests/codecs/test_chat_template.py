@@ -14,7 +14,7 @@ from genloom.codecs.chat_template import (
     ChatTemplate,
     get_eos_ids,
     load_chat_template,
-    render,
+    render_chat,
     require_chat_template,
     save_chat_template,
 )
@@ -38,7 +38,7 @@ contents = st.lists(st.one_of(st.text(max_size=20), st.sampled_from(SPECIAL_TOKE
 
 @each_codec
 def test_a_conversation_is_rendered_message_by_message_and_ends_where_the_assistant_begins(codec) -> None:
-    ids, is_answer = render(codec, CONVERSATION, add_generation_prompt=True)
+    ids, is_answer = render_chat(codec, CONVERSATION, add_generation_prompt=True)
     special = codec.special_tokens
     expected = [
         special["<|stop|>"],
@@ -58,7 +58,7 @@ def test_a_conversation_is_rendered_message_by_message_and_ends_where_the_assist
 @given(texts=st.lists(contents, min_size=3, max_size=3))
 def test_no_content_encodes_to_a_special_token(codec, texts: list[str]) -> None:
     messages = [Message(role, text) for role, text in zip(("system", "user", "assistant"), texts, strict=True)]
-    ids, is_answer = render(codec, messages, add_generation_prompt=False)
+    ids, is_answer = render_chat(codec, messages, add_generation_prompt=False)
     special = np.isin(ids, list(codec.special_tokens.values()))
     assert special.sum() == 5, "BOS, three roles and one EOS"
     assert codec.decode(ids) == "".join(codec.decode(codec.encode(text)) for text in texts)
@@ -79,7 +79,7 @@ def test_text_between_two_special_tokens_is_encoded_as_one_string() -> None:
         )
         special_tokens, encode, decode_bytes = BPE.special_tokens, BPE.encode, BPE.decode_bytes
 
-    ids, is_answer = render(
+    ids, is_answer = render_chat(
         CodecWithNewlines(), [Message("user", "What"), Message("assistant", " tall")], add_generation_prompt=False
     )
     special = BPE.special_tokens
@@ -102,8 +102,8 @@ def test_the_default_system_message_is_used_only_if_there_is_none() -> None:
         special_tokens, encode, decode_bytes = BYTES.special_tokens, BYTES.encode, BYTES.decode_bytes
 
     codec = CodecWithDefaultSystem()
-    assert BYTES.decode(render(codec, CONVERSATION[1:2], add_generation_prompt=True)[0]) == "Be kind.What is it?"
-    assert BYTES.decode(render(codec, CONVERSATION[:2], add_generation_prompt=True)[0]) == "Be short.What is it?"
+    assert BYTES.decode(render_chat(codec, CONVERSATION[1:2], add_generation_prompt=True)[0]) == "Be kind.What is it?"
+    assert BYTES.decode(render_chat(codec, CONVERSATION[:2], add_generation_prompt=True)[0]) == "Be short.What is it?"
 
 
 def test_a_saved_template_is_loaded_and_damage_is_reported(tmp_path: Path) -> None:
@@ -132,4 +132,4 @@ def test_a_missing_template_and_an_unknown_role_are_reported() -> None:
     with raises_code("codecs.no_chat_template"):
         require_chat_template(CodecWithoutTemplate())
     with raises_code("codecs.role_not_in_template", role="king", known="system, user, assistant"):
-        render(BYTES, [Message("king", "Off!")], add_generation_prompt=True)
+        render_chat(BYTES, [Message("king", "Off!")], add_generation_prompt=True)

@@ -6,20 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from genloom.codecs.notes import (
-    END,
-    FILL,
-    HEADER,
-    METERS,
-    REST,
-    Codec,
-    Config,
-    encode_cells,
-    from_token,
-    list_voices,
-    to_token,
-)
+from genloom.codecs.notes import Codec, Config
 from genloom.codecs.notes_grammar import NotesConstraint, Rules
+from genloom.codecs.notes_scores import encode_cells, list_voices
+from genloom.codecs.notes_vocabulary import END, FILL, HEADER, METERS, REST, from_token, to_token
 from genloom.media.music.controls import Controls, read_words
 from genloom.media.music.midi import read_midi, write_midi
 from genloom.media.music.score import Key, Meter, Note, Part, Score, Tempo

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from genloom.codecs.chat_template import ChatTemplate, render
+from genloom.codecs.chat_template import ChatTemplate, render_chat
 from genloom.codecs.tokenizer import Codec, Config
 from genloom.errors import format_message
 from genloom.testing import check_codec
@@ -100,7 +100,9 @@ def test_a_blank_is_added_before_a_text_but_not_before_a_continuation() -> None:
 def test_the_tokens_of_the_assistant_are_marked_despite_added_blanks() -> None:
     template = ChatTemplate({"user": "<s>U ", "assistant": " to"}, {"assistant": " <s>"}, ("<s>",))
     codec = Codec(WITH_BLANKS.config, WITH_BLANKS.tokenizer, template)
-    ids, is_answer = render(codec, [Message("user", "to"), Message("assistant", " to<s>")], add_generation_prompt=False)
+    ids, is_answer = render_chat(
+        codec, [Message("user", "to"), Message("assistant", " to<s>")], add_generation_prompt=False
+    )
     assert codec.decode_bytes(ids) == b" U to to to<s> "
     assert codec.decode_bytes(ids[is_answer]) == b" to<s> "
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from genloom.codecs import bytes as bytes_codec
-from genloom.codecs.chat_template import render
+from genloom.codecs.chat_template import render_chat
 from genloom.collect import Report, collect, summarize_report
 from genloom.collect.text.conversations import parse_turns, render_conversation
 from genloom.store.workspace import Workspace
@@ -145,7 +145,7 @@ def test_answers_that_are_marked_are_read_and_not_learned(mark: dict[str, Any], 
     codec = bytes_codec.Codec(bytes_codec.Config())
     for item in items:
         assert [turn.is_learned for turn in item.meta["turns"]] == [True, False, True, True]
-        ids, targets = render(codec, item.meta["turns"], add_generation_prompt=False)
+        ids, targets = render_chat(codec, item.meta["turns"], add_generation_prompt=False)
         learned = codec.decode(ids[targets])
         assert any(learned.startswith(answer) for _, answer in QUESTIONS)
         assert "No idea" in codec.decode(ids)
@@ -284,3 +284,13 @@ def test_it_is_said_what_was_read_as_pairs(tmp_path: Path, name: str, header: st
     assert report.documents_kept == len(items) == 3
     assert sum(item.value.startswith("user: ") for item in items) == 3
     assert any(note.code == "collect.read_as_pairs" and taken in note.reason for note in report.notes)
+
+
+@pytest.mark.parametrize("name", ["system", "system_prompt", "System_Message"])
+def test_a_column_with_the_system_prompt_begins_the_conversation(name: str) -> None:
+    turns = parse_turns({name: "Be brief.", "question": "Where is it?", "response": "Here."})
+    assert [(turn.role, turn.content) for turn in turns] == [
+        ("system", "Be brief."),
+        ("user", "Where is it?"),
+        ("assistant", "Here."),
+    ]

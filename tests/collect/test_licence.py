@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from genloom.collect.licence import find_folder_licence, find_spdx, identify_licence, is_licence_file
+from genloom.collect.licence import (
+    find_folder_licence,
+    find_reserved_rights,
+    find_row_licence,
+    find_spdx,
+    identify_licence,
+    is_licence_file,
+)
 
 MIT = 'Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated "x"'
 
@@ -54,6 +61,14 @@ def test_the_nearest_licence_file_counts(tmp_path: Path) -> None:
     assert find_folder_licence(tmp_path, tmp_path) == "MIT"
     assert find_folder_licence(inner, tmp_path) == "MIT"
     assert find_folder_licence(other, tmp_path) == "see COPYING.txt"
+
+
+def test_rows_and_first_lines_name_licences() -> None:
+    assert find_row_licence({"text": "x", "License": ["MIT", " Apache-2.0"]}) == "MIT AND Apache-2.0"
+    assert find_row_licence({"license": None, "rights": "CC0-1.0"}) == "CC0-1.0"
+    assert find_row_licence({"license": [], "text": "MIT"}) == ""
+    assert find_reserved_rights("© 2020 A. Person.\nAll rights\nreserved.") == "All rights reserved"
+    assert find_reserved_rights("All rights are equal.") == "unknown"
 
 
 def test_names_of_licence_files() -> None:

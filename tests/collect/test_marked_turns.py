@@ -45,6 +45,33 @@ def run(path: Path, workspace: Workspace) -> tuple[Report, list[Item]]:
         ),
         "<|user|>\nHow do bees find home?</s>\n<|assistant|>\nThey remember landmarks.</s>\n",
         "<s>[INST] How do bees find home? [/INST] They remember landmarks. </s>",
+        (
+            "Below is an instruction that describes a task. Write a response that appropriately completes the request."
+            "\n\n### Instruction:\nHow do bees find home?\n\n### Response:\nThey remember landmarks.</s>"
+        ),
+        "### Instruction:\nHow do bees find home?\n\n### Input:\n\n\n### Response:\nThey remember landmarks.",
+        "### Human: How do bees find home?\n### Assistant: They remember landmarks.",
+        "### Human: How do bees find home?### Assistant: They remember landmarks.".replace("?###", "? ###"),
+        "USER: How do bees find home? ASSISTANT: They remember landmarks.</s>",
+        "### Human: How do bees find home?### Assistant: They remember landmarks.",
+        "\n\nHuman: How do bees find home?\n\nAssistant: They remember landmarks.",
+        (
+            "<|im_start|>user<|im_sep|>How do bees find home?<|im_end|><|im_start|>assistant<|im_sep|>"
+            "They remember landmarks.<|im_end|>"
+        ),
+        (
+            "<|begin_of_text|><|header_start|>user<|header_end|>\n\nHow do bees find home?<|eot|>"
+            "<|header_start|>assistant<|header_end|>\n\nThey remember landmarks.<|eot|>"
+        ),
+        (
+            "<｜begin▁of▁sentence｜><｜User｜>How do bees find home?<｜Assistant｜>They remember landmarks."
+            "<｜end▁of▁sentence｜>"
+        ),
+        (
+            "<BOS_TOKEN><|START_OF_TURN_TOKEN|><|USER_TOKEN|>How do bees find home?<|END_OF_TURN_TOKEN|>"
+            "<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>They remember landmarks.<|END_OF_TURN_TOKEN|>"
+        ),
+        "USER: How do bees find home?\nASSISTANT: They remember landmarks.\n",
     ],
 )
 def test_every_markup_gives_the_same_turns(text: str) -> None:
@@ -60,6 +87,13 @@ def test_every_markup_gives_the_same_turns(text: str) -> None:
         "<|im_start|>tool\n4<|im_end|>\n<|im_start|>assistant\nFour.<|im_end|>",
         "<|im_start|>user\nA question without an answer<|im_end|>",
         "see [INST] and [INST]",
+        "### Instruction:\nA question without an answer",
+        "An introduction.\n\n### Instruction:\nAsk.\n\n### Response:\nAnswer.",
+        "### Instruction:\nOne\n\n### Instruction:\nTwo\n\n### Response:\nAnswer.",
+        "ASSISTANT: Do come in. USER: I do.",
+        "USER: One. USER: Two. ASSISTANT: Three.",
+        "The Human: a study\n\nAssistant: none of them",
+        "A report on them.\n\nIt begins here. USER: How do they? ASSISTANT: So.",
         "no marker at all",
     ],
 )
@@ -73,6 +107,17 @@ def test_a_system_prompt_or_an_end_of_text_begins_another_conversation() -> None
     assert parse_marked_turns(CHATML + "<|endoftext|>" + CHATML) == [TURNS] * 2
     llama = f"<s>[INST] <<SYS>>\n{SYSTEM.content}\n<</SYS>>\n\n{TURNS[0].content} [/INST] {TURNS[1].content} </s>"
     assert parse_marked_turns(llama * 2) == [(SYSTEM, *TURNS)] * 2
+    mistral = f"<s>[SYSTEM_PROMPT]{SYSTEM.content}[/SYSTEM_PROMPT][INST]{TURNS[0].content}[/INST]{TURNS[1].content}</s>"
+    assert parse_marked_turns(mistral) == [(SYSTEM, *TURNS)]
+    vicuna = f"{SYSTEM.content} USER: {TURNS[0].content} ASSISTANT: {TURNS[1].content}</s>"
+    assert parse_marked_turns(vicuna) == [(SYSTEM, *TURNS)]
+    more = f"{vicuna}USER: {TURNS[0].content} ASSISTANT: {TURNS[1].content}</s>"
+    assert parse_marked_turns(more) == [(SYSTEM, *TURNS, *TURNS)]
+
+
+def test_an_input_of_alpaca_belongs_to_its_instruction() -> None:
+    text = "### Instruction:\nName the colour.\n\n### Input:\nA bee\n\n### Response:\nYellow."
+    assert parse_marked_turns(text) == [(Message("user", "Name the colour.\n\nA bee"), Message("assistant", "Yellow."))]
 
 
 def test_a_prompt_that_was_rendered_is_unpacked() -> None:

@@ -276,7 +276,7 @@ def test_a_chain_is_one_group() -> None:
     draw = np.random.default_rng(4)
     chain = draw.permutation(1000)
     order = draw.permutation(999)
-    groups = overlap._connected_components(1200, chain[:-1][order], chain[1:][order])
+    groups = overlap._find_connected_components(1200, chain[:-1][order], chain[1:][order])
     assert (groups[:1000] == 0).all()
     assert (groups[1000:] == np.arange(1000, 1200)).all()
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from genloom.collect.text import rows
+from genloom.collect.text import rows, turn_tables
 from genloom.collect.text.rows import TextRow
 from genloom.media.text.encoding import open_text
 from tests.errors import raises_code
@@ -47,6 +47,21 @@ def test_rows_of_one_conversation_are_its_turns(name: str, tmp_path: Path) -> No
     assert [[turn.role for turn in turns] for turns in talks] == [["user", "assistant"], ["user", "assistant"] * 2]
     assert [turns[-1].content for turns in talks] == ["They remember landmarks.", "It is six."]
     assert not any(row.text for row in found)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
+def test_rows_of_several_conversations_may_alternate(name: str, tmp_path: Path) -> None:
+    mixed = [TURNS[number] for number in (2, 0, 3, 1, 4, 5)]
+    _, *found = read(tmp_path / name, mixed)
+    talks = [[turn.content for turn in row.turns] for row in found if row.turns]
+    assert talks == [[row["content"] for row in TURNS[2:]], [row["content"] for row in TURNS[:2]]]
+
+
+def test_a_turn_that_comes_far_too_late_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turn_tables, "MAX_OPEN_ROWS", 3)
+    _, *found = read(tmp_path / "a.csv", [*TURNS, TURNS[0]])
+    assert [len(row.turns) for row in found if row.turns] == [2, 4]
+    assert [row.problem.code for row in found if row.problem] == ["collect.late_turn"]
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])

@@ -30,7 +30,7 @@ from genloom.evaluate.run import (
     leave_out_seen,
 )
 from genloom.model import Model, load_model
-from genloom.model.likelihood import bits_per_unit, compute_nll
+from genloom.model.likelihood import compute_nll, to_bits_per_unit
 from genloom.networks.efficientnet import WEIGHTS_PACKAGE
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
@@ -75,7 +75,7 @@ def tiles(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Works
 
 
 def test_media_have_evaluations_and_others_the_default() -> None:
-    assert {"text", "image"} <= set(plugins.part_names("evaluation"))
+    assert {"text", "image"} <= set(plugins.list_part_names("evaluation"))
     assert find_evaluation("text") is text
     assert find_evaluation("image") is image
     assert find_evaluation("another") is default
@@ -85,7 +85,7 @@ def test_a_text_model_is_evaluated(tales: Workspace, tmp_path: Path) -> None:
     model, progress = load_model(tales, "tales"), Notes()
     report = evaluate_model(tales, model, options=FEW, progress=progress)
     texts = [item.value for item in tales.get_dataset("tales").iter_documents("val")]
-    assert report.measures["bits per byte"].mean == pytest.approx(bits_per_unit(compute_nll(model, texts)), rel=1e-4)
+    assert report.measures["bits per byte"].mean == pytest.approx(to_bits_per_unit(compute_nll(model, texts)), rel=1e-4)
     assert report.details["diversity"]["count"] == 3
     assert report.details["copied"]["searched"]
     assert set(report.files) == {"likelihood.png", "training.png"}
@@ -149,7 +149,9 @@ def test_the_default_measures_any_token_model(tales: Workspace) -> None:
     model = load_model(tales, "tales")
     report = default.evaluate(EvaluationContext(tales, model, tales.get_dataset("tales"), options=FEW))
     texts = [item.value for item in tales.get_dataset("tales").iter_documents("val")]
-    assert report.details["bits_per_byte"]["mean"] == pytest.approx(bits_per_unit(compute_nll(model, texts)), rel=1e-5)
+    assert report.details["bits_per_byte"]["mean"] == pytest.approx(
+        to_bits_per_unit(compute_nll(model, texts)), rel=1e-5
+    )
     assert report.details["bits_per_byte"]["count"] == len(texts)
     assert len(report.details["problems"]) == len(report.details["samples"]) == 3
     assert "copied" not in report.details
@@ -219,7 +221,7 @@ def test_a_plugin_medium_has_bits_per_unit_of_its_own(beeps: ModuleType, worlds:
     given = [{"tempo": item.meta["tempo"]} for item in workspace.get_dataset("melodies").iter_documents("val")]
     nats_and_notes = list(compute_nll(informed, held_out, given=given))
     assert [notes for _, notes in nats_and_notes] == list(map(len, held_out))
-    assert report.details["bits_per_note"]["mean"] == pytest.approx(bits_per_unit(nats_and_notes), rel=1e-5)
+    assert report.details["bits_per_note"]["mean"] == pytest.approx(to_bits_per_unit(nats_and_notes), rel=1e-5)
     assert informed.folder is not None
     assert informed.folder.card["fact"]["bits_per_note"] == pytest.approx(report.details["bits_per_note"]["mean"])
     assert len(report.details["samples"]) == 5
@@ -227,8 +229,8 @@ def test_a_plugin_medium_has_bits_per_unit_of_its_own(beeps: ModuleType, worlds:
     assert report.lines[0].endswith("notes of held-out melodies (val):")
     comparison = compare_models(workspace, plain, informed)
     assert (comparison.measure, comparison.verdict) == ("bits per note", "better")
-    uninformed = bits_per_unit(compute_nll(informed, held_out))
-    assert uninformed > bits_per_unit(nats_and_notes)
+    uninformed = to_bits_per_unit(compute_nll(informed, held_out))
+    assert uninformed > to_bits_per_unit(nats_and_notes)
     assert load_features(beeps) is None
     with raises_code("evaluate.no_battery", medium="beeps"):
         evaluate_battery(workspace, plain)

@@ -8,7 +8,7 @@ import pytest
 
 from genloom.codecs import bpe
 from genloom.codecs import bytes as utf8
-from genloom.codecs.chat_template import ChatCodec, render
+from genloom.codecs.chat_template import ChatCodec, render_chat
 from genloom.generate.engine import generate, run_request
 from genloom.generate.output_records import replay_output
 from genloom.generate.text.conversation import (
@@ -49,24 +49,26 @@ def model(workspace: Workspace) -> Model:
 @pytest.mark.parametrize("system", [[], [SYSTEM]], ids=["", "system"])
 @pytest.mark.parametrize("codec", ["bytes", "bpe"])
 def test_whole_turns_are_dropped_oldest_first(codecs: dict[str, ChatCodec], codec: str, system: list[Message]) -> None:
-    full_length = len(render(codecs[codec], [*system, *TURNS], add_generation_prompt=True)[0])
-    min_length = len(render(codecs[codec], [*system, TURNS[-1]], add_generation_prompt=True)[0])
+    full_length = len(render_chat(codecs[codec], [*system, *TURNS], add_generation_prompt=True)[0])
+    min_length = len(render_chat(codecs[codec], [*system, TURNS[-1]], add_generation_prompt=True)[0])
     for length in range(min_length, full_length + 1):
         prompt = truncate_conversation(codecs[codec], [*system, *TURNS], length)
         assert prompt.num_dropped % 2 == 0
         assert not prompt.is_cut
-        remaining = render(codecs[codec], [*system, *TURNS[prompt.num_dropped :]], add_generation_prompt=True)[0]
+        remaining = render_chat(codecs[codec], [*system, *TURNS[prompt.num_dropped :]], add_generation_prompt=True)[0]
         assert prompt.prompt_ids.tolist() == remaining.tolist()
         assert len(remaining) <= length
         if prompt.num_dropped:
-            longer = render(codecs[codec], [*system, *TURNS[prompt.num_dropped - 2 :]], add_generation_prompt=True)[0]
+            longer = render_chat(
+                codecs[codec], [*system, *TURNS[prompt.num_dropped - 2 :]], add_generation_prompt=True
+            )[0]
             assert len(longer) > length, "no more is dropped than necessary"
 
 
 @pytest.mark.parametrize("codec", ["bytes", "bpe"])
 def test_a_long_last_message_keeps_its_end(codecs: dict[str, ChatCodec], codec: str) -> None:
     long = Message("user", "😀 The café is open. " * 40 + "Which king?")
-    min_length = len(render(codecs[codec], [SYSTEM], add_generation_prompt=True)[0])
+    min_length = len(render_chat(codecs[codec], [SYSTEM], add_generation_prompt=True)[0])
     for length in range(min_length + 20, min_length + 60):
         prompt = truncate_conversation(codecs[codec], [SYSTEM, *TURNS[:2], long], length)
         text = codecs[codec].decode_bytes(prompt.prompt_ids).decode()

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from genloom.codecs import bytes as codec_bytes
-from genloom.generate import engine
+from genloom.generate import engine, sampling_params
 from genloom.generate.decode import TextDecoder
 from genloom.generate.engine import (
     Request,
@@ -403,7 +403,10 @@ def test_what_a_sampler_suggests_counts_where_nothing_is_chosen(model: Model, mo
     class SamplingParams:
         temperature: float = option(0.5, "Of a plug-in, which suggests nothing.")
 
-    assert engine.add_suggested_params(model, {"temperature": None, "top_k": 3}) == {"temperature": 0.8, "top_k": 3}
-    assert engine.add_suggested_params(model, {"temperature": 1.0}) == {"temperature": 1.0}
-    monkeypatch.setattr(engine, "get_params_class", lambda model: SamplingParams)
-    assert engine.add_suggested_params(model, {"temperature": None}) == {}
+    assert sampling_params.add_suggested_params(model, {"temperature": None, "top_k": 3}) == {
+        "temperature": 0.8,
+        "top_k": 3,
+    }
+    assert sampling_params.add_suggested_params(model, {"temperature": 1.0}) == {"temperature": 1.0}
+    monkeypatch.setattr(sampling_params, "get_params_class", lambda model: SamplingParams)
+    assert sampling_params.add_suggested_params(model, {"temperature": None}) == {}

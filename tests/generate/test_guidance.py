@@ -10,7 +10,7 @@ from genloom.generate.guidance import ClassifierFreeGuidance, concat_conditions
 from genloom.networks import dense, recurrent, transformer
 from genloom.noise import Noise
 from genloom.objectives.autoregressive import Autoregressive, SamplerInputs, SamplingParams
-from genloom.testing import assert_close, perturb_weights, random_inputs
+from genloom.testing import assert_close, draw_inputs, perturb_weights
 from genloom.testing.networks import check_cache
 from genloom.types import Condition, ConditionSpec, NetworkSpec, SignalSpace, TokenSpace
 
@@ -39,7 +39,7 @@ CASES: dict[str, tuple[Any, Any, NetworkSpec]] = {
 def build_case(name: str):
     module, config, role = CASES[name]
     network = perturb_weights(module.build(role, config)).eval().requires_grad_(False)
-    return network, role, *random_inputs(role, 4)
+    return network, role, *draw_inputs(role, 4)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -52,7 +52,7 @@ def test_the_formula(name):
             uncond_output + scale * (cond_output - uncond_output),
             f"scale {scale}",
         )
-    _, _, other = random_inputs(role, 4, seed=1)
+    _, _, other = draw_inputs(role, 4, seed=1)
     against = network(x, t, cond=other)
     assert_close(
         ClassifierFreeGuidance(network, 2.5, other)(x, t, cond=cond),
@@ -75,7 +75,7 @@ def test_a_tuned_network_moves_away_from_its_base():
         uncond_output + 2.5 * (cond_output - uncond_output),
         "no prompt",
     )
-    _, _, other = random_inputs(role, 4, seed=1)
+    _, _, other = draw_inputs(role, 4, seed=1)
     against = base(x, t, cond=other)
     assert_close(
         ClassifierFreeGuidance(network, 2.5, other, base=base)(x, t, cond=cond),
@@ -97,7 +97,7 @@ def test_guidance_is_limited_to_its_interval():
 def test_reading_with_a_cache_equals_reading_at_once(name, negative):
     """`check_cache` reorders rows, and a negative prompt is not reordered: it is the same for all rows."""
     network, role, x, _, cond = build_case(name)
-    against = random_inputs(role, 1, seed=1)[2].map(lambda v: v.expand(4, *v.shape[1:])) if negative else None
+    against = draw_inputs(role, 1, seed=1)[2].map(lambda v: v.expand(4, *v.shape[1:])) if negative else None
     check_cache(ClassifierFreeGuidance(network, 2.0, against), x, cond)
 
 

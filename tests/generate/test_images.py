@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from genloom.codecs import pixels
-from genloom.generate import engine
+from genloom.generate import engine, sampling_params
 from genloom.generate.conditions import encode_conditions
 from genloom.generate.engine import (
     Request,
@@ -211,7 +211,7 @@ def test_distilled_guidance_cannot_be_set(model: Model) -> None:
     objective = build_objective(design, model.codec.space)
     few_step = replace(model, objective=objective, parts=build_networks(design, objective), design=design)
     assert generate_images(few_step, make_request("fox", count=2, steps=2)).shape == (2, SIDE, SIDE, 3)
-    assert engine.list_request_params(few_step) == ["resample_steps", "size", "steps"]
+    assert sampling_params.list_request_params(few_step) == ["resample_steps", "size", "steps"]
     with raises_code("generate.unknown_param", name="guidance_scale"):
         run_request(few_step, make_request("fox", guidance_scale=2.0, steps=2))
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 import genloom as gl
-from genloom.codecs.notes import measure_density, to_token
-from genloom.generate import engine
+from genloom.codecs.notes_scores import measure_density
+from genloom.codecs.notes_vocabulary import to_token
+from genloom.generate import engine, sampling_params
 from genloom.generate.engine import Request, run_request
 from genloom.generate.music import EditOptions, MusicEdit, Task, build_edit
 from genloom.generate.output_records import replay_output, store_outputs
@@ -208,7 +209,7 @@ def test_options_that_contradict_each_other_are_refused(model: Model, tmp_path: 
 
 def test_the_medium_suggests_parameters_where_people_choose_none(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(music, "suggested_params", {"top_p": 0.9, "another_sampler": 1})
-    suggested = engine.add_suggested_params(model, {"top_k": 5})
+    suggested = sampling_params.add_suggested_params(model, {"top_k": 5})
     assert (suggested["top_p"], suggested["top_k"]) == (0.9, 5)
     assert "another_sampler" not in suggested
-    assert engine.add_suggested_params(model, {"top_p": 0.5})["top_p"] == 0.5
+    assert sampling_params.add_suggested_params(model, {"top_p": 0.5})["top_p"] == 0.5

@@ -34,7 +34,7 @@ def test_a_medium_without_abilities_has_all_defaults() -> None:
         get_ability(PLAIN, "colour")
 
 
-@pytest.mark.parametrize("medium", plugins.part_names("medium"))
+@pytest.mark.parametrize("medium", plugins.list_part_names("medium"))
 def test_every_medium_has_every_ability(medium: str) -> None:
     part = plugins.find_part("medium", medium)
     for name in DEFAULTS:

@@ -7,13 +7,14 @@ from contextlib import suppress
 from email.message import EmailMessage
 from pathlib import Path
 
+import docx
 import openpyxl
 import pytest
 
 from genloom.collect import collect
 from genloom.errors import GenloomError
 from genloom.media import text
-from genloom.media.text import bounded
+from genloom.media.text import bounded, extract
 from genloom.store.workspace import Workspace
 from tests.errors import raises_code
 
@@ -235,3 +236,68 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(
     write_zip(path, {"content.xml": " " * (2 << 20)})
     with raises_code("media.archive_too_large"):
         text.read_text(path)
+
+
+@pytest.mark.parametrize("state", ["hidden", "veryHidden"])
+def test_hidden_sheets_are_told_and_not_read(state: str, tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    assert book.active is not None
+    book.active.append(["text", SECOND])
+    hidden = book.create_sheet("Salaries")
+    hidden.append(["text", FIRST])
+    hidden.sheet_state = state
+    book.save(tmp_path / "a.xlsx")
+    extraction, _ = text.read_text(tmp_path / "a.xlsx")
+    assert FIRST not in extraction.text
+    assert [problem.code for problem in extraction.problems] == ["media.hidden_sheets"]
+
+
+def test_hidden_sheets_of_opendocument_are_told_and_not_read(tmp_path: Path) -> None:
+    tables = "".join(
+        f'<table:table table:name="{cell[:3]}" table:style-name="{style}"><table:table-row><table:table-cell>'
+        f"<text:p>{cell}</text:p></table:table-cell></table:table-row></table:table>"
+        for cell, style in ((FIRST, "off"), (SECOND, "on"))
+    )
+    styles = (
+        '<office:automatic-styles xmlns:style="s"><style:style style:name="off">'
+        '<style:table-properties table:display="false"/></style:style></office:automatic-styles>'
+    )
+    write_odf(tmp_path / "a.ods", f"{styles}<office:spreadsheet>{tables}</office:spreadsheet>")
+    extraction, _ = text.read_text(tmp_path / "a.ods")
+    assert FIRST not in extraction.text
+    assert SECOND in extraction.text
+    assert [problem.code for problem in extraction.problems] == ["media.hidden_sheets"]
+
+
+def test_formulas_whose_results_were_not_saved_are_told(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    assert book.active is not None
+    book.active.append(["question", "answer"])
+    for number in range(3):
+        book.active.append([f"What is {number} plus one?", f"={number}+1"])
+    book.active.append(["What is left?", "Nothing at all."])
+    book.save(tmp_path / "a.xlsx")
+    *_, last = collect([tmp_path / "a.xlsx"], Workspace(tmp_path / "w"), "a", {"val": 0, "test": 0})
+    assert last.report is not None
+    assert "media.uncomputed_cells" in {note.code for note in last.report.notes}
+    (note,) = [note for note in last.report.notes if note.code == "media.uncomputed_cells"]
+    assert " 3 " in f" {note.reason} "
+
+
+def test_hidden_words_of_a_word_document_are_told_and_not_read(tmp_path: Path) -> None:
+    document = docx.Document()
+    paragraph = document.add_paragraph(FIRST)
+    paragraph.add_run(SECOND).font.hidden = True
+    shown = paragraph.add_run(" The end.")
+    shown.font.hidden = False
+    document.save(str(tmp_path / "a.docx"))
+    extraction, _ = text.read_text(tmp_path / "a.docx")
+    assert extraction.text == f"{FIRST} The end."
+    assert [problem.code for problem in extraction.problems] == ["media.hidden_text"]
+
+
+def test_declarations_before_a_page_are_no_text() -> None:
+    page = '<!DOCTYPE html [<!ENTITY a "b > c"> <!ENTITY d "e">]><p>The text.</p>'
+    assert extract.extract_visible_text(page) == "The text."
+    assert extract.extract_visible_text("<!DOCTYPE html><p>a [b] > c</p>") == "a [b] > c"
+    assert extract.extract_visible_text("<!DOCTYPE html [<p>never closed</p>") == "never closed"

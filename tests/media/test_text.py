@@ -23,6 +23,8 @@ ARABIC = "ذهب الولد إلى المدرسة في الصباح الباكر
 THAI = "วันนี้อากาศดีมาก เราไปเดินเล่นที่สวนสาธารณะกับเพื่อนและกินข้าวกลางวันด้วยกัน\n"
 CZECH = "Příliš žluťoučký kůň úpěl ďábelské ódy. Dnes je hezký den a slunce svítí.\n"
 RUSSIAN = "Широка страна моя родная, много в ней лесов, полей и рек.\n"
+ROMANIAN = "A fost odată ca niciodată un împărat care avea trei fete. Când plecă la război, ele intrară în casă.\n"
+KOREAN = "옛날 옛적에 깊은 산속에 호랑이 한 마리가 살고 있었습니다. 어느 날 마을로 내려왔습니다.\n"
 JAPANESE = "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。\n"
 
 
@@ -102,6 +104,11 @@ def test_it_is_a_medium() -> None:
         (JAPANESE, "euc_jp"),
         (JAPANESE, "utf-16-le"),
         (JAPANESE, "utf-16-be"),
+        (ROMANIAN, "cp1250"),
+        (ROMANIAN, "iso8859_2"),
+        ("Manhã fria, e o pão já está à venda.\n", "cp1252"),
+        (KOREAN, "cp949"),
+        (KOREAN, "iso2022_kr"),
     ],
 )
 def test_every_encoding_gives_the_same_text(tmp_path: Path, content: str, used: str) -> None:
@@ -179,7 +186,7 @@ def test_html_keeps_the_article_and_its_licence() -> None:
 
 def test_a_tiny_page_keeps_all_visible_text() -> None:
     assert extract.extract_html("<p>One.</p><ul><li>two</li><li>three</li></ul>").text == "One.\n- two\n- three"
-    assert extract.extract_visible_text("<pre>a\n  b</pre><p>c   d\n e</p>") == "a\nb\n\nc d e"
+    assert extract.extract_visible_text("<pre>a\n  b</pre><p>c   d\n e</p>") == "a\n  b\n\nc d e"
 
 
 @pytest.mark.parametrize(

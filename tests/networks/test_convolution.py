@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from genloom.networks.convolution import Config, build, plan_strides, resize_config
-from genloom.testing import check_network, perturb_weights, random_inputs
+from genloom.testing import check_network, draw_inputs, perturb_weights
 from genloom.types import ConditionSpec, NetworkSpec, SignalSpace, TokenSpace
 from tests.errors import raises_code
 
@@ -91,7 +91,7 @@ def test_the_same_weights_serve_a_larger_image():
 def test_forward_features_gives_a_map_of_each_size():
     spec = NetworkSpec(IMAGE, SignalSpace(1))
     network = perturb_weights(build(spec, SMALL)).eval()
-    x, _, _ = random_inputs(spec, 2)
+    x, _, _ = draw_inputs(spec, 2)
     features = network.forward_features(x)
     assert [tuple(h.shape[2:]) for h in features] == [(8, 8), (4, 4)]
     assert not torch.equal(network.forward_features(x + 1)[-1], features[-1])

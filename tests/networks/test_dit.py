@@ -8,7 +8,7 @@ import torch
 
 from genloom.networks import dit
 from genloom.objectives.flow import Flow
-from genloom.testing import assert_close, check_network, perturb_weights, random_inputs
+from genloom.testing import assert_close, check_network, draw_inputs, perturb_weights
 from genloom.train.loop import TrainConfig, TrainState
 from genloom.types import Condition, ConditionSpec, NetworkSpec, SignalSpace, TokenSpace
 from tests.errors import raises_code
@@ -38,7 +38,7 @@ def test_it_reads_grids_of_any_number_of_axes(size, head_width):
 def test_unpatchify_inverts_patchify(size, patch_sizes, grid):
     spec = NetworkSpec(SignalSpace(2, size), SignalSpace(2, size))
     network = dit.build(spec, replace(SMALL, width=24, head_width=12, patch_sizes=patch_sizes))
-    x, _, _ = random_inputs(spec, num_rows=3)
+    x, _, _ = draw_inputs(spec, num_rows=3)
     patches = network.patchify(x, None)
     assert patches.shape[1] == prod(grid)
     assert torch.equal(network.unpatchify(patches), x)
@@ -54,7 +54,7 @@ def test_positions_of_another_grid(positions):
         replace(IMAGE, size=(8, 6)), replace(IMAGE, size=(8, 6)), has_time=True, condition=spec.condition
     )
     check_network(network.at_size((8, 6)), larger)
-    x, t, cond = random_inputs(spec, 2)
+    x, t, cond = draw_inputs(spec, 2)
     assert torch.equal(network.at_size((8, 6)).at_size(IMAGE.size)(x, t, cond=cond), network(x, t, cond=cond))
     assert ("pos_embed.weight" in network.state_dict()) == (positions == "interpolated")
 
@@ -63,7 +63,7 @@ def test_interpolated_positions_have_the_weights_of_learned_ones():
     spec = NetworkSpec(IMAGE, IMAGE)
     learned, interpolated = (dit.build(spec, replace(SMALL, positions=p)) for p in ("learned", "interpolated"))
     interpolated.load_state_dict(learned.state_dict())
-    x, _, _ = random_inputs(spec, 2)
+    x, _, _ = draw_inputs(spec, 2)
     assert torch.equal(interpolated(x), learned(x))
     weight = torch.arange(6.0).view(6, 1)  # two rows of three patches
     doubled = interpolated.at_size((4, 12)).compute_pos_embed(weight).view(2, 6)
@@ -88,14 +88,14 @@ def test_an_eighth_of_the_features_comes_from_each_neighbour():
 
 def test_an_empty_prompt_equals_no_prompt():
     spec = NetworkSpec(IMAGE, IMAGE, has_time=True, condition=ConditionSpec(tokens=5))
-    network, (x, t, _) = perturb_weights(dit.build(spec, SMALL)), random_inputs(spec, num_rows=3)
+    network, (x, t, _) = perturb_weights(dit.build(spec, SMALL)), draw_inputs(spec, num_rows=3)
     empty = Condition(torch.zeros(3, 0, 5), torch.zeros(3, 0, dtype=torch.bool))
     assert_close(network(x, t, cond=empty), network(x, t), "an empty prompt")
 
 
 def test_the_order_of_prompt_states_matters():
     spec = NetworkSpec(IMAGE, IMAGE, has_time=True, condition=ConditionSpec(tokens=5))
-    network, (x, t, cond) = perturb_weights(dit.build(spec, SMALL)), random_inputs(spec, num_rows=3)
+    network, (x, t, cond) = perturb_weights(dit.build(spec, SMALL)), draw_inputs(spec, num_rows=3)
     assert cond.tokens is not None
     forward, backward = replace(cond, mask=None), Condition(cond.tokens.flip(1))
     assert (network(x, t, cond=forward) - network(x, t, cond=backward)).abs().max() > 1e-3

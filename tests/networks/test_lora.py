@@ -14,7 +14,7 @@ from genloom.networks import dense, dit, lora, ngram, recurrent, transformer, un
 from genloom.networks.dropout import set_dropout_keys
 from genloom.noise import Noise
 from genloom.objectives.autoregressive import Autoregressive
-from genloom.testing import assert_close, check_network, perturb_weights, random_inputs
+from genloom.testing import assert_close, check_network, draw_inputs, perturb_weights
 from genloom.train import checkpoint
 from genloom.train.loop import TrainConfig, TrainState, train
 from genloom.train.optimizers import OptimizerConfig, classify_parameters
@@ -326,7 +326,7 @@ IMAGE_NETWORKS = {
 def test_adapters_of_image_networks_attach_to_targets_of_fused_layers(name: str, targets: tuple[str, ...]) -> None:
     torch.manual_seed(0)
     network = perturb_weights(IMAGE_NETWORKS[name]()).eval()
-    x, t, cond = random_inputs(IMAGE_SPEC, num_rows=3)
+    x, t, cond = draw_inputs(IMAGE_SPEC, num_rows=3)
     before, names = network(x, t, cond=cond).detach(), list(network.state_dict())
     lora.attach_adapter(network, lora.Config(3, 5.0, targets, use_dora=True))
     assert_close(network(x, t, cond=cond).detach(), before, "a fresh adapter is the identity")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from genloom.errors import format_message
-from genloom.networks import transformer
+from genloom.networks import transformer, transformer_block
 from genloom.networks.native import build
 from genloom.networks.native.block_quantization import GROUP_SIZE, dequantize_matrix, quantize_matrix
 from genloom.networks.native.quantized_transformer import (
@@ -87,9 +87,9 @@ def test_the_network_equals_its_quantized_weights(name: str, bits: int, monkeypa
     network, x = build_network(CONFIGS[name]), random_tokens(3, 40)
     assert not get_unsupported_reason(network)
     exact, output = network(x), quantize_network(network, bits)(x)
-    attend = transformer.compute_attention  # the native cache has half precision
+    attend = transformer_block.compute_attention  # the native cache has half precision
     monkeypatch.setattr(
-        transformer, "compute_attention", lambda q, k, v, *a: attend(q, k.half().float(), v.half().float(), *a)
+        transformer_block, "compute_attention", lambda q, k, v, *a: attend(q, k.half().float(), v.half().float(), *a)
     )
     expected = emulate(network, bits)(x)
     error = (output - expected).norm(dim=-1) / expected.norm(dim=-1)
@@ -109,9 +109,9 @@ def test_prompts_are_read_as_their_states(bits: int, monkeypatch: pytest.MonkeyP
     assert not get_unsupported_reason(network)
     exact, native = network(x, cond=cond), quantize_network(network, bits)
     output = native(x, cond=cond)
-    attend = transformer.compute_attention
+    attend = transformer_block.compute_attention
     monkeypatch.setattr(
-        transformer, "compute_attention", lambda q, k, v, *a: attend(q, k.half().float(), v.half().float(), *a)
+        transformer_block, "compute_attention", lambda q, k, v, *a: attend(q, k.half().float(), v.half().float(), *a)
     )
     expected = emulate(network, bits)(x, cond=cond)
     error = (output - expected).norm(dim=-1) / expected.norm(dim=-1)

@@ -12,7 +12,7 @@ from genloom import plugins
 from genloom.networks import attention, dense, ngram, recurrent, transformer
 from genloom.networks.embedding import read_field
 from genloom.settings import parse_settings
-from genloom.testing import assert_close, check_network, perturb_weights, random_inputs
+from genloom.testing import assert_close, check_network, draw_inputs, perturb_weights
 from genloom.train.data.token_stream import get_count_split, get_num_folds
 from genloom.types import Batch, Condition, ConditionSpec, NetworkSpec, SignalSpace, TokenSpace
 from tests.errors import raises_code
@@ -142,7 +142,7 @@ def test_a_padded_signal_equals_a_shorter_one(name):
     spec, settings = PADDED_NETWORKS[name]
     module = plugins.find_part("network", name.partition(" ")[0])
     network = perturb_weights(module.build(spec, module.Config(**settings))).eval()
-    x, t, cond = random_inputs(spec, num_rows=2)
+    x, t, cond = draw_inputs(spec, num_rows=2)
     length = x.shape[2] // 2
     padded = network(x, t, cond=cond, lengths=torch.tensor([length, length]))
     field = None if cond.field is None else cond.field[:, :, :length]
@@ -342,7 +342,7 @@ def test_an_untrained_ngram_network_equals_its_counts():
     network = fit_ngram(
         ngram.build(CAUSAL_SPEC, ngram.Config(order=3, base=replace(SMALL, tie_embeddings=False)))
     ).eval()
-    x, _, _ = random_inputs(CAUSAL_SPEC, 2)
+    x, _, _ = draw_inputs(CAUSAL_SPEC, 2)
     logits = network(x).detach()
     assert_close(logits.softmax(-1).sum(-1), torch.ones(x.shape), "a distribution")
     assert network.count_model is not None
@@ -430,7 +430,7 @@ def test_the_state_dict_contains_the_counts():
     network = perturb_weights(fit_ngram(ngram.build(CAUSAL_SPEC, ngram.Config(order=4, base=SMALL)))).eval()
     saved = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     empty = ngram.build(CAUSAL_SPEC, ngram.Config(order=4, base=SMALL)).eval()
-    x, _, _ = random_inputs(CAUSAL_SPEC, 3)
+    x, _, _ = draw_inputs(CAUSAL_SPEC, 3)
     with raises_code("networks.ngram_not_fitted"):
         empty(x)
     empty.load_state_dict(saved)
@@ -476,7 +476,7 @@ def test_settings_of_the_removed_hashed_tables_are_accepted_when_off(key):
 
 
 def test_a_batch_slices_all_its_tensors():
-    x, _, cond = random_inputs(NetworkSpec(TOKENS, TOKENS, condition=ConditionSpec(tokens=2, vector=3)), 4)
+    x, _, cond = draw_inputs(NetworkSpec(TOKENS, TOKENS, condition=ConditionSpec(tokens=2, vector=3)), 4)
     batch = Batch(x, cond, weight=torch.ones(4), mask=x > 0, lengths=torch.arange(4))
     part = batch.select_rows(slice(1, 3))
     assert len(part) == 2

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from genloom.networks import dit, lora, peft, transformer
-from genloom.testing import assert_close, perturb_weights, random_inputs
+from genloom.testing import assert_close, draw_inputs, perturb_weights
 from genloom.types import ConditionSpec, NetworkSpec, SignalSpace, TokenSpace
 from tests.errors import raises_code
 
@@ -286,7 +286,7 @@ def test_adapters_with_the_keys_of_earlier_versions_load(tmp_path: Path) -> None
         torch.manual_seed(0)
         return perturb_weights(dit.build(spec, dit.Config(width=16, depth=1, head_width=8))).eval()
 
-    network, (x, t, cond) = build_dit(), random_inputs(spec, 3)
+    network, (x, t, cond) = build_dit(), draw_inputs(spec, 3)
     lora.attach_adapter(network, lora.Config(2, 4.0))
     train_adapter(network)
     peft.save_peft_adapter(network, "default", tmp_path)

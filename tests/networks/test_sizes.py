@@ -17,7 +17,7 @@ TOKEN_SPEC = NetworkSpec(
 )
 VECTOR_SPEC = NetworkSpec(SignalSpace(2), SignalSpace(2))
 IMAGE_SPEC = NetworkSpec(SignalSpace(2, (8, 8)), SignalSpace(2, (8, 8)))
-NETWORKS = plugins.part_names("network")
+NETWORKS = plugins.list_part_names("network")
 NETWORKS_WITH_DROPOUT = [name for name in NETWORKS if hasattr(plugins.find_part("network", name), "with_dropout")]
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from genloom.networks import unet
-from genloom.testing import assert_close, check_network, perturb_weights, random_inputs
+from genloom.testing import assert_close, check_network, draw_inputs, perturb_weights
 from genloom.types import Condition, ConditionSpec, NetworkSpec, SignalSpace, TokenSpace
 from tests.errors import raises_code
 
@@ -39,7 +39,7 @@ def test_it_reads_signals_of_three_axes(strides):
 
 def test_an_empty_prompt_equals_no_prompt():
     spec = NetworkSpec(IMAGE, IMAGE, has_time=True, condition=ConditionSpec(tokens=5))
-    network, (x, t, _) = perturb_weights(unet.build(spec, SMALL)), random_inputs(spec, num_rows=3)
+    network, (x, t, _) = perturb_weights(unet.build(spec, SMALL)), draw_inputs(spec, num_rows=3)
     empty = Condition(torch.zeros(3, 0, 5), torch.zeros(3, 0, dtype=torch.bool))
     assert_close(network(x, t, cond=empty), network(x, t), "an empty prompt")
 

@@ -29,7 +29,7 @@ def full_cross_entropy(
     return nll_N + z_loss * logits_NV.logsumexp(1).square(), nll_N
 
 
-def random_inputs(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def draw_inputs(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     rng = torch.Generator().manual_seed(3)
     h_ND, weight_VD = torch.randn(23, 6, generator=rng), torch.randn(40, 6, generator=rng)
     targets_N = torch.randint(0, 40, (23,), generator=rng)
@@ -40,7 +40,7 @@ def random_inputs(dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, T
 @pytest.mark.parametrize("z_loss", [0.0, 0.01])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_value_and_gradients_equal_those_of_all_logits(softcap: float, z_loss: float, weighted: bool) -> None:
-    h, weight, targets, weights = random_inputs()
+    h, weight, targets, weights = draw_inputs()
     results = []
     for function in (full_cross_entropy, fused.cross_entropy):
         h_ND, weight_VD = h.clone().requires_grad_(), weight.clone().requires_grad_()
@@ -54,7 +54,7 @@ def test_value_and_gradients_equal_those_of_all_logits(softcap: float, z_loss: f
 
 
 def test_gradients_equal_finite_differences() -> None:
-    h_ND, weight_VD, targets_N, weights_N = random_inputs(torch.float64)
+    h_ND, weight_VD, targets_N, weights_N = draw_inputs(torch.float64)
     step, direction = 1e-4, torch.randn(h_ND.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     h_ND.requires_grad_()
     (fused.cross_entropy(h_ND, weight_VD, targets_N, 4.0)[0] * weights_N).sum().backward()
@@ -68,7 +68,7 @@ def test_gradients_equal_finite_differences() -> None:
 
 
 def test_a_frozen_head_gets_no_gradient() -> None:
-    h, weight_VD, targets_N, _ = random_inputs()
+    h, weight_VD, targets_N, _ = draw_inputs()
     grads = []
     for frozen in (True, False):
         h_ND = h.clone().requires_grad_()
@@ -81,7 +81,7 @@ def test_a_frozen_head_gets_no_gradient() -> None:
 
 
 def test_bfloat16_is_close_to_float32() -> None:
-    h, weight, targets, _ = random_inputs()
+    h, weight, targets, _ = draw_inputs()
     grads, costs = [], []
     for dtype in (torch.float32, torch.bfloat16):
         h_ND, weight_VD = h.to(torch.bfloat16).to(dtype).requires_grad_(), weight.to(torch.bfloat16).to(dtype)
@@ -96,7 +96,7 @@ def test_bfloat16_is_close_to_float32() -> None:
 
 
 def test_no_positions_give_no_gradient() -> None:
-    h_ND, weight_VD, targets_N, _ = random_inputs()
+    h_ND, weight_VD, targets_N, _ = draw_inputs()
     h_ND.requires_grad_()
     costs_N, _ = fused.cross_entropy(h_ND[:0], weight_VD.requires_grad_(), targets_N[:0])
     costs_N.sum().backward()

@@ -21,9 +21,9 @@ from genloom.types import Batch, Condition, PreferencePairs
 def test_no_pair_of_objective_and_network_is_left_out(toys):
     """Each objective is tested with every network that supports its network specs."""
     supported = set()
-    for objective in plugins.part_names("objective"):
+    for objective in plugins.list_part_names("objective"):
         objective_class = get_objective_class(objective)
-        for network in plugins.part_names("network"):
+        for network in plugins.list_part_names("network"):
             module = plugins.find_part("network", network)
             for space in (toys.TOKENS, toys.VECTOR, toys.SERIES, toys.PICTURE):
                 if not isinstance(space, get_type_hints(objective_class)["space"]):

@@ -16,7 +16,7 @@ from genloom.objectives.autoregressive import (
     mask_outside_top_p,
     process_logits,
 )
-from genloom.testing import perturb_weights, random_inputs
+from genloom.testing import draw_inputs, perturb_weights
 from genloom.types import Condition, ConditionSpec, NetworkSpec, TokenSpace
 from tests.errors import raises_code
 from tests.toys import build_params
@@ -63,7 +63,7 @@ def test_cached_and_uncached_samples_are_equal(toys, causal_network, cond):
         inputs=SamplerInputs(prompts), max_tokens=9, temperature=0.9, top_p=0.95, repetition_penalty=1.2
     )
     noise = Noise(4, tuple(range(10, 16)))
-    _, _, condition = random_inputs(NetworkSpec(SPACE, SPACE, is_causal=True, condition=cond), 6)
+    _, _, condition = draw_inputs(NetworkSpec(SPACE, SPACE, is_causal=True, condition=cond), 6)
     with torch.no_grad():
         expected_rows = sample_uncached(network, condition, noise, params, 9)
     *_, actual = Autoregressive(SPACE, cond).sample({"model": network}, 6, condition, noise, params)

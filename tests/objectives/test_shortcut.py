@@ -10,7 +10,7 @@ from genloom.networks import dit
 from genloom.noise import Noise, build_training_noise
 from genloom.objectives.flow import Flow, SamplerInputs
 from genloom.objectives.shortcut import JumpInputs, SamplingParams, Shortcut
-from genloom.testing import assert_close, perturb_weights, random_inputs
+from genloom.testing import assert_close, draw_inputs, perturb_weights
 from genloom.types import Batch, Condition, ConditionSpec, SignalSpace
 from tests.errors import raises_code
 from tests.toys import build_params
@@ -81,7 +81,7 @@ def test_without_a_jump_the_network_is_the_flow():
     shortcut_network = dit.build(shortcut.network_specs["model"], config).eval()
     missing, unexpected = shortcut_network.load_state_dict(model.state_dict(), strict=False)
     assert (missing, unexpected) == (["mod_embed.vector.weight"], [])
-    x, t, cond = random_inputs(flow.network_specs["model"], num_rows=3)
+    x, t, cond = draw_inputs(flow.network_specs["model"], num_rows=3)
     assert t is not None
     no_jump, jump = (torch.full((3,), level) for level in (-1, 2))
     assert_close(

@@ -8,8 +8,8 @@ import pytest
 from genloom.rate.gate import (
     MIN_PROMPTS,
     Measure,
-    alpha_left,
     average_by_prompt,
+    compute_alpha_left,
     decide_promotion,
     measure_scores,
     measure_win_rate,
@@ -153,17 +153,21 @@ def test_later_challengers_need_more_evidence():
     rng = np.random.default_rng(4)
     ever = [
         any(
-            decide_promotion([measure_win_rate("ratings", rng.integers(0, 2, 20), alpha=alpha_left(k))]).should_promote
+            decide_promotion(
+                [measure_win_rate("ratings", rng.integers(0, 2, 20), alpha=compute_alpha_left(k))]
+            ).should_promote
             for k in range(12)
         )
         for _ in range(300)
     ]
     assert 0 < np.mean(ever) <= 0.05
-    assert sum(alpha_left(k) for k in range(50)) / 2 <= 0.05
+    assert sum(compute_alpha_left(k) for k in range(50)) / 2 <= 0.05
     assert (
-        measure_win_rate("ratings", [1.0] * 14 + [0.0] * 6, alpha=alpha_left(3)).low
+        measure_win_rate("ratings", [1.0] * 14 + [0.0] * 6, alpha=compute_alpha_left(3)).low
         < measure_win_rate("ratings", [1.0] * 14 + [0.0] * 6).low
     )
-    [reason] = decide_promotion([measure_win_rate("ratings", [1.0] * 15 + [0.0] * 5, alpha=alpha_left(2))]).reasons
+    [reason] = decide_promotion(
+        [measure_win_rate("ratings", [1.0] * 15 + [0.0] * 5, alpha=compute_alpha_left(2))]
+    ).reasons
     assert "98.75 %" in reason
     assert "2" in reason

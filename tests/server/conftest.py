@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -24,6 +25,18 @@ def hash_fast(monkeypatch: pytest.MonkeyPatch) -> None:
     hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     monkeypatch.setattr("genloom.server.keys._get_hasher", lambda: hasher)
     keys._hash_unknown_password.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def serving_home(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a workspace with the models `tales`, which chats, `masks` and `blots`; tests use copies of it.
+
+    Its marking key is made here, where it is the same in every run; a process of the server would draw another one, and
+    a seed would give other answers every time.
+    """
+    workspace = Workspace(worlds.serving_workspace(tmp_path_factory.mktemp("serving")).root)
+    workspace.keys.create_key("marking")
+    return workspace.folder
 
 
 @pytest.fixture(params=["loopback", "lan"])

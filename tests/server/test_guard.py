@@ -255,8 +255,9 @@ PATHS = (
 )
 
 
-def test_no_id_leads_out_of_its_table(reach: Reach) -> None:
-    client = reach.sign_in()
+@pytest.mark.parametrize("mode", ["loopback", pytest.param("lan", marks=pytest.mark.slow)])
+def test_no_id_leads_out_of_its_table(build_reach: Callable[..., Reach], mode: str) -> None:
+    client = build_reach(mode).sign_in()
     prefixes = ("/api/things/", "/studio/", "/api/keys/", "/api/accounts/", "/")
     for path, prefix, method in itertools.product(PATHS, prefixes, ("GET", "DELETE")):
         response = client.request(method, prefix + path)

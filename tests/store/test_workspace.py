@@ -378,7 +378,9 @@ class TestOutputs:
     ) -> None:
         assert workspace.get_newest_output() == ""
         for day in (20, 3, 11):
-            monkeypatch.setattr("genloom.store.workspace.get_now", lambda day=day: datetime(2026, 11, day, tzinfo=UTC))
+            monkeypatch.setattr(
+                "genloom.store.output_files.get_now", lambda day=day: datetime(2026, 11, day, tzinfo=UTC)
+            )
             output = workspace.save_output("x", ".txt", {})
             assert workspace.get_newest_output() == output
         assert [record["sequence"] for _, record in workspace.list_records()] == [2, 3, 1]
@@ -413,3 +415,15 @@ def test_the_newest_data_set_is_the_one_collected_last(workspace: Workspace, mon
 def test_the_store_starts_without_torch() -> None:
     code = "import sys, genloom.store.workspace; sys.exit('torch' in sys.modules or 'pyarrow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("kind", ["data", "models"])
+def test_what_was_killed_before_it_was_named_is_not_listed(kind: str, tmp_path: Path) -> None:
+    """A process that dies between the manifest and the renaming leaves a draft, which is neither there nor damaged."""
+    draft = tmp_path / kind / "notes" / ".0123456789ab.draft"
+    draft.mkdir(parents=True)
+    (draft / {"data": "manifest.json", "models": "card.json"}[kind]).write_text("{}")
+    workspace = Workspace(tmp_path)
+    assert workspace.list_faults() == []
+    assert workspace.list_datasets() == workspace.list_models() == []
+    assert workspace.list_leftovers() == [draft]

@@ -24,8 +24,8 @@ from starlette.staticfiles import StaticFiles
 
 from genloom.server.answer import CONTENT_SECURITY_POLICY
 from genloom.server.studio.shapes.conversations import ConversationDetail, Imported, Turn
-from genloom.server.studio.shapes.models import ModelDetail
-from genloom.server.studio.shapes.outputs import Facets, Origin, OriginItem, Output, OutputDetail, Rating, Setting
+from genloom.server.studio.shapes.models import Additions, ModelDetail, Preset
+from genloom.server.studio.shapes.outputs import Choice, Facets, Output, OutputDetail, Rating, Setting
 from genloom.server.studio.shapes.session import Session, User
 from genloom.server.studio.shapes.system import Hit
 from genloom.studio import FOLDER
@@ -125,6 +125,11 @@ def build_app(world: World) -> Starlette:
                 )
             case "GET", ["models", name, _, "options"]:
                 return JSONResponse(make_page(make_options(dict(MODELS)[name])))
+            case "GET", ["models", name, _, "additions"]:
+                presets = [Preset(name="watercolour", help="As a watercolour.")] if name == "icons" else []
+                return JSONResponse(dump(Additions(presets=presets, adapters=[])))
+            case "POST", ["outputs", _, "prefer"]:
+                return JSONResponse(dump(Choice(event="e1", at=world.now())))
             case "GET", ["jobs"]:
                 rows = [job for job in world.jobs.values() if not query.get("state") or job.state == query["state"]]
                 return JSONResponse(make_page(rows[::-1]))
@@ -184,23 +189,6 @@ def build_app(world: World) -> Starlette:
                     "previous": ids[at - 1] if at else None,
                 }
                 return JSONResponse(dump(OutputDetail.model_validate(detail)))
-            case "GET", ["outputs", id, "origin"]:
-                item = OriginItem(
-                    source="icons/fox.svg",
-                    licence="OFL-1.1",
-                    caption="a fox",
-                    similarity=0.71,
-                )
-                return JSONResponse(
-                    dump(
-                        Origin(
-                            state="ready",
-                            verdict="own",
-                            note="Nothing that it learned from is close to it.",
-                            items=[item, item],
-                        )
-                    )
-                )
             case "GET", ["outputs", id, "thumbnail" | "file"]:
                 row = world.outputs[id]
                 if row.medium == "text":
@@ -390,7 +378,7 @@ def build_app(world: World) -> Starlette:
     routes = [
         Route("/", index),
         Route("/api/events", stream_events),
-        Route("/api/{path:path}", answer, methods=["GET", "POST", "PATCH", "DELETE"]),
+        Route("/api/{path:path}", answer, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
         Mount("/studio", StaticFiles(directory=FOLDER)),
     ]
     return Starlette(routes=routes, middleware=[Middleware(Headers)])

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from genloom.server.studio.shapes import datasets, forecasts, jobs, models, system, teaching
-from genloom.server.studio.shapes.base import Problem
+from genloom.server.studio.shapes.shape import Problem
 from tests.studio.stand_in import World, dump, make_page
 from tests.studio.stand_in_data import START, draw_picture
 

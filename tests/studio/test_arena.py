@@ -86,7 +86,9 @@ def test_a_choice_that_is_not_saved_is_shown_again_with_the_reason(visit: Callab
     studio.faults.clear()  # the browser's line about status 507
 
 
-@pytest.mark.parametrize("model", ["shakespeare", "icons", "tunes"])
+@pytest.mark.parametrize(
+    "model", ["icons", *(pytest.param(each, marks=pytest.mark.slow) for each in ("shakespeare", "tunes"))]
+)
 def test_both_answers_and_all_buttons_fit_on_a_phone(model: str, arena: Callable[..., tuple[Page, Learning]]) -> None:
     page, learning = arena(model, viewport={"width": 320, "height": 640}, has_touch=True)
     for side in "ab":

@@ -34,6 +34,9 @@ STATES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+MAIN = ("teach/shakespeare", "data/holiday", "train", "models/shakespeare%2F2", "system")  # in the fast tests, too
+
+
 def open_state(visit: Callable[..., Any], route: str, **options: Any) -> Page:
     selector, state = STATES[route]
     state = dict(state)
@@ -70,7 +73,9 @@ def test_axe_finds_nothing(route: str, visit: Callable[..., Any]) -> None:
     assert list_violations(page) == []
 
 
-@pytest.mark.parametrize("route", STATES)
+@pytest.mark.parametrize(
+    "route", [each if each in MAIN else pytest.param(each, marks=pytest.mark.slow) for each in STATES]
+)
 def test_nothing_is_cut_on_a_narrow_screen_in_german(route: str, visit: Callable[..., Any]) -> None:
     page = open_state(visit, route, viewport={"width": 320, "height": 640}, has_touch=True, locale="de")
     prefixes = ("arena.", "teach.", "data.", "train.", "models.", "system.", "workshop.")

@@ -263,3 +263,17 @@ def test_a_tune_plays_with_a_line_over_its_roll(visit: Any) -> None:
     page.get_by_role("button", name="Play").click()
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
     expect(page.locator(".score-line")).to_be_visible()
+
+
+def test_a_preset_and_withheld_copies_are_asked_for(visit: Any) -> None:
+    studio = visit(World(outputs=0))
+    page = studio.open("make")
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_label("Preset").select_option("watercolour")
+    expect(page.get_by_text("As a watercolour.")).to_be_visible()
+    page.get_by_role("switch", name="Withhold copies").check()
+    page.locator("#make-prompt").fill("a lion")
+    page.keyboard.press("Enter")
+    page.locator("gl-output").first.wait_for()
+    [job] = [body["params"] for method, path, body in studio.world.requests if (method, path) == ("POST", "jobs")]
+    assert (job["preset"], job["refuse_copies"]) == (["watercolour"], True)

@@ -47,7 +47,7 @@ def test_every_message_that_a_page_asks_for_exists() -> None:
             assert key in known, f"{path.relative_to(FOLDER)}: {key}"
 
 
-@pytest.mark.parametrize("name", ["shell.json", "make.json", "chat.json", "gallery.json"])
+@pytest.mark.parametrize("name", ["shell.json", "make.json", "chat.json", "gallery.json", "verify.json"])
 def test_every_message_is_used(name: str) -> None:
     source = "".join(path.read_text() for path in SOURCES)
     page = name.removesuffix(".json")

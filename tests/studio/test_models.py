@@ -87,6 +87,10 @@ def test_two_models_answer_the_same_prompt(visit: Callable[..., Any]) -> None:
     jobs = [body["params"] for method, path, body in world.requests if (method, path) == ("POST", "jobs")]
     assert [job["model"] for job in jobs] == ["shakespeare/1", "shakespeare/2"]
     assert jobs[0]["seed"] == jobs[1]["seed"]
+    page.get_by_role("button", name="This one is better").first.click()
+    expect(page.locator(".compare-pair figcaption").first).to_contain_text("Better")
+    [(path, body)] = [(path, body) for method, path, body in world.requests if path.endswith("/prefer")]
+    assert body["over"] not in path
 
 
 def test_the_tree_of_all(visit: Callable[..., Any]) -> None:

@@ -20,7 +20,7 @@ def build_encoder(name: str, **settings: Any) -> TextEncoder:
     return module.build(module.Config(**settings))
 
 
-@pytest.fixture(scope="module", params=plugins.part_names("text_encoder"))
+@pytest.fixture(scope="module", params=plugins.list_part_names("text_encoder"))
 def encoder(request: pytest.FixtureRequest) -> TextEncoder:
     return build_encoder(request.param)
 

@@ -27,12 +27,12 @@ def create_model(workspace: Workspace, name: str) -> None:
 
 
 def test_every_recipe_names_existing_parts() -> None:
-    for medium in plugins.part_names("medium"):
+    for medium in plugins.list_part_names("medium"):
         for recipe in plugins.find_part("medium", medium).default_recipes:
-            assert recipe.network in plugins.part_names("network")
-            assert set(recipe.codecs) <= set(plugins.part_names("codec"))
-            assert set(recipe.objectives) <= set(plugins.part_names("objective"))
-            assert {recipe.text_encoder} - {""} <= set(plugins.part_names("text_encoder"))
+            assert recipe.network in plugins.list_part_names("network")
+            assert set(recipe.codecs) <= set(plugins.list_part_names("codec"))
+            assert set(recipe.objectives) <= set(plugins.list_part_names("objective"))
+            assert {recipe.text_encoder} - {""} <= set(plugins.list_part_names("text_encoder"))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import torch
 
 from genloom.cli import run
 from genloom.model import load_model
-from genloom.model.likelihood import bits_per_unit, compute_nll
+from genloom.model.likelihood import compute_nll, to_bits_per_unit
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
 from genloom.train import finetune, post_training
@@ -104,9 +104,9 @@ def test_a_model_learns_to_answer_and_reports_what_it_forgot(workspace: Workspac
     held_out = documents.load_held_out_documents(
         workspace.get_dataset("talks"), documents.PackedDocuments.final_eval_size
     )
-    assert estimate.loss_before == pytest.approx(bits_per_unit(compute_nll(base, held_out)), rel=1e-5)
-    assert last.actual["bits_per_byte"] == pytest.approx(bits_per_unit(compute_nll(model, held_out)), rel=1e-5)
-    general = bits_per_unit(compute_nll(base, [finetune.read_general_text()]))
+    assert estimate.loss_before == pytest.approx(to_bits_per_unit(compute_nll(base, held_out)), rel=1e-5)
+    assert last.actual["bits_per_byte"] == pytest.approx(to_bits_per_unit(compute_nll(model, held_out)), rel=1e-5)
+    general = to_bits_per_unit(compute_nll(base, [finetune.read_general_text()]))
     assert estimate.general_loss_before == pytest.approx(general, rel=1e-5)
     assert last.actual["general_bits_per_byte"] != pytest.approx(general, rel=1e-4)
     card, total = workspace.get_model(last.ref).card, sum(p.numel() for p in base.parts.parameters())
@@ -132,7 +132,7 @@ def test_evaluation_of_conversations_is_of_the_answers(
     held_out = documents.load_held_out_documents(
         workspace.get_dataset("talks"), documents.PackedDocuments.final_eval_size
     )
-    answers = bits_per_unit(compute_nll(load_model(workspace, "answers"), held_out))
+    answers = to_bits_per_unit(compute_nll(load_model(workspace, "answers"), held_out))
     assert report["bits_per_byte"]["mean"] == pytest.approx(answers, rel=1e-5)
     assert report["ngram_baseline"] is None
 

@@ -9,7 +9,7 @@ import torch
 
 from genloom.cli import run as run_cli
 from genloom.model import load_model
-from genloom.model.likelihood import mean_loss
+from genloom.model.likelihood import compute_mean_loss
 from genloom.store.workspace import Workspace
 from genloom.train.data import samples
 from genloom.train.data.samples import load_held_out_samples
@@ -101,7 +101,7 @@ def test_an_image_model_loads_with_its_text_encoder(worlds: ModuleType, workspac
     assert model.design.medium == "image"
     held_out = load_held_out_samples(data, model.codec, model.conditioners, 1024)
     assert last.held_out_metric is not None
-    assert mean_loss(model, held_out) == pytest.approx(last.held_out_metric.value, rel=1e-5)  # ty: ignore[invalid-argument-type]
+    assert compute_mean_loss(model, held_out) == pytest.approx(last.held_out_metric.value, rel=1e-5)  # ty: ignore[invalid-argument-type]
     job = read_job(workspace.get_model(last.ref).folder / "job.toml")
     assert (job.cond_dropout, job.design.context_length, job.units_per_step) == (0.1, 0, 8)
 
@@ -237,7 +237,7 @@ def test_a_few_images_fine_tune_a_model_and_it_reports_what_it_forgot(with_model
     assert model_folder.parent_ref == "tiles/1"
     model = load_model(with_model, last.ref)
     held_out = load_held_out_samples(with_model.get_dataset("mine"), model.codec, model.conditioners, 1024)
-    assert mean_loss(model, held_out) == pytest.approx(last.held_out_metric.value, rel=1e-4)  # ty: ignore[invalid-argument-type]
+    assert compute_mean_loss(model, held_out) == pytest.approx(last.held_out_metric.value, rel=1e-4)  # ty: ignore[invalid-argument-type]
 
 
 @pytest.mark.slow

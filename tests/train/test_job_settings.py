@@ -20,7 +20,7 @@ def test_every_part_and_the_plan_are_listed() -> None:
     for path in groups["plan"]:
         check_keys(TrainConfig, {path.split(".")[1]: 0}, "plan")  # raises for a path that no job has
     for kind, prefix in {**PREFIXES, "objective": "objective"}.items():
-        for name in plugins.part_names(kind):
+        for name in plugins.list_part_names(kind):
             assert all(path.startswith(f"{prefix}.") for path in groups[f"{kind.replace('_', ' ')} {name}"])
     assert groups["objective variational"]["objective.beta"] == 1
     assert not {"objective.space", "objective.condition"} & groups["objective variational"].keys()

@@ -179,7 +179,7 @@ def test_a_run_that_fell_behind_restates_what_to_expect(
             now[0] += 10
             return super().end_step(step)
 
-    monkeypatch.setattr("genloom.train.run.Pace", partial(SlowPace, clock=lambda: now[0]))
+    monkeypatch.setattr("genloom.train.steps.Pace", partial(SlowPace, clock=lambda: now[0]))
     estimate = "{steps = 100, tokens = 12400, parameters = 160000, bits_per_byte = 2.0}"
     limits = {"estimate": estimate, "plan__max_seconds": "300.0", "plan__closing_steps": "1"}
     run = worlds.start_run(workspace, worlds.build_job(worlds.create_dataset(workspace), 100, **COUNTED, **limits))
@@ -412,7 +412,7 @@ def test_evaluations_do_not_affect_training(
     data = worlds.create_dataset(workspace)
     watched = worlds.finish_run(workspace, worlds.build_job(data, 12, **COUNTED))
     unwatched = Workspace(workspace.root.with_name("unwatched"))
-    monkeypatch.setattr("genloom.train.run.NUM_EVALS", 0)
+    monkeypatch.setattr("genloom.train.steps.NUM_EVALS", 0)
     alone = worlds.finish_run(unwatched, worlds.build_job(worlds.create_dataset(unwatched), 12, **COUNTED))
     assert worlds.file_digests(unwatched, alone.ref) == worlds.file_digests(workspace, watched.ref)
 

@@ -152,6 +152,7 @@ def test_croissant_names_every_part_with_its_digest(ws: gl.Workspace, worlds: Mo
     assert raised.value.code == "trust.croissant_of_model"
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of rdflib and etils, which mlcroissant calls
 def test_croissant_is_valid(ws: gl.Workspace, worlds: ModuleType, tmp_path: Path) -> None:
     mlcroissant = pytest.importorskip("mlcroissant", reason="mlcroissant, which judges Croissant, is not installed")
     store_data(ws, worlds, ["MIT", "unknown"])

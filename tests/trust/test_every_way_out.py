@@ -14,10 +14,13 @@ import numpy as np
 import pytest
 
 import genloom as gl
+from genloom import plugins
+from genloom.generate.marking import can_carry_mark
 from genloom.media import image, text
 from genloom.trust import manifests, signing
 
 ROOT = Path(__file__).parents[2]
+OTHER_ROUTES = {"/api/outputs/{id}/trace": "a page about where an output comes from"}
 SIGNED_ROUTES = {
     "/api/outputs/{id}/file",
     "/api/outputs/{id}/manifest",
@@ -35,13 +38,15 @@ OTHER_PLACES = {
     "genloom/server/studio/conversations.py": "conversations; the manifest of each answer is at its id",
     "genloom/server/studio/teach.py": "a receipt about a model",
     "genloom/server/studio/models.py": "charts about a model",
+    "genloom/server/studio/provenance.py": "pages about where outputs, models and data sets come from",
+    "genloom/server/studio/trust.py": "a certificate",
     "genloom/server/studio/jobs.py": "exported weights with a signed card",
     "genloom/server/openai/embeddings.py": "numbers of a text that the client sent",
     "genloom/server/engine/messages.py": "messages between our own processes",
     "genloom/server/jobs/generations.py": "a draft that is not an output yet, for the page that waits for it",
 }
 SIGNED_PLACES = {
-    "genloom/server/studio/outputs.py",
+    "genloom/server/studio/output_files.py",
     "genloom/server/studio/arena.py",
     "genloom/server/openai/outputs.py",
     "genloom/server/openai/images.py",
@@ -106,7 +111,7 @@ def test_every_route_with_the_bytes_of_an_output_is_known() -> None:
             path = context.path or ""
             if is_file and "GET" in (context.methods or ()) and ("outputs" in path or "pairs" in path):
                 found.add(path)
-    assert found == SIGNED_ROUTES
+    assert found == SIGNED_ROUTES | OTHER_ROUTES.keys()
 
 
 def test_every_writer_of_a_file_is_known() -> None:
@@ -246,3 +251,35 @@ def test_an_exported_model_has_a_signed_card(ws: gl.Workspace, tmp_path: Path) -
     assert card["model_digest"] == model.digest
     assert card["files"].keys() == {"model.safetensors"}
     assert is_signed(ws, folder / "genloom.json")
+
+
+MARKED_OBJECTIVES = {"autoregressive", "flow"}
+OTHER_OBJECTIVES = {
+    "masked": "the confidence by which filled-in tokens are kept would depend on the key",
+    "variational": "a decoder draws no noise that can be read back",
+    "adversarial": "a generator draws no noise that can be read back",
+    "vae_gan": "a decoder draws no noise that can be read back",
+    "shortcut": "few steps cannot be solved backwards",
+}
+
+
+def test_every_objective_is_known_to_carry_a_mark_or_not(toys: Any) -> None:
+    found: dict[str, set[bool]] = {}
+    for name in toys.FAMILIES["any_toy"]:
+        found.setdefault(name.partition("-")[0], set()).add(can_carry_mark(toys.get_toy(name).objective))
+    assert found == {
+        **{name: {True} for name in MARKED_OBJECTIVES},
+        **{name: {False} for name in OTHER_OBJECTIVES},
+    }
+    assert {*plugins.list_part_names("objective")} == found.keys()
+
+
+def test_outputs_without_a_mark_are_not_said_to_have_one(trained_copy: Any) -> None:
+    workspace = gl.Workspace(trained_copy.root)
+    marked, [masked] = workspace.model("tales").generate("The", max_tokens=4)[0], workspace.model("masks").generate(n=1)
+    assert marked.record["request"]["marking_key"]
+    assert not masked.record["request"]["marking_key"]
+    if signing.is_available():
+        manifest = masked.manifest()
+        assert manifest is not None
+        assert not manifest.facts.get("mark")

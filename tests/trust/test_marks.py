@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from genloom.generate import engine
+from genloom.generate import engine, sampling_params
 from genloom.generate.marking import mark_request
 from genloom.generate.output_records import store_outputs
 from genloom.model import Model, load_model
@@ -97,7 +97,7 @@ def test_a_score_is_found_after_a_transposition_and_as_a_midi_file(tmp_path: Pat
 
     workspace = Workspace(tmp_path)
     tunes = load_model(workspace, "tunes")
-    params = engine.add_suggested_params(tunes, {"max_tokens": 330, "temperature": 1.0})
+    params = sampling_params.add_suggested_params(tunes, {"max_tokens": 330, "temperature": 1.0})
     request = mark_request(workspace, tunes, engine.build_request(["32 bars"], 1, 4, (), params))
     score = engine.run_request(tunes, request).values[0]
     moved = midi.read_midi(midi.write_midi(score.transpose(3)))[0]

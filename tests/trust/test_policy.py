@@ -48,13 +48,44 @@ def test_words_far_apart_are_not_a_combination(tmp_path: Path) -> None:
     assert find_rules(tmp_path, text) == []
 
 
-@pytest.mark.parametrize("disguise", ["ER0TIC ch1ld", "e\u200brotic child", "ÉROTIC child", "e r o t i c child"])
+@pytest.mark.parametrize(
+    "disguise",
+    [
+        "ER0TIC ch1ld",
+        "e\u200brotic child",
+        "ÉROTIC child",
+        "e r o t i c child",
+        "\u0435r\u043eti\u0441 \u0441hild",  # Cyrillic letters
+        "er\u03bftic ch\u03b9ld",  # Greek letters
+        "\u1d07\u0280\u1d0f\u1d1b\u026a\u1d04 child",  # small capitals
+        "erot\u0131c ch\u0131ld",
+        "er\u00f8tic child",
+        "e\ufe0frotic chi\ufe0fld",  # variation selectors
+        "e\u3164rotic chi\u2800ld",  # fillers, which are not drawn
+        "e\0rotic child",
+        "eeerotic chiiiild",
+        "e_r_o_t_i_c child",
+        "erotic \U0001f467",
+        "nude school girl",
+        "nude school-boy",
+    ],
+)
 def test_disguised_words_are_read(tmp_path: Path, disguise: str) -> None:
     assert find_rules(tmp_path, disguise) != []
 
 
+def test_what_follows_a_long_text_is_read(tmp_path: Path) -> None:
+    assert find_rules(tmp_path, "word " * 100_000 + "an erotic story about a child") != []
+
+
 @pytest.mark.parametrize(("age", "is_refused"), [(6, True), (17, True), (18, False), (45, False)])
-@pytest.mark.parametrize("words", ["a {}-year-old, nude", "nude, aged {}", "nude {}yo", "{} Jahre alt, nackt"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("a {}-year-old, nude", "nude, aged {}", "nude {}yo", "{} Jahre alt, nackt"),
+        *("nude, age {}", "nude girl ({})", "a naked girl of {}", "nude, at the age of {}", "nackt, im Alter von {}"),
+    ],
+)
 def test_ages_below_18_are_of_minors(tmp_path: Path, words: str, age: int, is_refused: bool) -> None:
     assert bool(find_rules(tmp_path, words.format(age))) == is_refused
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from genloom.api.doctor import find_signing_problems
 from genloom.errors import GenloomError
+from genloom.store.keys import MarkingKeys, list_exposed
 from genloom.trust import signing
 
 
@@ -105,12 +107,13 @@ def test_a_file_without_a_certificate_is_refused(tmp_path: Path, content: bytes)
     assert signing.list_trusted(tmp_path) == []
 
 
-@pytest.mark.parametrize("name", ["x" * 65, "two\nlines"])
+@pytest.mark.parametrize("name", ["x" * 65, "two\nlines", "é" * 33, "\udcff"])
 def test_a_name_that_no_certificate_holds_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(GenloomError) as caught:
         signing.create_signing_key(tmp_path, name)
     assert caught.value.code == "trust.bad_signer_name"
-    assert signing.create_signing_key(tmp_path, "x" * 64).name == "x" * 64
+    for longest in ("x" * 64, "é" * 32):
+        assert signing.create_signing_key(tmp_path, longest).name == longest
 
 
 @pytest.mark.parametrize("damage", ["active", "key"])
@@ -121,6 +124,74 @@ def test_a_damaged_key_is_named(tmp_path: Path, damage: str) -> None:
     with pytest.raises(GenloomError) as caught:
         signing.load_signing_key(tmp_path)
     assert caught.value.code == "trust.damaged_key"
+
+
+@pytest.mark.parametrize("damage", ["lost", "cut", "of another", "with a wrong key", "with a certificate of another"])
+def test_a_new_key_cures_a_damaged_one(tmp_path: Path, damage: str) -> None:
+    key = signing.load_signing_key(tmp_path)
+    path, other = tmp_path / "keys" / "signing" / f"{key.id}.pem", signing.load_signing_key(tmp_path / "other")
+    text = path.read_text()
+    match damage:
+        case "lost":
+            path.unlink()
+        case "cut":
+            path.write_text(text[:500])
+        case "of another":
+            path.write_text((tmp_path / "other" / "keys" / "signing" / f"{other.id}.pem").read_text())
+        case "with a wrong key":
+            path.write_text(text.replace(key.key, other.key))
+        case _:
+            path.write_text(text.replace(key.certificate, other.certificate).replace(key.key, other.key))
+    for use in (signing.load_signing_key, signing.list_signing_keys, signing.read_anchors):
+        with pytest.raises(GenloomError) as caught:
+            use(tmp_path)
+        assert caught.value.code == "trust.damaged_key"
+    new = signing.create_signing_key(tmp_path)
+    assert signing.list_signing_keys(tmp_path) == [new]
+    assert signing.read_anchors(tmp_path).own == new.authority
+    codes = [error.code for error in signing.find_damaged_keys(tmp_path)]
+    assert codes == ([] if damage == "lost" else ["trust.damaged_key"])
+
+
+def test_without_the_note_of_the_key_in_use_the_newest_signs(tmp_path: Path) -> None:
+    signing.load_signing_key(tmp_path)
+    key = signing.create_signing_key(tmp_path, "Mia's studio")
+    (tmp_path / "keys" / "signing" / "active").unlink()
+    assert len(signing.list_signing_keys(tmp_path)) == 2
+    assert not any(each.is_active for each in signing.list_signing_keys(tmp_path))
+    used = signing.load_signing_key(tmp_path)
+    assert [each.id for each in signing.list_signing_keys(tmp_path) if each.is_active] == [used.id]
+    assert len(signing.list_signing_keys(tmp_path)) == 2
+    assert key.authority in signing.read_anchors(tmp_path).own
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
+def test_a_damaged_trusted_certificate_is_named_and_hides_no_other(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "authority.pem"
+    path.write_text(signing.export_certificate(tmp_path / "other"))
+    (trusted,) = signing.trust_certificate(tmp_path, path)
+    (tmp_path / "keys" / "trusted" / "0.pem").write_bytes(content)
+    assert signing.list_trusted(tmp_path) == [trusted]
+    assert [error.code for error in signing.find_damaged_keys(tmp_path)] == ["trust.damaged_certificate"]
+
+
+def test_keys_that_others_can_read_are_found(tmp_path: Path) -> None:
+    key = signing.load_signing_key(tmp_path)
+    MarkingKeys(tmp_path).get_active()
+    assert list_exposed(tmp_path) == []
+    path = tmp_path / "keys" / "signing" / f"{key.id}.pem"
+    path.chmod(0o640)
+    (tmp_path / "keys" / "marking").chmod(0o755)
+    assert list_exposed(tmp_path) == [tmp_path / "keys" / "marking", path]
+
+
+@pytest.mark.parametrize("name", ["*.key", "active"])
+def test_a_damaged_marking_key_is_a_problem(tmp_path: Path, name: str) -> None:
+    MarkingKeys(tmp_path).get_active()
+    assert list(find_signing_problems(tmp_path)) == []
+    (path,) = (tmp_path / "keys" / "marking").glob(name)
+    path.write_bytes(b"x" * path.stat().st_size)
+    assert len(list(find_signing_problems(tmp_path))) == 1
 
 
 def test_without_the_packages_the_cure_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,10 +6,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 import genloom as gl
 from genloom.errors import GenloomError
+from genloom.media import image
 from genloom.store.dataset import Dataset
 
 
@@ -102,6 +104,26 @@ def test_a_file_is_found_among_outputs_by_its_content(ws: gl.Workspace, tmp_path
     with pytest.raises(GenloomError) as raised:
         ws.trace("nothing")
     assert raised.value.code == "trust.nothing_to_trace"
+
+
+def test_a_signed_file_leads_to_the_output_that_its_signature_names(ws: gl.Workspace, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8)
+    record = {"model": "tales/2", "medium": "image", "prompt": "a fox"}
+    outputs = [ws.output(ws.store.save_output(image.encode(pixels + n), ".png", record)) for n in (0, 1)]
+    path = outputs[0].save(tmp_path / "picture.png")
+    for forward in (False, True):
+        (node,) = list_nodes(ws.trace(path, forward=forward), "output")
+        assert node["name"] == outputs[0].id
+    sheet = gl.Outputs(outputs).save_sheet(tmp_path / "sheet.png")
+    trace = ws.trace(sheet)
+    assert {node["name"] for node in list_nodes(trace, "output")} == {output.id for output in outputs}
+    assert {edge["relation"] for edge in trace.to_json()["edges"] if edge["derived"] == "file"} == {"made_of"}
+    data = bytearray(path.read_bytes())
+    data[-20] ^= 1  # in the content
+    path.write_bytes(data)
+    with pytest.raises(GenloomError) as raised:
+        ws.trace(path)
+    assert raised.value.code == "trust.file_not_known"
 
 
 def test_an_edit_leads_to_its_source_and_back(ws: gl.Workspace) -> None:

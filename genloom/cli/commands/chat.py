@@ -7,7 +7,14 @@ from cyclopts import Parameter
 
 from genloom.api.models import Model
 from genloom.cli.descriptions import describe_like
-from genloom.cli.options.model_input import Adapters, Precision, PromptsFile, read_prompts, warn_of_full_adapters
+from genloom.cli.options.model_input import (
+    MAX_PROMPT_BYTES,
+    Adapters,
+    Precision,
+    PromptsFile,
+    read_prompts,
+    warn_of_full_adapters,
+)
 from genloom.cli.options.sampling import (
     DEFAULT_TOKEN_OPTIONS,
     ParamSettings,
@@ -57,7 +64,7 @@ def run(
     workspace, console = common.open()
     questions = list(read_prompts(prompts) if prompts else ())
     if prompt is not None:
-        questions.append(sys.stdin.read() if prompt == "-" else prompt)
+        questions.append(sys.stdin.read(MAX_PROMPT_BYTES) if prompt == "-" else prompt)
     if prompts and not questions:
         raise GenloomError("cli.prompts_file_empty", path=prompts)
     if common.json and not questions:

@@ -1,6 +1,7 @@
 """`genloom collect`: files and folders become a data set."""
 
 from collections import deque
+from pathlib import Path
 from typing import Annotated
 
 from genloom.api.progress import show_collection
@@ -24,6 +25,8 @@ def run(
     name: str | None = None,
     medium: str | None = None,
     licence: str | None = None,
+    consent: Path | None = None,
+    persons: list[str] | None = None,
     column: str | None = None,
     keep: list[str] | None = None,
     near_duplicates: Similarity | None = None,
@@ -50,6 +53,8 @@ def run(
         Files, folders, or builtin:shakespeare.
     medium
         Medium to collect, e.g. text; genloom parts medium lists them. [default: that of most files]
+    persons
+        What of persons is in the data, comma-separated: voice, face, likeness, words; or none. [default: not stated]
     keep
         Columns or keys to keep with each document, comma-separated: numbers, text or arrays, as conditions.
     val
@@ -63,6 +68,8 @@ def run(
         name=name or "",
         medium=medium or "",
         licence=licence or "",
+        consent=consent or "",
+        persons=[name for names in persons or () for name in names.split(",")],
         column=column or "",
         keep=[name for names in keep or () for name in names.split(",")],
         near_duplicates=near_duplicates,

@@ -23,7 +23,7 @@ def run(
 
     Text: the longest passages, verbatim. Music: the longest runs of notes, in any key. Images: the nearest by features
     and pixels. Each with its source and licence, beside what held-out items share. The first search builds an index of
-    the data. Exits with 1 if one shares more than chance explains.
+    the data. Exits with 1 if one shares more than chance explains, or if none of the training data is here to be searched.
 
     Parameters
     ----------
@@ -45,4 +45,4 @@ def run(
     if len(reports) > 1:
         console.print_line(f"{num_copies} of {format_count(len(reports), 'value')} share more than chance explains.")
     console.print_result({"copies": [report.to_json() for report in reports], "beyond_chance": num_copies})
-    return 1 if num_copies else 0
+    return 1 if num_copies or not all(report.is_searched for report in reports) else 0

@@ -10,8 +10,8 @@ from cyclopts import Parameter
 
 from genloom.api.generation import GenerationProgress
 from genloom.api.models import Model
-from genloom.api.outputs import Output, Outputs
-from genloom.cli.answer_notes import ANSWER_NOTES, print_answer_notes
+from genloom.api.outputs import Output, Outputs, can_collect
+from genloom.cli.answer_notes import ANSWER_NOTES, print_answer_notes, print_selection
 from genloom.cli.console import Console
 from genloom.cli.options.editing import (
     DEFAULT_EDIT_FLAGS,
@@ -41,10 +41,11 @@ from genloom.cli.options.sampling import (
     parse_settings,
 )
 from genloom.cli.options.workspace import WorkOptions
-from genloom.cli.output_path import is_file_name, name_copy, resolve_output_folder
+from genloom.cli.output_path import is_file_name, name_copy, resolve_output_folder, warn_of_replacement
 from genloom.conditioners import split_assignments
 from genloom.errors import GenloomError
 from genloom.generate.presets import PLACEHOLDER, Preset
+from genloom.media.abilities import get_ability
 from genloom.text_format import format_count, format_table
 
 
@@ -176,6 +177,11 @@ def run(
     if not outputs:
         raise GenloomError("cli.all_withheld", count=outputs.num_withheld, model=generator.ref)
     sheet_entry: dict[str, Any] = {"withheld": outputs.num_withheld} if refuse_copies else {}
+    if outputs.selection is not None:
+        print_selection(outputs.selection, console)
+        sheet_entry["selection"] = outputs.selection.to_dict()
+    if notice := get_ability(outputs[0].medium, "notice"):
+        console.print_note(notice)
     if sheet_options.sheet:
         sheet_entry["sheet"] = str(_save_sheet(outputs, Path(results[0]["file"]), console))
     adapters = list(outputs[0].record.get("adapters", {}))
@@ -197,19 +203,25 @@ def _print_outputs(
 
     Without a use for all, only the first is returned, so that many outputs take no memory.
     """
-    outputs, results, previous = Outputs(), [], None
+    outputs, collected, results, previous = Outputs(), Outputs(), [], None
 
     def count_withheld() -> Iterator[GenerationProgress | Output]:
         for event in events:
             outputs.num_withheld = getattr(event, "num_withheld", outputs.num_withheld)
+            outputs.selection = getattr(event, "selection", outputs.selection)
             yield event
 
     for output, position, is_streamed in _show_progress(count_withheld(), console):
         if should_keep_all or not outputs:
             outputs.append(output)
         path = output.path
-        if out is not None:
-            path = output.save(name_copy(out, output.path.name, *position), note=console.print_note_once)
+        is_collected = out is not None and position[1] > 1 and can_collect(output.medium, out.suffix.lower())
+        if out is not None and is_collected:
+            path = out
+            collected.append(output)
+        elif out is not None:
+            copy = warn_of_replacement(name_copy(out, output.path.name, *position))
+            path = output.save(copy, note=console.print_note_once)
         metadata = {"id": output.id, "prompt": output.prompt, "nonce": output.nonce, "file": str(path)}
         metadata |= {name: output.record[name] for name in ("given", *ANSWER_NOTES) if name in output.record}
         if console.is_json or not results:
@@ -222,6 +234,8 @@ def _print_outputs(
             _print_output(output, console)
         print_answer_notes(output, console, previous)
         previous = output
+    if out is not None and collected:
+        collected.save_collection(warn_of_replacement(out), note=console.print_note_once)
     return outputs, results
 
 

@@ -1,6 +1,5 @@
 """`genloom list`: the contents of the workspace."""
 
-import typing
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +10,7 @@ from genloom.cli.options.workspace import CommonOptions
 from genloom.media.abilities import get_ability
 from genloom.text_format import format_bytes, format_count, format_table
 
-Kind = Literal["data", "models", "builtin", "runs", "outputs", "conversations"]
+Kind = Literal["data", "models", "builtin", "runs", "outputs", "conversations", "bin"]
 _MAX_ROWS = 20  # of the kinds that grow without bound, only the newest are shown
 _TRUNCATED_KINDS = ("outputs", "conversations")
 _EMPTY_WORKSPACE = "The workspace is empty. Start with: genloom collect FOLDER --name NAME"
@@ -36,7 +35,11 @@ def run(kind: Kind | None = None, /, *, common: CommonOptions = CommonOptions())
         Kind to list. [default: all]
     """
     workspace, console = common.open()
-    kinds: tuple[Kind, ...] = (kind,) if kind else typing.get_args(Kind)
+    if kind == "bin":
+        print_bin(workspace.bin, console)
+        console.print_result({"workspace": str(workspace.folder), "bin": workspace.bin.to_records()})
+        return 0
+    kinds: tuple[Kind, ...] = (kind,) if kind else tuple(_LISTINGS)
     rows_by_kind = {kind_name: getattr(workspace, _LISTINGS[kind_name]).to_records() for kind_name in kinds}
     faults = workspace.store.list_faults()
     console.print_result({"workspace": str(workspace.folder), **rows_by_kind, "faults": faults})

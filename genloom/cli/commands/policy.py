@@ -1,8 +1,10 @@
-"""`genloom policy`: the content rules of a workspace."""
+"""`genloom policy`: the content rules of a workspace, and the consents of persons in its data."""
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Literal
 
-from genloom.cli.console import Console
+from genloom.cli.console import Console, quote_name
 from genloom.cli.options.workspace import CommonOptions
 from genloom.errors import GenloomError
 from genloom.text_format import format_table
@@ -10,7 +12,8 @@ from genloom.text_format import format_table
 if TYPE_CHECKING:
     from genloom.trust.policy import ContentPolicy
 
-Action = Literal["show", "check", "new"]
+Action = Literal["show", "check", "new", "withdraw"]
+_LIKENESSES = ("needed", "assumed")
 
 
 def run(
@@ -19,24 +22,33 @@ def run(
     /,
     *,
     output: bool = False,
+    who: str = "",
     common: CommonOptions = CommonOptions(),
 ) -> int:
-    """Show the content rules, test a text against them, or write a policy file to change.
+    """Show content rules and consents, test a text, write a policy file, or withdraw a consent.
 
     Exits with 1 if the text is refused.
 
     Parameters
     ----------
     action
-        show, check TEXT, or new (writes policy.toml to the workspace).
+        show, check TEXT, new (writes policy.toml to the workspace), or withdraw DATA.
     text
-        Text to test; nothing is recorded.
+        Text to test; nothing is recorded. With withdraw, the data set.
     output
         Rules for outputs instead of those for prompts.
+    who
+        Person who withdraws the consent to a data set.
     """
     workspace, console = common.open()
-    if (action == "check") != (text is not None):
+    if (action in ("check", "withdraw")) != (text is not None) or (action == "withdraw") != bool(who):
         raise GenloomError("cli.policy_usage", action=action)
+    if action == "withdraw":
+        workspace.withdraw_consent(str(text), who)
+        console.print_line(f"Recorded: {who} has withdrawn the consent to the data set {text!r}.")
+        console.print_hint(f"Models that learned from it: genloom trace {quote_name(str(text))} --kind data --forward")
+        console.print_result({"data": text, "who": who, "state": "withdrawn"})
+        return 0
     if action == "new":
         path = workspace.create_policy()
         console.print_line(
@@ -45,7 +57,7 @@ def run(
         console.print_result({"file": str(path)})
         return 0
     if action == "show":
-        _print_policy(workspace.content_policy, console)
+        _print_policy(workspace.content_policy, workspace.list_consents(), console)
         return 0
     decisions = workspace.check_content(str(text), "output" if output else "prompt")
     verbs = {"refuse": "Refused", "warn": "Warned of", "log": "Logged"}
@@ -60,7 +72,7 @@ def run(
     return 1 if is_refused else 0
 
 
-def _print_policy(policy: "ContentPolicy", console: Console) -> None:
+def _print_policy(policy: "ContentPolicy", consents: Sequence[Mapping[str, Any]], console: Console) -> None:
     rows = [
         (
             name,
@@ -74,4 +86,16 @@ def _print_policy(policy: "ContentPolicy", console: Console) -> None:
         for name, rule in policy.rules.items()
     ]
     console.print_lines(format_table([("rule", "action", "all of", "none of", "within", "on", "reason"), *rows]))
-    console.print_result(policy.to_json())
+    rules = policy.consent
+    answers = ", ".join(f"{f.name}: {getattr(rules, f.name)}" for f in fields(rules) if f.name not in _LIKENESSES)
+    console.print_line("")
+    console.print_line(f"Consents: needed for {' and '.join(rules.needed)} of persons. {answers}.")
+    if consents:
+        header = ("data", "person", "of", "for", "until", "state")
+        console.print_lines(format_table([header, *map(_list_cells, consents)]))
+    console.print_result({**policy.to_json(), "consents": list(consents)})
+
+
+def _list_cells(consent: Mapping[str, Any]) -> tuple[str, ...]:
+    lists = (", ".join(consent[name]) for name in ("of", "purposes"))
+    return (consent["data"], consent["who"], *lists, consent.get("until", "-"), consent["state"])

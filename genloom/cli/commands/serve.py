@@ -6,6 +6,7 @@ import logging
 from genloom.cli.console import Console
 from genloom.cli.options.serving import ServingOptions
 from genloom.cli.options.workspace import CommonOptions
+from genloom.program import repeat_options
 
 
 def run(
@@ -50,6 +51,7 @@ def print_links(console: Console, urls: list[str], links: list[str], is_qr_code:
         if console.is_live:
             console.print_lines(draw_qr_code(links[1]))
     console.print_result({"urls": urls, "links": links})
+    repeat_options()  # what clients are told does not name folders of this machine
 
 
 def draw_qr_code(text: str) -> list[str]:

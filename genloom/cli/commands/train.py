@@ -12,7 +12,7 @@ from genloom.api.progress import show_events
 from genloom.api.training import train
 from genloom.cli.console import Console, quote_name
 from genloom.cli.descriptions import describe_like
-from genloom.cli.options.numbers import Count, Minutes, Seed, Threads, int_range
+from genloom.cli.options.numbers import Count, Minutes, Seed, Threads, finite_float, int_range
 from genloom.cli.options.training import Settings
 from genloom.cli.options.workspace import WorkOptions
 from genloom.errors import GenloomError
@@ -25,6 +25,8 @@ from genloom.text_format import format_bytes, format_duration, format_table
 from genloom.train.events import Event, RunResult, StepMetrics
 from genloom.train.job import read_job
 
+Epsilon = Annotated[float, finite_float(lambda n: 0 < n <= 1000, "a number above 0, at most 1000")]
+Delta = Annotated[float, finite_float(lambda n: 0 < n < 1, "a number above 0 and below 1")]
 NUM_SAMPLES = 3  # texts that a new model writes on the way
 RETENTION_LABELS = {
     BITS_PER_BYTE: "  of general text",
@@ -51,6 +53,9 @@ def run(
     threads: Threads | None = None,
     save_steps: Count | None = None,
     canaries: Annotated[int, int_range(1, 10_000)] | None = None,
+    private: bool = False,
+    epsilon: Epsilon = 8.0,
+    delta: Delta = 1e-5,
     common: WorkOptions = WorkOptions(),
 ) -> int:
     """Train a model on a data set, or fine-tune an existing one, within a time budget.
@@ -82,6 +87,9 @@ def run(
         threads=threads or 0,
         save_steps=save_steps or 0,
         canaries=canaries or 0,
+        private=private,
+        epsilon=epsilon,
+        delta=delta,
         num_samples=0 if common.json else NUM_SAMPLES,
     )
     result, stopped_step = _show_progress(events, console)

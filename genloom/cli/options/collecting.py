@@ -17,7 +17,7 @@ def build_collect_flags() -> Any:
     """Return a group of options, those of all media; each is None unless it is given."""
     shared_names = {f.name for f in fields(Options)}
     flags: dict[str, Any] = {}
-    for medium in plugins.part_names("preparation"):
+    for medium in plugins.list_part_names("preparation"):
         with suppress(GenloomError):  # a broken plugin is reported where its medium is collected
             config = get_preparation(medium).Config
             types = get_type_hints(config)

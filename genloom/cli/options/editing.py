@@ -40,7 +40,7 @@ class SheetOptions:
 def build_edit_flags() -> Any:
     """Return a group of options, all the editing options of all media; each is None unless it is given."""
     options: dict[str, tuple[Any, dict[str, Any]]] = {}
-    for medium in plugins.part_names("editing"):
+    for medium in plugins.list_part_names("editing"):
         with suppress(GenloomError):  # a broken plugin is reported where its medium is used
             options_class = plugins.find_part("editing", medium).EditOptions
             types: dict[str, Any] = get_type_hints(options_class)

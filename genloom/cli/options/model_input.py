@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from genloom.api.models import Model
 from genloom.cli.console import Console
-from genloom.settings import unreadable_error
+from genloom.settings import read_bounded_text
 
 GivenValues = Annotated[
     list[str],
@@ -41,6 +41,9 @@ Precision = Annotated[
 ]
 
 
+MAX_PROMPT_BYTES = 64 << 20  # of a file of prompts, or of a question from standard input
+
+
 def warn_of_full_adapters(model: Model, adapters: Sequence[str], console: Console) -> None:
     """Print a note where several adapters are added, each in full: they were not trained together."""
     names = [*([model.name] if model.folder.is_adapter else []), *adapters]
@@ -53,8 +56,5 @@ def warn_of_full_adapters(model: Model, adapters: Sequence[str], console: Consol
 
 def read_prompts(path: Path) -> tuple[str, ...]:
     """Return the lines of a prompt file that are not blank; raise if it cannot be read."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise unreadable_error(path, "these prompts", error) from None
+    lines = read_bounded_text(path, "these prompts", MAX_PROMPT_BYTES).splitlines()
     return tuple(line for line in lines if line.strip())

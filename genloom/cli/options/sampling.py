@@ -115,6 +115,6 @@ DEFAULT_TOKEN_OPTIONS, DEFAULT_STEP_OPTIONS = TokenSamplingOptions(), StepSampli
 
 def parse_settings(model: Model, adapters: Sequence[str], precision: str, settings: Sequence[str]) -> dict[str, Any]:
     """Return the sampling parameters of `--option NAME=VALUE`; {} without any, for which no model is loaded."""
-    from genloom.generate.engine import parse_params
+    from genloom.generate.sampling_params import parse_params
 
     return parse_params(model.load(adapters, precision), settings) if settings else {}

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from genloom.api.workspace import Workspace
 from genloom.cli.console import Console
 from genloom.cli.options.numbers import int_range
+from genloom.program import repeat_options
 from genloom.store.names import validate_name
 
 LedgerURL = Annotated[
@@ -35,6 +36,7 @@ class CommonOptions:
 
     def open(self, ledger: str = "", rater: str | None = None) -> tuple[Workspace, Console]:
         """Return the workspace and the console that the options select; an empty name of a rater is refused."""
+        repeat_options(self.workspace, ledger)
         rater = "" if rater is None else validate_name(rater, "rater")
         return Workspace(self.workspace, ledger=ledger, rater=rater), Console(is_json=self.json)
 

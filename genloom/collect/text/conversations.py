@@ -13,6 +13,7 @@ from genloom.types import Message
 LIST_COLUMNS = ("messages", "conversations", "conversation")
 PROMPT_COLUMNS = ("instruction", "prompt", "question", "query", "frage", "pregunta")
 CONTEXT_COLUMNS = ("input", "context")
+SYSTEM_COLUMNS = ("system", "system_prompt", "system_message")
 ANSWER_COLUMNS = ("output", "completion", "response", "answer", "reply", "antwort", "respuesta", "chosen")
 # Names that mean a prompt and its answer only beside each other.
 PAIRED_COLUMNS = (
@@ -30,7 +31,7 @@ CONVERSATION_COLUMNS = frozenset(
         *CONTEXT_COLUMNS,
         *ANSWER_COLUMNS,
         *(n for p in PAIRED_COLUMNS for n in p),
-        "system",
+        *SYSTEM_COLUMNS,
     )
 )
 TRANSCRIPT_ROLE = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant): ?")
@@ -73,8 +74,8 @@ def parse_turns(record: Mapping[str, Any]) -> tuple[Message, ...]:
         has_context = context.strip() and names[0].strip().lower() in PROMPT_COLUMNS
         turns = [Message("user", f"{prompt}\n\n{context}" if has_context else prompt), Message("assistant", answer)]
         turns[:0] = _parse_history(fields.get("history"))
-    system = fields.get("system")
-    if isinstance(system, str) and system.strip() and turns and turns[0].role != "system":
+    system = _first_string(fields, SYSTEM_COLUMNS) or ""
+    if system.strip() and turns and turns[0].role != "system":
         turns.insert(0, Message("system", system))
     _check_turns(turns)
     return tuple(turns)

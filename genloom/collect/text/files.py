@@ -27,7 +27,7 @@ MIN_STREAMED_BYTES = 4 << 20
 
 def match_count(files: Sequence[SourceFile]) -> int:
     """Count the files that hold text by their suffix."""
-    return sum(inner_suffix(file.path) in text.suffixes or inner_suffix(file.path) in FORMATS for file in files)
+    return sum(get_inner_suffix(file.path) in text.suffixes or get_inner_suffix(file.path) in FORMATS for file in files)
 
 
 def select(files: Sequence[SourceFile]) -> tuple[list[SourceFile], list[Note]]:
@@ -36,7 +36,7 @@ def select(files: Sequence[SourceFile]) -> tuple[list[SourceFile], list[Note]]:
     for file in files:
         suffix = file.path.suffix.lower()
         file_format = (
-            "builtin" if file.name.startswith(BUILTIN_PREFIX) else FORMATS.get(inner_suffix(file.path), "text")
+            "builtin" if file.name.startswith(BUILTIN_PREFIX) else FORMATS.get(get_inner_suffix(file.path), "text")
         )
         if suffix == chat_exports.ARCHIVE_SUFFIX and chat_exports.find_members(file.path):
             selected_files.append(replace(file, format="chat export"))
@@ -44,7 +44,7 @@ def select(files: Sequence[SourceFile]) -> tuple[list[SourceFile], list[Note]]:
             error = GenloomError("collect.unsupported_suffix", suffix=suffix, cure=CONVERSION_HINTS[suffix])
             notes.append(Note.from_error(file.name, error))
         elif file.is_gzipped and file_format in ("document", "sheets", "parquet"):
-            suffix = f"{inner_suffix(file.path)}.gz"
+            suffix = f"{get_inner_suffix(file.path)}.gz"
             error = GenloomError("collect.unsupported_suffix", suffix=suffix, cure="unpack it first")
             notes.append(Note.from_error(file.name, error))
         else:
@@ -54,7 +54,7 @@ def select(files: Sequence[SourceFile]) -> tuple[list[SourceFile], list[Note]]:
     return selected_files, notes
 
 
-def inner_suffix(path: Path) -> str:
+def get_inner_suffix(path: Path) -> str:
     """Return the suffix, for a .gz the suffix before it."""
     suffix = path.suffix.lower()
     return Path(path.stem).suffix.lower() if suffix == ".gz" else suffix

@@ -13,7 +13,7 @@ from genloom.collect.slug import escape_name
 from genloom.collect.sources import SourceFile
 from genloom.collect.text import chat_exports, marked_turns, rows
 from genloom.collect.text.chunk import iter_chunks
-from genloom.collect.text.files import inner_suffix
+from genloom.collect.text.files import get_inner_suffix
 from genloom.collect.text.options import Config
 from genloom.errors import GenloomError, format_message
 from genloom.media import text
@@ -79,7 +79,7 @@ def _read_file(file: SourceFile, options: Config, max_chars: int) -> Iterator[Ra
     elif file.format == "parquet":
         yield from _read_rows(rows.read_parquet_rows(file.path, options.column, options.keep), file, options, max_chars)
     else:
-        extractor = text.MARKUP.get(inner_suffix(file.path))
+        extractor = text.MARKUP.get(get_inner_suffix(file.path))
         stream = encoding.open_text(file.path, is_page=extractor is extract.extract_html)
         if stream.is_guessed:
             name = stream.encoding.upper()
@@ -114,12 +114,16 @@ def _iter_problems(extraction: bounded.ExtractedText, file: SourceFile) -> Itera
 
 def _read_sheets(file: SourceFile, options: Config, max_chars: int) -> Iterator[RawText | Note]:
     """Yield the rows of each sheet as those of a table of its own."""
-    tables = extract.run_extractor(sheets.read_sheets, file.path)
+    tables, problems = extract.run_extractor(sheets.read_sheets, file.path)
+    for problem in problems:
+        yield Note.from_error(file.name, problem, is_skipped=False)
     if not tables:
         raise GenloomError("collect.document_without_text")
-    for name, table in tables:
-        sheet = file if len(tables) == 1 else replace(file, name=f"{file.name}/{escape_name(name)}")
-        stream = encoding.TextReader("utf-8", iter([table]))
+    for table in tables:
+        sheet = file if len(tables) == 1 else replace(file, name=f"{file.name}/{escape_name(table.name)}")
+        for problem in table.problems:
+            yield Note.from_error(sheet.name, problem, is_skipped=False)
+        stream = encoding.TextReader("utf-8", iter([table.text]))
         try:
             table_rows = rows.read_csv_rows(stream, options.column, is_tab_separated=False, keep=options.keep)
             yield from _read_rows(table_rows, sheet, options, max_chars)
@@ -140,7 +144,7 @@ def _read_text(
 ) -> Iterator[RawText | Note]:
     blocks = iter(stream)
     head = next(blocks, "")
-    licence_name = _resolve_licence(file, options, licence.find_spdx(head))
+    licence_name = _resolve_licence(file, options, licence.find_spdx(head), licence.find_reserved_rights(head))
     if marked_turns.find_marker(head):
         parts = [head]
         parts += islice(blocks, MAX_MARKED_BLOCKS)
@@ -218,13 +222,13 @@ def _chunk_text(
         yield RawText(chunk, f"{source}#{number}", licence_name, kept_values=kept_values)
 
 
-def _resolve_licence(file: SourceFile, options: Config, statement: str) -> str:
-    """Return the licence: the user's, else the file's own, else that of a LICENSE file beside it, else "unknown"."""
+def _resolve_licence(file: SourceFile, options: Config, statement: str, default: str = licence.UNKNOWN_LICENCE) -> str:
+    """Return the licence: the user's, else the file's own, else that of a LICENSE file beside it, else the default."""
     if options.licence:
         return options.licence
     if statement:
         return licence.identify_licence(statement)
-    return licence.find_folder_licence(file.path.parent, file.root) or licence.UNKNOWN_LICENCE
+    return licence.find_folder_licence(file.path.parent, file.root) or default
 
 
 def _read_all(stream: encoding.TextReader) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 from genloom.collect import table_files
 from genloom.collect.kept_columns import pick_columns
-from genloom.collect.licence import LICENCE_COLUMNS
+from genloom.collect.licence import LICENCE_COLUMNS, find_row_licence
 from genloom.collect.parquet import list_text_columns, open_parquet
 from genloom.collect.text import chat_exports, conversations, marked_turns, turn_tables
 from genloom.errors import GenloomError
@@ -115,6 +115,19 @@ def _describe_turns(columns: turn_tables.TurnColumns) -> GenloomError:
     return GenloomError("collect.turns_without_id", role=columns.role)
 
 
+def _join_turns(
+    rows: Iterator[tuple[int, Any]], column: str
+) -> Generator[TextRow, None, tuple[list[tuple[int, Any]], Iterator[tuple[int, Any]]]]:
+    """Return the first rows and the others; if each is a turn of a conversation, note it, and join those with an id."""
+    head = list(islice(rows, SNIFF_ROWS))
+    if turn_columns := None if column else turn_tables.find_turn_columns(_list_objects(head)):
+        yield TextRow(0, note=_describe_turns(turn_columns))
+        if turn_columns.id:
+            rows = turn_tables.group_turns(chain(head, rows), turn_columns)
+            head = list(islice(rows, SNIFF_ROWS))
+    return head, rows
+
+
 def _is_json_line(line: str) -> bool:
     try:
         return isinstance(json.loads(line), dict | str)
@@ -129,12 +142,7 @@ def _is_document(record: Mapping[str, Any], column: str) -> bool:
 
 
 def _iter_rows(values: Iterator[tuple[int, Any]], column: str, keep: Sequence[str]) -> Iterator[TextRow]:
-    head = list(islice(values, SNIFF_ROWS))
-    if turn_columns := None if column else turn_tables.find_turn_columns(_list_objects(head)):
-        yield TextRow(0, note=_describe_turns(turn_columns))
-        if turn_columns.id:
-            values = turn_tables.group_turns(chain(head, values), turn_columns)
-            head = list(islice(values, SNIFF_ROWS))
+    head, values = yield from _join_turns(values, column)
     objects = _list_objects(head)
     key = _find_text_column(column, objects) if objects else ""
     if not objects and not any(isinstance(value, str) for _, value in head):
@@ -162,11 +170,11 @@ def _parse_row(number: int, record: Mapping[str, Any], key: str, column: str, ke
     except GenloomError as error:
         return TextRow(number, problem=error)
     if turns:
-        return TextRow(number, licence=_find_licence(record), turns=turns, kept_values=kept_values)
+        return TextRow(number, licence=find_row_licence(record), turns=turns, kept_values=kept_values)
     if not isinstance(record.get(key), str):
         problem = GenloomError("collect.row_without_text", column=key) if key else GenloomError("collect.row_not_talk")
         return TextRow(number, problem=problem)
-    return TextRow(number, record[key], _find_licence(record), kept_values=kept_values)
+    return TextRow(number, record[key], find_row_licence(record), kept_values=kept_values)
 
 
 def parse_text(row: TextRow) -> Iterator[TextRow]:
@@ -185,13 +193,7 @@ def read_csv_rows(
     stream: TextReader, column: str, is_tab_separated: bool, keep: Sequence[str] = ()
 ) -> Iterator[TextRow]:
     """Yield the rows of a .csv or .tsv whose first row names the columns."""
-    records = table_files.read_csv(stream, is_tab_separated)
-    head_rows = list(islice(records, SNIFF_ROWS))
-    if turn_columns := None if column else turn_tables.find_turn_columns(_list_objects(head_rows)):
-        yield TextRow(0, note=_describe_turns(turn_columns))
-        if turn_columns.id:
-            records = turn_tables.group_turns(chain(head_rows, records), turn_columns)
-            head_rows = list(islice(records, SNIFF_ROWS))
+    head_rows, records = yield from _join_turns(table_files.read_csv(stream, is_tab_separated), column)
     valid_records = _list_objects(head_rows)
     if not valid_records:
         _raise_first_problem((number, record) for number, record in head_rows if isinstance(record, GenloomError))
@@ -211,7 +213,7 @@ def read_parquet_rows(path: Path, column: str, keep: Sequence[str] = ()) -> Iter
     with open_parquet(path) as file:
         text_columns = list_text_columns(file.schema_arrow)
         list_names = {*conversations.LIST_COLUMNS, *conversations.ANSWER_COLUMNS, "prompt", "history", "label"}
-        list_names |= {*turn_tables.ID_COLUMNS}
+        list_names |= {*turn_tables.ID_COLUMNS, *LICENCE_COLUMNS}
         list_columns = [
             f.name for f in file.schema_arrow if f.name not in text_columns and f.name.lower() in list_names
         ]
@@ -317,10 +319,3 @@ def _is_conversation(record: Mapping[str, Any]) -> bool:
         return bool(conversations.parse_turns(record))
     except GenloomError:
         return True
-
-
-def _find_licence(record: Mapping[str, Any]) -> str:
-    for name, value in record.items():
-        if str(name).lower() in LICENCE_COLUMNS and isinstance(value, str) and value.strip():
-            return value.strip()[:80]
-    return ""

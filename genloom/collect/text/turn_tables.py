@@ -1,7 +1,7 @@
 """Tables with a turn of a conversation in each row: who speaks, what, and in which conversation."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from genloom.collect import table_files
@@ -18,6 +18,8 @@ ID_COLUMNS = (
     ),
     *("conversation", "dialog", "dialogue", "thread", "chat", "session_id"),
 )
+
+MAX_OPEN_ROWS = 10_000  # of conversations that may go on
 
 
 @dataclass(frozen=True)
@@ -39,35 +41,56 @@ def find_turn_columns(records: Sequence[Mapping[str, Any]]) -> TurnColumns | Non
     return TurnColumns(id, role, content) if {"user", "assistant"} <= roles <= {"system", "user", "assistant"} else None
 
 
-def group_turns(rows: Iterable[tuple[int, Any]], columns: TurnColumns) -> Iterator[tuple[int, Any]]:
-    """Yield a row with `messages` for each series of rows of one conversation, and what is no row as it is."""
-    number, first, messages = 0, {}, list[dict[str, Any]]()
+@dataclass
+class _Conversation:
+    number: int  # of its first row
+    first: Mapping[str, Any]
+    messages: list[dict[str, Any]] = field(default_factory=list)
     problem: GenloomError | None = None
+
+    def add(self, row: Mapping[str, Any], columns: TurnColumns) -> None:
+        if isinstance(row, table_files.RepairedRow):
+            self.problem = self.problem or row.problem
+        self.messages.append({"role": row.get(columns.role), "content": row.get(columns.content)})
+
+    def build_row(self) -> dict[str, Any]:
+        row = {**self.first, "messages": self.messages}
+        if self.problem is None:
+            return row
+        repaired = table_files.RepairedRow(row)
+        repaired.problem = self.problem
+        return repaired
+
+
+def group_turns(rows: Iterable[tuple[int, Any]], columns: TurnColumns) -> Iterator[tuple[int, Any]]:
+    """Yield a row with `messages` for the rows of each conversation, and what is no row as it is.
+
+    The rows of several conversations may alternate, as in the log of a chat server: a conversation ends where none of
+    the next `MAX_OPEN_ROWS` rows goes on with it. A row that comes later is an error in its place.
+    """
+    open_conversations: dict[str, _Conversation] = {}  # the one that got a row last is the last
+    ended: set[int] = set()
+    num_rows = 0
     for row_number, row in rows:
         if not isinstance(row, dict):
             yield row_number, row
             continue
-        if messages and row.get(columns.id) != first.get(columns.id):
-            yield number, _build_row(first, messages, problem)
-            messages, problem = [], None
-        if not messages:
-            number, first = row_number, row
-        if isinstance(row, table_files.RepairedRow):
-            problem = problem or row.problem
-        messages.append({"role": row.get(columns.role), "content": row.get(columns.content)})
-    if messages:
-        yield number, _build_row(first, messages, problem)
-
-
-def _build_row(
-    first: Mapping[str, Any], messages: list[dict[str, Any]], problem: GenloomError | None
-) -> dict[str, Any]:
-    row = {**first, "messages": messages}
-    if problem is None:
-        return row
-    repaired = table_files.RepairedRow(row)
-    repaired.problem = problem
-    return repaired
+        key = str(row.get(columns.id))
+        if hash(key) in ended:
+            yield row_number, GenloomError("collect.late_turn", id=columns.id, value=key[:80])
+            continue
+        conversation = open_conversations.pop(key, None) or _Conversation(row_number, row)
+        conversation.add(row, columns)
+        open_conversations[key] = conversation
+        num_rows += 1
+        while num_rows > MAX_OPEN_ROWS and len(open_conversations) > 1:
+            oldest = next(iter(open_conversations))
+            ended_conversation = open_conversations.pop(oldest)
+            ended.add(hash(oldest))
+            num_rows -= len(ended_conversation.messages)
+            yield ended_conversation.number, ended_conversation.build_row()
+    for conversation in sorted(open_conversations.values(), key=lambda each: each.number):
+        yield conversation.number, conversation.build_row()
 
 
 def _find_name(spelling: Mapping[str, str], names: Sequence[str]) -> str:

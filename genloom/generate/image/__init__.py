@@ -18,6 +18,7 @@ from genloom.generate.editing import (
     check_edit_options,
     list_inputs,
     read_source_file,
+    share_option,
 )
 from genloom.generate.image.inpainting import InpaintRegion, expand_canvas
 from genloom.media.image import open_mask
@@ -38,11 +39,8 @@ class EditOptions:
 
     image: Path | None = option(None, "Image to start from; needs --mask, --strength or --outpaint.")
     mask: Path | None = option(None, "Mask of the same size as the image: white is generated, black keeps its pixels.")
-    strength: float | None = option(
-        None,
-        "Strength of the change, above 0 to 1, everywhere or where the mask is white.",
-        is_valid=lambda value: 0 < value <= 1,
-        requirement="above 0, at most 1",
+    strength: float | None = share_option(
+        "Strength of the change, above 0 to 1, everywhere or where the mask is white."
     )
     outpaint: str | None = option(None, "Pixels to add as left,right,top,bottom, e.g. 0,16,0,16.")
 

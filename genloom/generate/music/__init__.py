@@ -8,21 +8,12 @@ from typing import Any
 import numpy as np
 
 from genloom import plugins
-from genloom.codecs.notes import (
-    FILL,
-    HEADER,
-    MAX_BARS,
-    METERS,
-    Cell,
-    Codec,
-    encode_cells,
-    list_voices,
-    measure_density,
-    to_token,
-)
+from genloom.codecs.notes import Codec
 from genloom.codecs.notes_grammar import MIN_TYPICAL_TOKENS, NotesConstraint, Rules
+from genloom.codecs.notes_scores import encode_cells, list_voices, measure_density
+from genloom.codecs.notes_vocabulary import FILL, HEADER, MAX_BARS, METERS, Cell, to_token
 from genloom.errors import GenloomError
-from genloom.generate.editing import LoadBlob, SamplerStart, SaveBlob, check_edit_options, list_inputs
+from genloom.generate.editing import LoadBlob, SamplerStart, SaveBlob, check_edit_options, list_inputs, share_option
 from genloom.generate.engine import Request, get_default_max_tokens
 from genloom.generate.music.window import MIN_CONTEXT_BARS, Task, Window, list_cells, open_window, restore_source
 from genloom.media.music.controls import (
@@ -67,12 +58,7 @@ class EditOptions:
     )
     continue_: int | None = option(None, "Bars to add to the source.", minimum=1, maximum=MAX_ADDED_BARS)
     fill: str | None = option(None, "Bars of the source to rewrite, FROM-TO, counted from 1: 5-8.")
-    vary: float | None = option(
-        None,
-        "Share of the source's cells (a voice in a bar) to rewrite, above 0 to 1.",
-        is_valid=lambda value: 0 < value <= 1,
-        requirement="above 0, at most 1",
-    )
+    vary: float | None = share_option("Share of the source's cells (a voice in a bar) to rewrite, above 0 to 1.")
     harmonise: int | None = option(None, "Voices to add below the source.", minimum=1, maximum=8)
     accompany: str | None = option(None, 'Instruments to add below the source: "piano", "cello and bass".')
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from genloom.codecs.notes import MAX_BARS, MAX_VOICES, Cell, list_voices
+from genloom.codecs.notes_scores import list_voices
+from genloom.codecs.notes_vocabulary import MAX_BARS, MAX_VOICES, Cell
 from genloom.errors import GenloomError
 from genloom.media.music.score import Note, Part, Score, split_voices
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from genloom.codecs.chat_template import ChatCodec, get_eos_ids, render
+from genloom.codecs.chat_template import ChatCodec, get_eos_ids, render_chat
 from genloom.errors import GenloomError
 from genloom.generate import engine, output_records
 from genloom.model import Model
@@ -117,11 +117,11 @@ def truncate_conversation(codec: ChatCodec, messages: Sequence[Message], max_len
     chat_messages = list(messages[len(system_messages) :])
     assert chat_messages, "a conversation to reply to has a message"
     num_dropped = 0
-    ids = render(codec, [*system_messages, *chat_messages], add_generation_prompt=True)[0]
+    ids = render_chat(codec, [*system_messages, *chat_messages], add_generation_prompt=True)[0]
     num_tokens = len(ids)
     while len(ids) > max_length and (num_oldest := _find_second_question(chat_messages)):
         num_dropped, chat_messages = num_dropped + num_oldest, chat_messages[num_oldest:]
-        ids = render(codec, [*system_messages, *chat_messages], add_generation_prompt=True)[0]
+        ids = render_chat(codec, [*system_messages, *chat_messages], add_generation_prompt=True)[0]
     is_cut = len(ids) > max_length
     while (excess := len(ids) - max_length) > 0:
         last_ids = np.asarray(codec.encode(chat_messages[-1].content))
@@ -131,7 +131,7 @@ def truncate_conversation(codec: ChatCodec, messages: Sequence[Message], max_len
             )
         tail = codec.decode_bytes(last_ids[excess:]).decode(errors="ignore")
         chat_messages = [*chat_messages[:-1], Message(chat_messages[-1].role, tail)]
-        ids = render(codec, [*system_messages, *chat_messages], add_generation_prompt=True)[0]
+        ids = render_chat(codec, [*system_messages, *chat_messages], add_generation_prompt=True)[0]
     return TruncatedConversation(ids, num_dropped, is_cut, num_tokens - len(ids))
 
 

@@ -16,6 +16,7 @@ from genloom.types import DefaultRecipe, Display, Item
 kind: str = "image"
 plural: str = "pictures"  # in text for people
 unit: str = "pixel"
+persons: tuple[str, ...] = ("face",)
 tokens_per_sample: int = 256
 
 suffixes: tuple[str, ...] = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".svg")

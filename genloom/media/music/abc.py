@@ -85,13 +85,16 @@ def write_bars(score: Score, line: Sequence[Note], has_tempos: bool) -> Iterator
 
 
 def write_pitch(pitch: int, sharps: int, altered: set[str]) -> str:
-    """Return the letter with its octave, and an accidental if the signature says otherwise or the bar altered it."""
+    """Return the letter with its octave, and an accidental if the signature says otherwise or the bar altered it.
+
+    Whether an accidental holds in other octaves too depends on the program that reads it, so that it is repeated there.
+    """
     letter, alter, octave = spell_pitch(pitch, sharps)
     name = letter.lower() + "'" * (octave - 5) if octave >= 5 else letter + "," * (4 - octave)
     signature = SHARP_ORDER[:sharps] if sharps >= 0 else SHARP_ORDER[sharps:]
-    if alter == (letter in signature) * (1 if sharps > 0 else -1) and name not in altered:
+    if alter == (letter in signature) * (1 if sharps > 0 else -1) and letter not in altered:
         return name
-    altered.add(name)
+    altered.add(letter)
     return ACCIDENTALS[alter] + name
 
 

@@ -38,6 +38,9 @@ from genloom.media.music.score import (
 FORMATS = {".musicxml": "musicxml", ".xml": "musicxml", ".mxl": "musicxml", ".abc": "abc", ".krn": "humdrum"}
 NAMES = {".musicxml": "MusicXML", ".xml": "MusicXML", ".mxl": "MusicXML", ".abc": "ABC", ".krn": "Humdrum **kern"}
 VIOLA, MIDDLE_C = 41, 60
+MAX_REPEATS = 16  # of one passage
+ABC_REPEAT = re.compile(r":[|:\]]")
+ABC_JUMP = re.compile(r"[!+](?:D\.?C\.?|D\.?S\.?|dacapo|dalsegno)\w*\.?\w*[!+]", re.IGNORECASE)  # da capo, dal segno
 MAX_BYTES = 32 << 20  # of a file, and of what is in a compressed one
 
 
@@ -124,6 +127,7 @@ def join_sections(sections: Sequence[tuple[Score, Repairs]]) -> tuple[Score, Rep
 def parse_pieces(text: str, suffix: str) -> Iterator[tuple[Score, Repairs]]:
     """Yield the pieces of a text in the format of the suffix; GenloomError if it is damaged."""
     music21: Any = load_library("music21")
+    text = modernise_abc(text) if suffix == ".abc" else text
     try:
         with redirect_stderr(io.StringIO()) as output, warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -141,7 +145,26 @@ def parse_pieces(text: str, suffix: str) -> Iterator[tuple[Score, Repairs]]:
             raise GenloomError("music.damaged_notation", format=NAMES[suffix], reason=describe_error(error)) from None
         if converted is not None:
             score, repairs = converted
-            yield score, replace(repairs, unread=output.getvalue().count("WARNING"))
+            num_unread = output.getvalue().count("WARNING")
+            if suffix == ".abc":
+                # music21 sees no bars in a tune with less than two plain bar lines, and so no repeats.
+                has_bars = next(iter(piece.recurse().getElementsByClass("Measure")), None) is not None
+                num_unread += len(ABC_JUMP.findall(text)) + (0 if has_bars else len(ABC_REPEAT.findall(text)))
+            yield score, replace(repairs, unread=repairs.unread + num_unread)
+
+
+def modernise_abc(text: str) -> str:
+    """Return an ABC tune such that music21 keeps to the standard 2.1 where the tune does not say its version.
+
+    Accidentals then hold to the end of their bar, a key within a line is one, a double repeat begins another, and a
+    tune with less than two plain bar lines has bars.
+    """
+    text = re.sub(r"^%abc-1.*\n?", "", text, flags=re.MULTILINE)
+    text = re.sub(r"\[(K:\s*(?:[A-G]|HP|Hp|none)[^\]\n]*)\]", r"\n\1\n", text)
+    text = re.sub(r":\|+:", ":| |:", text)
+    if "V:" not in text and len(re.findall(r"(?<![:|\[\]])\|(?![:|\[\]\d])", text)) < 2:
+        text = f"{text.rstrip()} | |\n"
+    return text if re.search(r"^%abc-\d", text, re.MULTILINE) else f"%abc-2.1\n{text}"
 
 
 def decode_text(data: bytes) -> str:
@@ -175,7 +198,7 @@ def convert_piece(piece: Any) -> tuple[Score, Repairs] | None:
     """Return a music21 stream as a score; None without notes."""
     import music21
 
-    streams = list(piece.parts) if hasattr(piece, "parts") and piece.parts else [piece]
+    streams, num_unplayed = play_repeats(list(piece.parts) if hasattr(piece, "parts") and piece.parts else [piece])
     pad, shifts = find_upbeat(streams[0]), find_shifts(streams[0])
     begins = [begin for begin, _ in shifts]
     parts, moved, dropped = [], 0, 0
@@ -213,7 +236,30 @@ def convert_piece(piece: Any) -> tuple[Score, Repairs] | None:
     meters, num_changed = read_meters(changes)
     meters = trim_meters(meters, max(part.end for part in parts))
     score = Score(tuple(parts), meters, (Tempo(0, find_bpm(piece)),), None, "", str(title or "")[:200])
-    return replace_key(score, flat), Repairs(moved, dropped, num_changed)
+    return replace_key(score, flat), Repairs(moved, dropped, num_changed, num_unplayed)
+
+
+def play_repeats(streams: list[Any]) -> tuple[list[Any], int]:
+    """Return the parts as they sound: with repeats, endings, da capo and dal segno; and how many marks could not be.
+
+    Parts whose marks contradict each other, or are none that music21 can follow, stay as they are written.
+    """
+    import music21
+
+    kinds = (music21.bar.Repeat, music21.repeat.RepeatMark)
+    marks = [mark for stream in streams for mark in stream.recurse().getElementsByClass(kinds)]
+    if not marks:
+        return streams, 0
+    if any((getattr(mark, "times", None) or 0) > MAX_REPEATS for mark in marks):
+        return streams, len(marks)
+    try:
+        played = [stream.expandRepeats() for stream in streams]
+    except music21.exceptions21.Music21Exception:
+        return streams, len(marks)
+    have_same_bars = len({len(stream.getElementsByClass("Measure")) for stream in streams}) == 1
+    if have_same_bars and len({len(stream.getElementsByClass("Measure")) for stream in played}) > 1:
+        return streams, len(marks)
+    return played, 0
 
 
 def find_upbeat(stream: Any) -> int:

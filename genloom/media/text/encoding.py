@@ -56,6 +56,7 @@ SUPERSETS = {
 }
 DECLARATION_BYTES = 1024  # in which a page declares its encoding
 ISO_2022_ESCAPE = re.compile(rb"\x1b(?:\$[@AB)]|\([IJ])")  # of an encoding whose bytes are all ASCII
+ISO_2022_KR_HEADER = b"\x1b$)C"
 LEGACY_ENCODINGS = (
     *(f"cp125{number}" for number in range(9)),
     *(f"iso8859-{number}" for number in (1, 2, 4, 5, 6, 7, 8, 9, 13, 15)),
@@ -66,6 +67,7 @@ WESTERN_CHARS = {chr(c) for c in range(127)} | set(
     "àâäæçèéêëîïôöùüÿœßñáíóúãåøÀÂÄÆÇÈÉÊËÎÏÔÖÙÜŒÑÁÍÓÚÃÅØ«»“”‘’–—…€§°¿¡·©®\xa0"
 )
 RARE_WESTERN_CHARS = set("ûìòõðþýÛÌÒÕÐÞÝšžŠŽ²³´±ºª")
+PORTUGUESE = re.compile("ã[eo]|õe|nh|lh|ção|ç", re.IGNORECASE)  # else an ã is the ă of Romanian, at the same place
 MIXED_WORD = re.compile("[A-Za-z][\u0370-\u06ff]|[\u0370-\u06ff][A-Za-z]")  # of Latin letters and others
 MIN_CONFIDENCE = 0.1  # which the detection has in a sentence of any language
 MAX_UNSURE_BYTES = 200  # beyond ASCII, of which text makes the detection surer
@@ -117,7 +119,10 @@ def _detect_encoding(head: bytes) -> tuple[str | None, bool]:
         if head.count(0) > len(head) // 1000 + 1:
             return _detect_wide(head), True
         head = head.replace(b"\0", b"")  # a few are damage; the cleaning removes them
-    if len(head) - len(head.translate(None, CONTROL_BYTES)) > len(head) // 100:
+    shifts = b"\x0e\x0f" if head.startswith(ISO_2022_KR_HEADER) else b""  # in and out of Korean
+    if len(head) - len(head.translate(None, CONTROL_BYTES)) > len(head) // 100 + sum(
+        head.count(shift) for shift in shifts
+    ):
         return _detect_wide(head), True
     if ISO_2022_ESCAPE.search(head) and (encoding := _detect_legacy(head)):
         return encoding, True
@@ -165,7 +170,8 @@ def _detect_legacy(head: bytes) -> str | None:
 
     chars = set(head.decode("cp1252", "replace"))
     # In a few words, every Western letter is also one of another alphabet.
-    if not ISO_2022_ESCAPE.search(head) and chars <= WESTERN_CHARS:
+    is_romanian = "ã" in chars and not PORTUGUESE.search(head.decode("cp1252", "replace"))
+    if not ISO_2022_ESCAPE.search(head) and chars <= WESTERN_CHARS and not is_romanian:
         return "cp1252"
     sample = head[: HEAD_BYTES // 4]
     found = chardet.detect(sample, include_encodings=LEGACY_ENCODINGS, no_match_encoding="utf-8")

@@ -39,6 +39,7 @@ HIDDEN_TAGS = frozenset(("script", "style", "head", "template", "noscript", "svg
 TAG_BEGINNING = re.compile(r"<(/?)([a-zA-Z][^\s/<>]*)")
 TAG = re.compile(TAG_BEGINNING.pattern + r"""(?:=\s*(?:"[^"]*"|'[^']*')|[^<>])*+>""")
 UNQUOTED_TAG = re.compile(TAG_BEGINNING.pattern + "[^<>]*+>")
+DOCTYPE_SUBSET = re.compile(r"<!doctype[^<>\[]*+\[", re.IGNORECASE)  # declarations of entities, up to a bracket
 MAX_BROKEN_TAGS = 20  # of a page, each of which may be searched up to its end
 FACT_TAG = re.compile(r"<(?:a|link|meta)\b[^<>]*+>", re.IGNORECASE)
 LICENCE_LINK = re.compile(r"""<(?:a|link)\b.*\brel=["']?license\b""", re.IGNORECASE | re.DOTALL)
@@ -77,10 +78,11 @@ def extract_visible_text(markup: str) -> str:
     """Extract all text that a browser would show, with empty lines between paragraphs."""
     pieces: list[str] = []
     hidden_depth = verbatim_depth = 0
-    for kind, value in _iter_tokens(markup):
+    for kind, value in _iter_tokens(markup.replace("\0", "")):
         if kind == "text":
             if not hidden_depth:
-                pieces.append(value if verbatim_depth else re.sub(r"\s+", " ", value))
+                # A NUL stands for a blank that must be kept.
+                pieces.append(value.replace(" ", "\0") if verbatim_depth else re.sub(r"\s+", " ", value))
             continue
         step = 1 if kind == "start" else -1
         hidden_depth = max(0, hidden_depth + step * (value in HIDDEN_TAGS))
@@ -88,7 +90,7 @@ def extract_visible_text(markup: str) -> str:
         if value in PARAGRAPH_TAGS or value in LINE_TAGS:
             pieces.append("\n\n" if value in PARAGRAPH_TAGS else "\n")
     text = re.sub(r"[ \t]*\n[ \t]*", "\n", "".join(pieces))
-    return re.sub(r"\n{3,}", "\n\n", text).strip()
+    return re.sub(r"\n{3,}", "\n\n", text).strip().replace("\0", " ")
 
 
 def _iter_tokens(markup: str) -> Iterator[tuple[str, str]]:
@@ -107,7 +109,8 @@ def _iter_tokens(markup: str) -> Iterator[tuple[str, str]]:
             continue
         tag = TAG.match(markup, start) if num_broken < MAX_BROKEN_TAGS else None
         if not tag and markup.startswith(("<!", "<?"), start):
-            end = markup.find(">", start)
+            subset = DOCTYPE_SUBSET.match(markup, start)
+            end = markup.find(">", max(start, markup.find("]", subset.end())) if subset else start)
             begin = end + 1 if end >= 0 else len(markup)
             continue
         if not tag and TAG_BEGINNING.match(markup, start):

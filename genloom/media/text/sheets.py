@@ -2,9 +2,11 @@
 
 import csv
 import io
+import re
 import warnings
 import zipfile
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +16,39 @@ from genloom.media.text.bounded import ExtractedText, get_attributes, local_name
 
 MAX_COLUMNS = 1024
 MAX_EMPTY_ROWS = 10_000  # in a row; a sheet with more has ended
+# A cell with a formula whose result was not saved, as programs write that do not compute
+_UNCOMPUTED = re.compile(rb"(?:</(?:\w+:)?f>|<(?:\w+:)?f(?:\s[^<>]*)?/>)\s*(?:<(?:\w+:)?v\s*(?:/>|></)|</(?:\w+:)?c>)")
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A sheet as comma-separated values, and what of it could not be read."""
+
+    name: str
+    text: str
+    problems: tuple[GenloomError, ...] = ()
 
 
 def extract_sheets(path: Path) -> ExtractedText:
-    """Extract all sheets of a file as comma-separated values."""
-    return ExtractedText(bounded.join_bounded(text for _, text in read_sheets(path)))
+    """Extract all sheets of a file that it shows, as comma-separated values."""
+    sheets, problems = read_sheets(path)
+    problems += tuple(problem for sheet in sheets for problem in sheet.problems)
+    return ExtractedText(bounded.join_bounded(sheet.text for sheet in sheets), problems=problems)
 
 
-def read_sheets(path: Path) -> list[tuple[str, str]]:
-    """Return the names of the sheets that are not empty, and their rows as comma-separated values."""
+def read_sheets(path: Path) -> tuple[list[Sheet], tuple[GenloomError, ...]]:
+    """Return the sheets that are neither empty nor hidden, and a note on the hidden ones."""
+    hidden: list[str] = []
     iter_sheets = _iter_ods if path.suffix.lower() == ".ods" else _iter_xlsx
-    sheets = [(name, _write_csv(rows)) for name, rows in iter_sheets(path)]
-    return [(name, text) for name, text in sheets if text]
+    sheets = [Sheet(name, _write_csv(rows), problems) for name, rows, problems in iter_sheets(path, hidden)]
+    problems = (GenloomError("media.hidden_sheets", count=len(hidden), first=hidden[0][:80]),) if hidden else ()
+    return [sheet for sheet in sheets if sheet.text], problems
 
 
-def _iter_xlsx(path: Path) -> Iterator[tuple[str, Iterator[tuple[Any, ...]]]]:
+def _iter_xlsx(
+    path: Path, hidden: list[str]
+) -> Iterator[tuple[str, Iterator[tuple[Any, ...]], tuple[GenloomError, ...]]]:
+    """Yield the sheets that are shown, with their rows; add the names of the others to `hidden`."""
     import openpyxl
 
     bounded.check_zip_size(path)
@@ -38,15 +58,42 @@ def _iter_xlsx(path: Path) -> Iterator[tuple[str, Iterator[tuple[Any, ...]]]]:
             with path.open("rb") as file:
                 book = openpyxl.load_workbook(file, read_only=True, data_only=True, keep_links=False)
                 for sheet in book.worksheets:
-                    yield sheet.title, sheet.iter_rows(max_col=MAX_COLUMNS, values_only=True)
+                    if sheet.sheet_state != "visible":
+                        hidden.append(sheet.title)
+                        continue
+                    num_uncomputed = _count_uncomputed(file, sheet)
+                    problems = (GenloomError("media.uncomputed_cells", count=num_uncomputed),) if num_uncomputed else ()
+                    yield sheet.title, sheet.iter_rows(max_col=MAX_COLUMNS, values_only=True), problems
         except (KeyError, TypeError, AttributeError, IndexError, zipfile.BadZipFile, SyntaxError) as error:
             raise GenloomError("media.not_xlsx", reason=type(error).__name__) from error
 
 
-def _iter_ods(path: Path) -> Iterator[tuple[str, Iterator[list[str]]]]:
-    for table in office.read_odf_content(path).iter():
+def _count_uncomputed(file: io.BufferedReader, sheet: Any) -> int:
+    """Return the number of cells whose formula has no saved result, for which openpyxl gives nothing."""
+    with zipfile.ZipFile(file) as archive:
+        # The path is openpyxl's own, of the sheets that it reads row by row; a chart has none.
+        name = str(getattr(sheet, "_worksheet_path", "")).lstrip("/")
+        if name not in archive.namelist():
+            return 0
+        return sum(1 for _ in _UNCOMPUTED.finditer(archive.read(name)))
+
+
+def _iter_ods(path: Path, hidden: list[str]) -> Iterator[tuple[str, Iterator[list[str]], tuple[GenloomError, ...]]]:
+    """Yield the sheets that are shown, with their rows; add the names of the others to `hidden`."""
+    root = office.read_odf_content(path)
+    hiding_styles = {
+        get_attributes(style).get("name")
+        for style in root.iter()
+        if local_name(style) == "style"
+        and any(get_attributes(properties).get("display") == "false" for properties in style)
+    }
+    for table in root.iter():
         if local_name(table) == "table":
-            yield get_attributes(table).get("name", ""), _iter_ods_rows(table)
+            attributes = get_attributes(table)
+            if attributes.get("style-name") in hiding_styles:
+                hidden.append(attributes.get("name", ""))
+            else:
+                yield attributes.get("name", ""), _iter_ods_rows(table), ()
 
 
 def _iter_ods_rows(table: Any) -> Iterator[list[str]]:

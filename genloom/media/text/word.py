@@ -21,6 +21,7 @@ def extract_docx(path: Path) -> ExtractedText:
             main_part = _find_main_part(archive)
             body = bounded.parse_part(archive, main_part)
             pieces = _read_blocks(body)
+            num_hidden = sum(map(_is_hidden, body.iter()))
             for name in ("footnotes.xml", "endnotes.xml"):
                 note_part = main_part.rpartition("/")[0] + "/" + name
                 if note_part in archive.namelist():
@@ -30,7 +31,8 @@ def extract_docx(path: Path) -> ExtractedText:
                     ]
     except (KeyError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, ElementTree.ParseError) as error:
         raise GenloomError("media.not_docx", reason=type(error).__name__) from error
-    return ExtractedText(bounded.join_bounded(pieces))
+    problems = (GenloomError("media.hidden_text", count=num_hidden),) if num_hidden else ()
+    return ExtractedText(bounded.join_bounded(pieces), problems=problems)
 
 
 def _find_main_part(archive: zipfile.ZipFile) -> str:
@@ -65,9 +67,17 @@ def _read_paragraph(element: ElementTree.Element, boxes: list[str]) -> str:
             parts.append("" if get_attributes(child).get("type") in ("page", "column") else _CHARACTERS[name])
         elif name == "txbxContent":
             boxes += _read_blocks(child)
-        elif name not in _DELETED:
+        elif name not in _DELETED and not _is_hidden(child):
             parts.append(_read_paragraph(child, boxes))
     return "".join(parts)
+
+
+def _is_hidden(element: ElementTree.Element) -> bool:
+    """Return whether an element is a run of text that its author has hidden."""
+    if local_name(element) != "r":
+        return False
+    vanish = element.find("{*}rPr/{*}vanish")
+    return vanish is not None and get_attributes(vanish).get("val", "true") not in ("0", "false", "off")
 
 
 def _read_table_rows(element: ElementTree.Element) -> list[list[str]]:

@@ -5,7 +5,7 @@ Shape letters: B rows, L length, N tokens, D width, V vocabulary, P positions, K
 
 import ctypes
 from collections.abc import Sequence
-from ctypes import POINTER, Structure, byref, c_float, c_int32, c_size_t, c_void_p
+from ctypes import byref, c_size_t, c_void_p
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -19,6 +19,7 @@ from genloom.networks.embedding import TokenEmbedding
 from genloom.networks.native.block_quantization import GROUP_SIZE, QuantizedMatrix, place_contiguously, quantize_matrix
 from genloom.networks.native.build import get_unavailable_reason, load_library
 from genloom.networks.native.prompt_states import CACHE_BLOCK, PromptReader, PromptStates
+from genloom.networks.native.structures import CBatch, CCache, CLayer, CMatrix, CNetwork
 from genloom.networks.transformer import Transformer
 from genloom.types import Condition, TokenSpace
 
@@ -69,43 +70,6 @@ def quantize_network(network: nn.Module, bits: int, instruction_set: str = "") -
         raise GenloomError("networks.quantization_bits", bits=bits)
     assert isinstance(network, Transformer)
     return QuantizedTransformer(network, bits, load_library(instruction_set))
-
-
-class CMatrix(Structure):
-    _fields_ = (
-        ("rows", c_int32), ("columns", c_int32), ("bits", c_int32),
-        ("quants", c_void_p), ("scales", c_void_p), ("bias", c_void_p),
-    )  # fmt: skip
-
-
-class CLayer(Structure):
-    _fields_ = (
-        *((name, CMatrix) for name in ("qkv", "out", "up", "down", "cross_query", "cross_out")),
-        *((name, c_void_p) for name in ("norm_attention", "norm_mlp", "norm_query", "norm_key", "norm_cross")),
-    )
-
-
-class CNetwork(Structure):
-    _fields_ = (
-        *((name, c_int32) for name in ("depth", "width", "heads", "key_heads", "head_width", "hidden")),
-        ("activation", c_int32), ("window", c_int32), ("eps", c_float), ("layers", POINTER(CLayer)),
-        ("norm", c_void_p), ("head", CMatrix), ("cosines", c_void_p), ("sines", c_void_p),
-    )  # fmt: skip
-
-
-class CCache(Structure):
-    _fields_ = (
-        *((name, c_void_p) for name in ("keys", "values", "capacities")),
-        ("max_capacity", c_int32),
-        *((name, c_void_p) for name in ("state_keys", "state_values", "state_counts", "state_capacities")),
-    )
-
-
-class CBatch(Structure):
-    _fields_ = (
-        *((name, c_int32) for name in ("num_tokens", "num_runs", "num_logits")),
-        *((name, c_void_p) for name in ("rows", "positions", "run_starts", "logit_tokens")),
-    )
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Machine checks: each module here scores one output of a medium, says whether it passes, and why.
 
 A check defines `Config`, `check(value, config)` and `media`, the names of the media whose values it takes
-("text" without it).
+("text" without it). With `parse(text) -> Config`, it has a syntax of its own for settings written in a line.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,14 +22,20 @@ class CheckResult:
     reason: str
 
 
+def find_check(name: str, medium: str) -> Any:
+    """Return the module of a check; GenloomError for an unknown one, and for a check of another medium."""
+    module = plugins.find_part("check", name)
+    media: tuple[str, ...] = getattr(module, "media", ("text",))
+    if medium not in media:
+        raise GenloomError("rate.check_of_other_medium", check=name, media=" and ".join(media), medium=medium)
+    return module
+
+
 def build_check(name: str, settings: Mapping[str, Any], medium: str = "text") -> Callable[[Any], CheckResult]:
     """Return a check, built in or from a package, with its settings, for values of a medium.
 
     Raises GenloomError for an unknown check or setting, and for a check of another medium.
     """
-    module = plugins.find_part("check", name)
+    module = find_check(name, medium)
     config = parse_settings(module.Config, settings, f"check.{name}")
-    media: tuple[str, ...] = getattr(module, "media", ("text",))
-    if medium not in media:
-        raise GenloomError("rate.check_of_other_medium", check=name, media=" and ".join(media), medium=medium)
     return lambda value: module.check(value, config)

@@ -134,6 +134,8 @@ def compute_digest(receipt: Receipt) -> str:
 def format_headline(receipt: Receipt) -> str:
     """Return one sentence on the effect of the ratings."""
     subject = f"Your {format_count(receipt.ratings.total, 'rating')}"
+    if num_scored := receipt.method.get("scored outputs"):
+        subject = format_count(int(num_scored), "scored output")
     proof = next((m for m in receipt.decision.measures if m.is_proof), None)
     if proof is None and receipt.baseline:
         return f"{subject} suffice for {receipt.baseline[0].name}: {format_change(receipt.baseline[0])}."
@@ -168,6 +170,10 @@ def to_text(receipt: Receipt) -> str:
     if receipt.calibration:
         lines += ["", "The reward model", f"  {format_calibration(receipt.calibration)}"]
     lines += ["", "Learned from"]
+    if num_scored := receipt.method.get("scored outputs"):
+        scores = f"{receipt.method['rewards']}; the ten best score {receipt.method['mean score of the ten best']}"
+        lines.append(f"  {format_count(int(num_scored), 'output')} of its own, scored by {scores}.")
+        return "\n".join([*lines, "", "Cost", f"  {format_duration(cost.total)}: {format_cost(cost)}"]) + "\n"
     lines.append(
         f"  {format_count(ratings.total, 'rating')} of {format_count(len(ratings.raters), 'rater')} "
         f"on {format_count(ratings.prompts, 'prompt')}: "

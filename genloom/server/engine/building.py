@@ -13,14 +13,15 @@ from genloom import plugins
 from genloom.api.generation import add_chat_defaults, apply_presets, build_request, continue_request, find_editing
 from genloom.api.policy import apply_policy, list_prompt_texts
 from genloom.api.workspace import Workspace
-from genloom.codecs.chat_template import get_eos_ids, render, require_chat_template
+from genloom.codecs.chat_template import get_eos_ids, render_chat, require_chat_template
 from genloom.errors import GenloomError
-from genloom.generate import engine
+from genloom.generate import engine, sampling_params
 from genloom.generate.decode import Draft
 from genloom.generate.marking import mark_request
 from genloom.generate.presets import check_presets
 from genloom.generate.text import conversation
 from genloom.model import Model
+from genloom.server import reasoning
 from genloom.server.engine.messages import GenerationRequest
 from genloom.settings import list_options
 from genloom.types import Message, TokenSpace
@@ -34,6 +35,7 @@ class BuiltRequest:
     row_metadata: Sequence[Mapping[str, Any]]
     num_prompt_tokens: Sequence[int]
     indices: Sequence[int]  # the place of each row among all that were asked for
+    opening: str = ""  # what the chat template wrote of the answer, which is sent before it: the tag of its reasoning
 
 
 def build_rows(workspace: Workspace, model: Model, request: GenerationRequest) -> BuiltRequest:
@@ -74,7 +76,9 @@ def skip_rows(built: BuiltRequest, nonces: Sequence[int]) -> BuiltRequest:
 
     fields = {name: select(getattr(rows, name)) for name in ("prompts", "nonces", "prompt_ids", "given")}
     metadata, lengths = select(built.row_metadata), select(built.num_prompt_tokens)
-    return BuiltRequest(replace(rows, **fields), metadata, lengths, kept)
+    return replace(
+        built, request=replace(rows, **fields), row_metadata=metadata, num_prompt_tokens=lengths, indices=kept
+    )
 
 
 def _build_answer(model: Model, request: GenerationRequest) -> BuiltRequest:
@@ -83,7 +87,7 @@ def _build_answer(model: Model, request: GenerationRequest) -> BuiltRequest:
     messages = merge_unknown_roles(request.messages, require_chat_template(codec).prefixes)
     params = {name: value for name, value in request.params.items() if value is not None}
     asked = int(params.get("max_tokens") or 0)
-    ids = render(codec, messages, add_generation_prompt=True)[0]
+    ids = render_chat(codec, messages, add_generation_prompt=True)[0]
     unread: dict[str, Any] = {}
     if request.should_truncate:
         num_kept = min(asked or conversation.DEFAULT_MAX_REPLY_TOKENS, context_length // 2)
@@ -98,7 +102,10 @@ def _build_answer(model: Model, request: GenerationRequest) -> BuiltRequest:
     rows = replace(rows, prompt_ids=prompt_ids, eos_ids=get_eos_ids(codec), stop_loops=True)
     record = [{"role": message.role, "content": message.content} for message in messages]
     count = len(rows.prompts)
-    return BuiltRequest(rows, [{"conversation": record, **unread}] * count, [num_tokens] * count, range(count))
+    metadata, template = [{"conversation": record, **unread}] * count, require_chat_template(codec)
+    prompt = template.prefixes["assistant"] if template.generation_prompt is None else template.generation_prompt
+    opening = reasoning.OPENING if reasoning.begins_reasoning(prompt) else ""
+    return BuiltRequest(rows, metadata, [num_tokens] * count, range(count), opening)
 
 
 def build_given_answer(model: Model, messages: Sequence[Message], answer: str) -> tuple[BuiltRequest, Draft]:
@@ -183,12 +190,12 @@ def check_files(model: Model, request: GenerationRequest) -> None:
 
 def list_request_options(model: Model) -> list[dict[str, Any]]:
     """List what a request may say: the sampler's options, those of the medium's editing, and the conditions."""
-    defaults = engine.add_suggested_params(model, {})
+    defaults = sampling_params.add_suggested_params(model, {})
     if engine.is_open_sequence(model.codec.space) and engine.is_left_to_right(model):
         defaults["max_tokens"] = engine.get_default_max_tokens(model)
     sampling = [
         describe_option("sampling", each, defaults.get(each.name, each.default))
-        for each in engine.list_request_options(model)
+        for each in sampling_params.list_request_options(model)
     ]
     edit_class = find_editing(model).EditOptions
     edit = [describe_option("edit", each, each.default) for each in list_options(edit_class)]

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from genloom.api.workspace import Workspace
+from genloom.server.child_process import build_environment
 from genloom.server.engine import messages
 from genloom.server.engine.messages import EngineEvent, Finished, GenerationRequest, Started
 from genloom.server.errors import APIError
@@ -201,6 +202,7 @@ class Engine:
             *(sys.executable, "-P", "-m", "genloom.server.engine.process", str(self.workspace.folder)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            env=build_environment(self.workspace),
         )
         self._num_starts += 1
         unsent, self._unsent = self._unsent, []

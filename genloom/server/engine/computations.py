@@ -10,9 +10,10 @@ from genloom.errors import GenloomError
 from genloom.generate import engine, output_records
 from genloom.generate.continuous_batching import can_batch
 from genloom.server.engine.building import build_given_answer
+from genloom.server.engine.drafts import iter_scores
 from genloom.server.engine.loading import LoadedModel
 from genloom.server.engine.messages import TokenLogprob, pack_event
-from genloom.server.engine.tasks import OutputWriter, iter_scores
+from genloom.server.engine.tasks import OutputWriter
 from genloom.types import Message, TokenSpace
 
 

@@ -43,6 +43,7 @@ class GenerationRequest:
     continue_from: str = ""  # an output to continue
     interpolate: int = 0
     is_marked: bool = True  # whether the workspace's key marks the outputs
+    refuse_copies: bool = False  # whether outputs that copy training data are withheld; a text is then not streamed
     logit_bias: Mapping[int, float] = field(default_factory=dict)
     grammar: str = ""  # see genloom.generate.grammar
     num_logprobs: int | None = None  # most likely tokens to report for each token; None: no log-probabilities
@@ -112,14 +113,19 @@ class Preview(EngineEvent):
 
 @dataclass(frozen=True)
 class Stored(EngineEvent):
-    """An output is complete and on disk."""
+    """An output is complete and on disk; or it was withheld, as it copies training data, and is nowhere."""
 
     index: int
-    output_id: str
-    finish_reason: str  # stop, length, loop or cancelled
+    output_id: str  # "" of one that was withheld
+    finish_reason: str  # stop, length, loop, cancelled or withheld
     text: str
     num_tokens: int
     stop_text: str = ""  # the stop string that ended it
+    num_reasoning_tokens: int = 0  # of a text that begins with reasoning: those up to its end
+
+    @property
+    def is_withheld(self) -> bool:
+        return not self.output_id
 
 
 @dataclass(frozen=True)
@@ -127,6 +133,7 @@ class Finished(EngineEvent):
     num_prompt_tokens: int
     num_cached_tokens: int  # of the prompts, which had been read for earlier requests
     num_tokens: int
+    num_reasoning_tokens: int = 0
 
 
 _EVENTS: Mapping[str, Any] = {cls.__name__: cls for cls in (Started, Text, Progress, Preview, Stored, Finished)}

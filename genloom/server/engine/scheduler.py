@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from genloom.api.workspace import Workspace
-from genloom.codecs.chat_template import render, require_chat_template
+from genloom.codecs.chat_template import render_chat, require_chat_template
 from genloom.errors import GenloomError
 from genloom.generate import engine
 from genloom.generate.continuous_batching import ContinuousBatch, can_batch
+from genloom.generate.selection import build_selection
 from genloom.generate.text import conversation
 from genloom.server.engine import computations, tasks
 from genloom.server.engine.building import describe_model, merge_unknown_roles
+from genloom.server.engine.choosing import ChoiceTask
 from genloom.server.engine.loading import Key, LoadedModel, ModelShelf
 from genloom.server.engine.messages import EngineEvent, Finished, pack_error, pack_event, unpack_request
 from genloom.types import Message
@@ -50,6 +52,7 @@ class Scheduler:
         self.text_jobs: list[EngineJob] = []
         self.other_jobs: deque[EngineJob] = deque()
         self.writer_thread = ThreadPoolExecutor(1, "genloom-writing")
+        self.search_thread = ThreadPoolExecutor(1, "genloom-copies")  # which takes seconds at its first search
         self.num_steps = 0
         self.resume_others_at = 0.0  # by the clock, so that texts get as much time as the others
         self.should_admit = False  # a request has left, so that there may be room for another
@@ -139,7 +142,8 @@ class Scheduler:
         if not can_batch(loaded.model, writer.built.request):
             if request.num_logprobs is not None:
                 raise GenloomError("server.no_logprobs", model=loaded.model.ref)
-            return tasks.ValueTask(writer)
+            selection = build_selection(loaded.model, writer.built.request)
+            return tasks.ValueTask(writer) if selection is None else ChoiceTask(writer, selection)
         if loaded.batch is None:
             loaded.batch = ContinuousBatch(loaded.model)
         batch = loaded.batch
@@ -241,7 +245,7 @@ class Scheduler:
             except Exception as error:
                 self.send({"id": job.id, **describe_error(error, job.message)})
 
-        self.writer_thread.submit(write)
+        (self.search_thread if job.message.get("refuse_copies") else self.writer_thread).submit(write)
 
     def _send_state(self) -> None:
         """Tell the server what is loaded and in work, if that has changed."""
@@ -264,7 +268,7 @@ def count_tokens(loaded: LoadedModel, message: Request) -> int:
     codec = conversation.get_chat_codec(loaded.model)
     messages = [Message(**each) for each in message["messages"]]
     messages = merge_unknown_roles(messages, require_chat_template(codec).prefixes)
-    return len(render(codec, messages, add_generation_prompt=True)[0])
+    return len(render_chat(codec, messages, add_generation_prompt=True)[0])
 
 
 def describe_error(error: Exception, message: Request) -> dict[str, Any]:

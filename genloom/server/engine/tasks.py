@@ -1,25 +1,33 @@
 """The requests that the engine works on: texts in a batch, values of any medium, and short computations."""
 
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from genloom import plugins
-from genloom.api.policy import apply_policy, list_output_texts
+from genloom.api.copies import find_copied_rows, find_searchable_data
+from genloom.api.policy import apply_policy, list_output_texts, list_output_values
 from genloom.api.workspace import Workspace
-from genloom.capabilities import StreamingCodec, get_special_tokens
+from genloom.capabilities import StreamingCodec
 from genloom.errors import GenloomError
 from genloom.generate import engine, output_records
 from genloom.generate.continuous_batching import (
     ContinuousBatch,
     RunningSequence,
-    TokenLogprobs,
-    iter_prompt_logprobs,
 )
 from genloom.generate.decode import Draft
 from genloom.media.abilities import get_ability
 from genloom.server.engine.building import BuiltRequest, build_fingerprint, build_rows
+from genloom.server.engine.drafts import (
+    PreviewClock,
+    count_text_tokens,
+    describe_logprob,
+    find_stop_text,
+    get_finish_reason,
+    iter_scores,
+)
 from genloom.server.engine.loading import LoadedModel
 from genloom.server.engine.messages import (
     EngineEvent,
@@ -32,11 +40,10 @@ from genloom.server.engine.messages import (
     Text,
     TokenLogprob,
 )
+from genloom.server.reasoning import count_reasoning_tokens
 
 Send = Callable[[EngineEvent], None]
 RunLater = Callable[[Callable[[], None]], None]  # runs a function in the thread that writes to the disk
-
-MIN_PREVIEW_SECONDS = 0.05
 
 
 class Task:
@@ -62,6 +69,18 @@ class OutputWriter:
     output_ids: list[str] = field(default_factory=list)
     num_tokens: int = 0
     num_cached: int = 0
+    num_reasoning_tokens: int = 0
+    training_data: Any = None  # that outputs must not copy; None: it is not searched
+    held_texts: dict[int, list[Text]] = field(default_factory=dict)  # until the output turns out to be no copy
+
+    def send_text(self, event: Text, *, is_first: bool) -> None:
+        """Send new characters at once, or keep them until it is known whether the output may be handed out."""
+        if is_first and self.built.opening:
+            event = replace(event, text=self.built.opening + event.text)
+        if self.training_data is None:
+            self.send(event)
+        else:
+            self.held_texts.setdefault(event.index, []).append(event)
 
     @property
     def num_prompt_tokens(self) -> int:
@@ -101,7 +120,9 @@ class OutputWriter:
         Raise GenloomError (trust.content_policy) for a text that the content rules refuse; it is not stored.
         """
         try:
-            apply_policy(self.workspace, list_output_texts(self.loaded.model, draft), self.loaded.model.ref, "output")
+            model = self.loaded.model
+            values = list_output_values(self.workspace, model, draft)
+            apply_policy(self.workspace, list_output_texts(model, draft), model.ref, "output", values)
         except GenloomError:
             self.release(rows)
             raise
@@ -110,6 +131,9 @@ class OutputWriter:
         reserved = self.output_ids[rows]
 
         def write() -> None:
+            withheld = set[int]()
+            if self.training_data is not None:
+                withheld = find_copied_rows(self.training_data, draft.continuations)
             output_records.store_outputs(
                 self.workspace.store,
                 self.loaded.model,
@@ -118,13 +142,31 @@ class OutputWriter:
                 metadata,
                 self.built.row_metadata[rows],
                 reserved,
+                withheld,
             )
             for at, reason in enumerate(finish_reasons):
-                text = draft.continuations[at] if isinstance(self.loaded.model.codec, StreamingCodec) else ""
+                text, num_reasoning = self.read_answer(draft, at)
                 index = self.built.indices[rows.start + at]
-                self.send(Stored(index, reserved[at], reason, text, draft.num_tokens[at], stop_text))
+                texts = self.held_texts.pop(index, ())
+                if at in withheld:
+                    self.workspace.store.release_output(reserved[at])
+                    self.send(Stored(index, "", "withheld", "", draft.num_tokens[at]))
+                    continue
+                for event in texts:
+                    self.send(event)
+                self.num_reasoning_tokens += num_reasoning
+                self.send(Stored(index, reserved[at], reason, text, draft.num_tokens[at], stop_text, num_reasoning))
 
         self.run_later(write)
+
+    def read_answer(self, draft: Draft, at: int) -> tuple[str, int]:
+        """Return the text of an output as it is sent, "" without any, and the number of tokens of its reasoning."""
+        codec = self.loaded.model.codec
+        if not isinstance(codec, StreamingCodec):
+            return "", 0
+        text = self.built.opening + draft.continuations[at]
+        ids = draft.token_ids[at] if len(draft.token_ids) else ()
+        return text, count_reasoning_tokens(text, ids, lambda part: str(codec.decode(np.asarray(part, np.int64))))
 
     def release(self, rows: slice) -> None:
         """Give up the ids of rows that are not stored."""
@@ -133,7 +175,11 @@ class OutputWriter:
 
     def close(self) -> None:
         """Say that no further outputs come; the request is finished when the last is on disk."""
-        self.run_later(lambda: self.send(Finished(self.num_prompt_tokens, self.num_cached, self.num_tokens)))
+        self.run_later(
+            lambda: self.send(
+                Finished(self.num_prompt_tokens, self.num_cached, self.num_tokens, self.num_reasoning_tokens)
+            )
+        )
 
 
 @dataclass(eq=False)
@@ -203,7 +249,7 @@ class TextTask(Task):
         delta = text[len(choice.shown) :]
         if delta or (is_last and choice.held_logprobs):
             index = self.writer.built.indices[choice.row]
-            self.writer.send(Text(index, delta, choice.held_logprobs))
+            self.writer.send_text(Text(index, delta, choice.held_logprobs), is_first=not choice.shown)
             choice.num_sent_logprobs += len(choice.held_logprobs)
             choice.shown, choice.held_logprobs = text, []
 
@@ -247,18 +293,6 @@ class TextTask(Task):
                 self.prompt_logprobs.append(found)
 
 
-def iter_scores(model: Any, rows: engine.Request, request: GenerationRequest) -> Iterator[list[TokenLogprob] | None]:
-    """Yield None after each piece of a prompt, and the log-probabilities of each prompt's tokens without BOS."""
-    params, _, _ = engine.prepare_sampling(model, rows)
-    for ids in params.inputs.prompt_ids[:: request.n]:
-        scored: list[TokenLogprobs] = []
-        for piece in iter_prompt_logprobs(model, ids, request.num_logprobs or 0):
-            scored += piece
-            yield None
-        is_bos = scored[0].token == model.codec.space.bos and not request.prompt_ids
-        yield [describe_logprob(model, each) for each in scored[is_bos:]]
-
-
 class ValueTask(Task):
     """Values of any medium, batch by batch, with what they look like while they form."""
 
@@ -287,11 +321,12 @@ class ValueTask(Task):
         try:
             for batch, total in zip(self.batches, totals, strict=True):
                 rows, draft, shown = slice(first, first + len(batch.prompts)), None, ""
-                previews = PreviewClock(writer.request.num_previews, total)
+                previews = PreviewClock(0 if writer.training_data is not None else writer.request.num_previews, total)
                 for step, draft in enumerate(engine.generate(model, batch), start=1):
                     if is_streamed:
                         text = draft.continuations[0]
-                        writer.send(Text(writer.built.indices[0], text[len(shown) :]))
+                        event = Text(writer.built.indices[0], text[len(shown) :])
+                        writer.send_text(event, is_first=step == 1)
                         shown = text
                     else:
                         writer.send(Progress(num_done + min(step, total), sum(totals), ""))
@@ -318,20 +353,6 @@ class ValueTask(Task):
             self.writer.send(Preview(index, number - 1, shown.mime, shown.data))
 
 
-class PreviewClock:
-    """Which steps of a total are shown: `wanted` of them, evenly, and never faster than people see."""
-
-    def __init__(self, wanted: int, total: int):
-        self.steps = {max(1, total * (n + 1) // (wanted + 1)) for n in range(wanted)}
-        self.count, self.last_at = 0, 0.0
-
-    def is_due(self, step: int) -> bool:
-        if step not in self.steps or time.monotonic() - self.last_at < MIN_PREVIEW_SECONDS:
-            return False
-        self.count, self.last_at = self.count + 1, time.monotonic()
-        return True
-
-
 class ShortTask(Task):
     """A computation in steps that ends with a result: an embedding, a count of tokens, a description."""
 
@@ -349,39 +370,10 @@ class ShortTask(Task):
         self.work = iter(())
 
 
-def get_finish_reason(draft: Draft, row: int = 0) -> str:
-    if any(draft.has_loop[row : row + 1]):
-        return "loop"
-    return "stop" if draft.is_finished[row] else "length"
-
-
-def find_stop_text(sequence: RunningSequence, draft: Draft) -> str:
-    """Return the stop string that ended a text; "" if none did."""
-    text = sequence.decoder.detokenizers[0].decode(sequence.token_ids[sequence.prompt_length :])
-    begin = len(draft.continuations[0])
-    return next((stop for stop in sequence.request.stop if text.startswith(stop, begin)), "")
-
-
-def count_text_tokens(model: Any, request: engine.Request, draft: Draft) -> int:
-    """Return how many tokens the text of a final draft has, without the token that ends it."""
-    ids = draft.token_ids[0]
-    return len(ids) - (1 if ids and ids[-1] in (model.codec.space.eos, *request.eos_ids) else 0)
-
-
-def describe_logprob(model: Any, found: TokenLogprobs) -> TokenLogprob:
-    """Return a token as text and bytes with its log-probability."""
-    names = {token: name for name, token in get_special_tokens(model.codec).items()}
-
-    def describe(token: int, logprob: float | None, top: Sequence[tuple[int, float]] = ()) -> TokenLogprob:
-        data = names[token].encode() if token in names else model.codec.decode_bytes([token])
-        likely = [describe(other, value) for other, value in top]
-        return TokenLogprob(data.decode(errors="replace"), list(data), logprob, likely)
-
-    return describe(found.token, found.logprob, found.top)
-
-
 def build(
     workspace: Workspace, loaded: LoadedModel, request: GenerationRequest, send: Send, run_later: RunLater
 ) -> OutputWriter:
     """Return the writer of a request's outputs; raise GenloomError for what the model cannot do."""
-    return OutputWriter(workspace, loaded, request, build_rows(workspace, loaded.model, request), send, run_later)
+    training_data = find_searchable_data(workspace, loaded.model) if request.refuse_copies else None
+    built = build_rows(workspace, loaded.model, request)
+    return OutputWriter(workspace, loaded, request, built, send, run_later, training_data=training_data)

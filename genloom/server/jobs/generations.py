@@ -31,6 +31,7 @@ class Generation:
         self.jobs, self.job = jobs, job
         self.outputs: dict[str, str] = {}  # the text of each by its id
         self.texts: dict[int, str] = {}  # by the number of the output
+        self.num_withheld = 0  # outputs that copy training data
         self._told: dict[int, int] = {}
         self._told_at = self._reported_at = 0.0
         self._progress: dict[str, Any] = {"share": 0.0, "stage": "Waiting for the model"}
@@ -82,6 +83,8 @@ class Generation:
                         await self.report(share=share, stage="Generating", step=step, steps=total, note=note)
                     case Preview(0, _, mime, data):
                         await self.report(preview=f"data:{mime};base64,{base64.b64encode(data).decode()}")
+                    case Stored(is_withheld=True):
+                        self.num_withheld += 1
                     case Stored(output_id=id, text=text):
                         outputs[id] = text
                         self.tell_output(id, request.model)
@@ -135,6 +138,7 @@ async def generate(jobs: "Jobs", job: Job) -> dict[str, Any]:
             precision=params["precision"],
             is_chat=params["is_chat"],
             is_marked=params.get("is_marked", True),  # which jobs of earlier versions do not say
+            refuse_copies=params.get("refuse_copies", False),
             continue_from=params["continue_from"],
             keeps_partial=True,
             num_previews=_NUM_PREVIEWS,
@@ -142,7 +146,7 @@ async def generate(jobs: "Jobs", job: Job) -> dict[str, Any]:
             metadata={"job": job.id},
         )
         await generation.run(request)
-    return {"outputs": [*stored, *generation.outputs]}
+    return {"outputs": [*stored, *generation.outputs], "withheld": generation.num_withheld}
 
 
 def find_stored(jobs: "Jobs", job: Job) -> tuple[list[str], tuple[int, ...]]:

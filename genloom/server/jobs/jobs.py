@@ -1,16 +1,11 @@
-"""The service of jobs: queues them, runs them in the job process or the engine, and tells what happens."""
+"""The service of jobs: queues them, runs them in processes of their own or in the engine, and tells what happens."""
 
 import asyncio
 import contextlib
-import json
 import logging
-import os
-import secrets
-import signal
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any
 
 from genloom.api.outputs import Output
 from genloom.api.workspace import Workspace
@@ -22,13 +17,13 @@ from genloom.server.index import OutputIndex
 from genloom.server.jobs.chats import answer_question
 from genloom.server.jobs.events import Events
 from genloom.server.jobs.generations import generate, make_pairs
+from genloom.server.jobs.names import resolve_names
 from genloom.server.jobs.outcomes import JobCancelled, ProcessDied
-from genloom.server.jobs.pairs import suggest_prompts
-from genloom.server.jobs.params import ENGINE_KINDS, get_scope, parse_params
+from genloom.server.jobs.params import get_lane, get_scope, parse_params
+from genloom.server.jobs.processes import STOP_SECONDS, JobProcesses
 from genloom.server.jobs.store import Job, JobStore, Lane
 from genloom.server.jobs.titles import build_title
 from genloom.server.library import Marks, open_library
-from genloom.server.remote_error import RemoteError
 from genloom.server.uploads import Uploads
 from genloom.server.worker.client import Worker
 from genloom.store import files
@@ -36,9 +31,7 @@ from genloom.store.names import is_timed_id
 
 MAX_ATTEMPTS = 3  # of a job whose process dies
 MAX_QUEUED = 10_000
-ENGINE_SLOTS = 4  # jobs that are in the engine at the same time
-STOP_SECONDS = 30.0  # that a job has to save what it has, before its process is ended
-_MAX_LINE = 64 << 20  # of a message of the job process
+SLOTS: Mapping[Lane, int] = {"heavy": 1, "light": 1, "engine": 4}  # jobs of a lane that run at the same time
 
 _logger = logging.getLogger(__name__)
 
@@ -63,7 +56,7 @@ class Jobs:
             "arena": partial(make_pairs, self),
             "chat": partial(answer_question, self),
         }
-        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._processes = JobProcesses(self)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._cancelling: set[str] = set()
         self.requests: dict[str, str] = {}  # to the engine, by the job
@@ -82,28 +75,24 @@ class Jobs:
         self.index.open()
         self._library = open_library(self.workspace.folder)
         self.marks, self.conversations = Marks(self._library), Conversations(self.workspace, self._library)
-        self._wakes: dict[Lane, asyncio.Event] = {"heavy": asyncio.Event(), "engine": asyncio.Event()}
+        self._wakes: dict[Lane, asyncio.Event] = {lane: asyncio.Event() for lane in SLOTS}
         for job in self.store.requeue_running():
             if job.notes.get("cancel"):
                 job = self.store.end(job.id, "cancelled")
             self._publish(job)
         self._is_stopping = False
-        self._lanes = [
-            asyncio.create_task(self._run_lane("heavy", 1)),
-            asyncio.create_task(self._run_lane("engine", ENGINE_SLOTS)),
-        ]
+        self._lanes = [asyncio.create_task(self._run_lane(lane, num_slots)) for lane, num_slots in SLOTS.items()]
 
     async def stop(self) -> None:
         """Stop what runs; it is queued again, and continues when the next server starts."""
         self._is_stopping = True
         for lane in self._lanes:
             lane.cancel()
-        for id, task in list(self._tasks.items()):
-            self._ask_to_stop(id, task)
+        for id in list(self._tasks):
+            self._ask_to_stop(id)
         if self._tasks:
             await asyncio.wait(list(self._tasks.values()), timeout=STOP_SECONDS)
-        for process in self._processes.values():
-            _kill_process(process)
+        self._processes.kill_all()
         if self._tasks:
             await asyncio.wait(list(self._tasks.values()), timeout=5.0)
         for worker in (self.worker, self.slow_worker, self.forecaster):
@@ -118,11 +107,10 @@ class Jobs:
     def add(self, kind: str, params: Mapping[str, Any], user: User, title: str = "") -> Job:
         """Queue a job; raise GenloomError for parameters that could not work."""
         user.check_scope(get_scope(kind))
-        checked = self._check_names(kind, parse_params(kind, dict(params)), user)
+        checked = resolve_names(self, kind, parse_params(kind, dict(params)), user)
         if self.store.count("queued") >= MAX_QUEUED:
             raise APIError("studio.queue_full", status=503, headers={"retry-after": "30"}, limit=MAX_QUEUED)
-        lane: Lane = "engine" if kind in ENGINE_KINDS else "heavy"
-        job = self.store.add(kind, lane, user.id, title or build_title(kind, checked), checked)
+        job = self.store.add(kind, get_lane(kind), user.id, title or build_title(kind, checked), checked)
         self._publish(job)
         self._wake()
         return job
@@ -227,7 +215,7 @@ class Jobs:
             while True:
                 wake.clear()
                 # Answers to questions do not wait for a queue that was paused to get other work done.
-                kinds = ["chat"] if await asyncio.to_thread(lambda: self.store.is_paused) else []
+                kinds = ["chat"] if lane != "light" and await asyncio.to_thread(lambda: self.store.is_paused) else []
                 if lane == "engine" or not kinds:
                     job = await asyncio.to_thread(self.store.claim, lane, kinds)
                     if job is not None:
@@ -246,7 +234,7 @@ class Jobs:
         try:
             if self.is_cancelling(job.id):
                 raise JobCancelled
-            run = self._handlers[job.kind] if job.lane == "engine" else self._run_process
+            run = self._handlers[job.kind] if job.lane == "engine" else self._processes.run
             outcome = {"state": "succeeded", "result": await run(job)}
         except JobCancelled:
             outcome = {"state": "cancelled"}
@@ -277,99 +265,16 @@ class Jobs:
             self._publish(self.store.requeue(job.id, is_first=True))
             self._wake()
 
-    async def _run_process(self, job: Job) -> dict[str, Any]:
-        folder = self.workspace.folder / "server"
-        with open(folder / "job.log", "ab") as log:
-            process = await self._start_process(log)
-        self._processes[job.id] = process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        outcome: dict[str, Any] | None = None
-        try:
-            with contextlib.suppress(ConnectionError):
-                process.stdin.write(json.dumps(self._describe(job)).encode() + b"\n")
-                if self.is_cancelling(job.id):
-                    self._ask_to_stop(job.id, self._tasks[job.id])
-                await process.stdin.drain()
-            async for line in process.stdout:
-                message = json.loads(line)
-                if message["type"] in ("result", "error", "cancelled"):
-                    outcome = message
-                else:
-                    await asyncio.to_thread(self._receive, job, message)
-            await process.wait()
-        finally:
-            _kill_process(process)
-            del self._processes[job.id]
-        match outcome:
-            case {"type": "result", "result": result}:
-                return result
-            case {"type": "cancelled"}:
-                raise JobCancelled
-            case {"type": "error", "code": code, "message": message}:
-                raise RemoteError(code, message)
-        if job.id in self._cancelling:
-            raise JobCancelled
-        raise ProcessDied
-
-    async def _start_process(self, log: BinaryIO) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "genloom.server.jobs.process",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,
-            limit=_MAX_LINE,
-        )
-
-    def _describe(self, job: Job) -> dict[str, Any]:
-        """Return the job as its process reads it."""
-        paths = {}
-        if upload := job.params.get("upload"):
-            paths["upload"] = self.uploads.list_entries(upload)
-        rater = "" if job.owner == LOCAL_USER_ID else job.owner
-        return {
-            "id": job.id,
-            "kind": job.kind,
-            "params": job.params,
-            "notes": job.notes,
-            "attempts": job.attempts,
-            "created": job.created,
-            "paths": paths,
-            "workspace": str(self.workspace.folder),
-            "ledger": self.workspace.ledger_url,
-            "rater": rater or self.workspace.rater,
-        }
-
-    def _receive(self, job: Job, message: Mapping[str, Any]) -> None:
-        match message:
-            case {"type": "progress", "progress": progress}:
-                self.report(job, progress)
-            case {"type": "remember", "notes": notes}:
-                self.store.write_notes(job.id, notes)
-            case {"type": "note", "text": text}:
-                self.store.add_log(job.id, "note", text)
-            case {"type": "point" | "sample" | "estimate" as kind}:
-                self.store.add_log(job.id, kind, message[kind])
-
     def _cancel_running(self, id: str) -> None:
         self._cancelling.add(id)
         if id in self._tasks:  # else it begins a moment later, and reads in its notes that it should not
-            self._ask_to_stop(id, self._tasks[id])
+            self._ask_to_stop(id)
 
-    def _ask_to_stop(self, id: str, task: asyncio.Task[None]) -> None:
-        """Ask a running job to save what it has; after a while its process is ended."""
+    def _ask_to_stop(self, id: str) -> None:
+        """Ask a running job to save what it has; one that begins a moment later looks at `is_cancelling`."""
         if id in self.requests:
             self.engine.cancel(self.requests[id])
-        process = self._processes.get(id)
-        if process is None:
-            return  # in the engine, or it begins a moment later and looks at `is_cancelling`
-        assert process.stdin is not None
-        with contextlib.suppress(ConnectionError, RuntimeError):
-            process.stdin.write(b"stop\n")
-        self._loop.call_later(STOP_SECONDS, lambda: None if task.done() else _kill_process(process))
+        self._processes.ask_to_stop(id)
 
     # Telling
 
@@ -406,41 +311,3 @@ class Jobs:
         if output is None or not user.owns(str(output.record.get("owner") or LOCAL_USER_ID)):
             raise build_unknown_id_error("output", id)
         return output
-
-    def _check_names(self, kind: str, params: dict[str, Any], user: User) -> dict[str, Any]:
-        """Return the parameters with what a second attempt must not choose again: versions of models, seeds."""
-        for name in ("model", "against", "other", "from", "base"):
-            if params.get(name):
-                model = self.workspace.model(params[name])
-                params[name] = model.name if kind in ("learn", "forget") else model.ref
-        if params.get("data"):
-            self.workspace.dataset(params["data"])
-        if kind == "import" and params["source"]:
-            from genloom.exchange.catalog import CATALOG
-
-            if params["source"] not in CATALOG:
-                raise GenloomError("studio.unknown_source", source=params["source"], known=", ".join(CATALOG))
-        if kind == "chat":
-            self.conversations.get(params["conversation"], user)
-        if kind == "arena" and not params["prompts"]:
-            self.index.sync()
-            params["prompts"] = suggest_prompts(self.workspace, self.index, self.workspace.model(params["model"]))
-        if kind == "arena" and not params["prompts"]:
-            params["prompts"] = [""]  # a model without prompts
-        for ref in params.get("files", {}).values():
-            kind_of_file, _, id = ref.partition(":")
-            _ = self.check_output(id, user) if kind_of_file == "output" else self.uploads.get(id, user)
-        if params.get("continue_from"):
-            self.check_output(params["continue_from"], user)
-        if params.get("upload"):
-            self.uploads.get(params["upload"], user)
-        if "seed" in params and params["seed"] is None:
-            params["seed"] = secrets.randbits(48)
-        return params
-
-
-def _kill_process(process: asyncio.subprocess.Process) -> None:
-    """End a process with everything it has started."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)

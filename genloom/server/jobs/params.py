@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from genloom.server.access import Scope
 from genloom.server.errors import APIError
+from genloom.server.jobs.store import Lane
 
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 OptionalName = Annotated[str, Field(max_length=200)]
@@ -38,6 +39,7 @@ class Generate(Params):
     precision: OptionalName = "auto"
     is_chat: bool | None = None
     is_marked: bool = True
+    refuse_copies: bool = False
     continue_from: OptionalName = ""
     params: Settings = Field(default_factory=dict)
     files: Annotated[dict[Annotated[str, Field(max_length=100)], FileRef], Field(max_length=8)] = Field(
@@ -157,6 +159,52 @@ class Export(Params):
     precision: OptionalName = ""
 
 
+class Verify(Params):
+    """Files of an upload, or an output as it leaves."""
+
+    output: OptionalName = ""
+    upload: OptionalName = ""
+    marks: Literal["full", "fast", "none"] = "full"
+
+    @model_validator(mode="after")
+    def _check_source(self) -> "Verify":
+        if bool(self.upload) == bool(self.output):
+            raise ValueError("name either an upload or an output")
+        return self
+
+
+class Copies(Params):
+    """An output, against the data of its model or a data set; or a file of an upload, against those that are named."""
+
+    output: OptionalName = ""
+    upload: OptionalName = ""
+    model: OptionalName = ""
+    data: OptionalName = ""
+
+    @model_validator(mode="after")
+    def _check_source(self) -> "Copies":
+        if bool(self.upload) == bool(self.output):
+            raise ValueError("name either an upload or an output")
+        if self.upload and bool(self.model) == bool(self.data):
+            raise ValueError("name either the model or the data set that an upload is compared with")
+        if self.output and self.model:
+            raise ValueError("an output is compared with the data of its own model, or with a data set")
+        return self
+
+
+class Bias(Params):
+    model: Name
+    against: OptionalName = ""
+    language: Literal["en", "de"] = "en"
+    continuations: Annotated[int, Field(ge=0, le=100)] = 2
+    seed: Seed = 0
+
+
+class Privacy(Params):
+    model: Name
+    documents: Annotated[int, Field(ge=10, le=10_000)] = 100
+
+
 KINDS: dict[str, type[Params]] = {
     "generate": Generate,
     "chat": Chat,
@@ -169,14 +217,36 @@ KINDS: dict[str, type[Params]] = {
     "forget": Forget,
     "import": Import,
     "export": Export,
+    "verify": Verify,
+    "copies": Copies,
+    "bias": Bias,
+    "privacy": Privacy,
 }
-ENGINE_KINDS = ("generate", "chat", "arena")  # what the engine runs; all others run in the job process
-_SCOPES: dict[str, Scope] = {"generate": "generate", "chat": "generate", "arena": "rate"}
+# What the engine runs, and what does not wait for a training; all others run one after the other.
+_LANES: dict[str, Lane] = {
+    "generate": "engine",
+    "chat": "engine",
+    "arena": "engine",
+    "verify": "light",
+    "copies": "light",
+}
+_SCOPES: dict[str, Scope] = {
+    "generate": "generate",
+    "chat": "generate",
+    "arena": "rate",
+    "verify": "read",
+    "copies": "read",
+}
 
 
 def get_scope(kind: str) -> Scope:
     """Return what a user must be allowed to do to queue a job of this kind."""
     return _SCOPES.get(kind, "train")
+
+
+def get_lane(kind: str) -> Lane:
+    """Return where jobs of this kind run."""
+    return _LANES.get(kind, "heavy")
 
 
 def parse_params(kind: str, params: dict[str, Any]) -> dict[str, Any]:

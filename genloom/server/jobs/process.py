@@ -1,4 +1,4 @@
-"""The process that runs one heavy job: `python -m genloom.server.jobs.process`.
+"""The process that runs one job: `python -m genloom.server.jobs.process`.
 
 The server writes the job as one line of JSON to standard input and, to stop it, a second line. The process writes what
 happens to standard output, a line each (`Reporter`). When standard input ends, the server is gone, and the process ends
@@ -21,19 +21,21 @@ from genloom.server.jobs.reporter import Reporter
 from genloom.store import files
 
 NICENESS = 10  # so that serving does not starve
+LIGHT_NICENESS = 3  # of what somebody waits for
 
 
 def main() -> None:
-    os.nice(NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then closes standard input
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever prints does not disturb the messages
     job = json.loads(sys.stdin.readline())
+    os.nice(LIGHT_NICENESS if job["lane"] == "light" else NICENESS)
     reporter = Reporter(output)
     threading.Thread(target=watch_server, args=(reporter,), daemon=True).start()
     try:
-        # One at a time, also while the process of a server that was just killed ends.
-        with files.lock_folder(Path(job["workspace"]) / "server"):
+        # One of a lane at a time, also while the process of a server that was just killed ends.
+        folder = Path(job["workspace"]) / "server"
+        with files.lock_folder(folder / "light" if job["lane"] == "light" else folder):
             result = run(job, reporter)
     except JobCancelled:
         reporter.send("cancelled")

@@ -13,7 +13,7 @@ from genloom.store.clock import get_now
 from genloom.store.names import make_timed_id
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
-Lane = Literal["heavy", "engine"]
+Lane = Literal["heavy", "light", "engine"]
 ENDED: tuple[State, ...] = ("succeeded", "failed", "cancelled")
 MAX_LOG_ROWS = 4_000  # points of a job; older ones are thinned out
 
@@ -40,6 +40,7 @@ _THIN_LOG = """
         ) WHERE place % 2 = 0 AND place < ?
     )
 """
+_LONG_RESULTS = ("report", "copies", "files")  # which lists of jobs leave out
 _JSON_COLUMNS = ("params", "notes", "progress", "result", "error")
 
 
@@ -72,7 +73,7 @@ class Job:
         """Return the job as `/api` shows it, with its place in the queue; in brief without a long report."""
         result = self.result
         if is_brief and result is not None:
-            result = {name: value for name, value in result.items() if name != "report"}
+            result = {name: value for name, value in result.items() if name not in _LONG_RESULTS}
         names = ("id", "kind", "title", "state", "owner", "created", "started", "finished", "attempts")
         return {name: getattr(self, name) for name in names} | {
             "params": dict(self.params),

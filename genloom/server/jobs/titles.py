@@ -15,12 +15,23 @@ TITLES = {
     "forget": "Let {subject} forget",
     "import": "Import {subject}",
     "export": "Export {subject}",
+    "verify": "Verify {subject}",
+    "copies": "Look for copies in {subject}",
+    "bias": "Measure the bias of {subject}",
+    "privacy": "Measure the privacy of {subject}",
 }
 
 
 def build_title(kind: str, params: Mapping[str, Any]) -> str:
     """Return what a list of jobs shows."""
-    subject = params.get("name") or params.get("data") or params.get("model") or params.get("source") or ""
+    subject = (
+        params.get("name")
+        or params.get("data")
+        or params.get("model")
+        or params.get("source")
+        or params.get("output")
+        or ""
+    )
     prompt = params.get("prompt") or next(iter(params.get("prompts") or ()), "")
     text = TITLES[kind].format(subject=subject, prompt=prompt)
     return " ".join(text.split())[:200].rstrip(" ·")

@@ -34,8 +34,8 @@ from genloom.server.openai.generating import (
     to_event_data,
 )
 from genloom.server.openai.messages import MAX_MESSAGES, ChatMessage, join_turns, read_messages
-from genloom.server.openai.reasoning import Piece, ReasoningParser, split_reasoning
 from genloom.server.openai.shapes import Count, MaxTokens, Name, SamplingShape, Shape, Stop, to_seed, to_stops
+from genloom.server.reasoning import Piece, ReasoningParser, split_reasoning
 from genloom.types import Message
 
 router = APIRouter()
@@ -131,6 +131,7 @@ def build_chat_generation(request: Request, body: ChatRequest, answer_format: An
         num_logprobs=(body.top_logprobs or 0) if body.logprobs else None,
         precision=body.precision,
         is_marked=body.is_marked,
+        refuse_copies=body.refuse_copies,
         owner=get_owner(request),
     )
 
@@ -143,7 +144,7 @@ def add_instructions(messages: Sequence[Message], instructions: str) -> list[Mes
 def get_finish_reason(stored: Stored, calls: Sequence[FoundCall], answer_format: AnswerFormat) -> str:
     if calls:
         return "stop" if answer_format.is_named else "tool_calls"
-    return "length" if stored.finish_reason == "length" else "stop"
+    return "content_filter" if stored.is_withheld else "length" if stored.finish_reason == "length" else "stop"
 
 
 def build_choice(index: int, choice: Choice, answer_format: AnswerFormat, has_logprobs: bool) -> dict[str, Any]:
@@ -167,7 +168,7 @@ def build_choice(index: int, choice: Choice, answer_format: AnswerFormat, has_lo
         "message": message,
         "finish_reason": get_finish_reason(choice.stored, calls, answer_format),
         "logprobs": build_logprobs(choice.logprobs) if has_logprobs else None,
-        "output_id": choice.stored.output_id,
+        "output_id": choice.stored.output_id or None,
     }
 
 
@@ -191,7 +192,7 @@ def build_usage(finished: Finished) -> dict[str, Any]:
         "total_tokens": finished.num_prompt_tokens + finished.num_tokens,
         "prompt_tokens_details": {"cached_tokens": finished.num_cached_tokens, "audio_tokens": 0},
         "completion_tokens_details": {
-            "reasoning_tokens": 0,
+            "reasoning_tokens": finished.num_reasoning_tokens,
             "audio_tokens": 0,
             "accepted_prediction_tokens": 0,
             "rejected_prediction_tokens": 0,

@@ -117,6 +117,7 @@ def build_generation(request: Request, body: CompletionRequest, model: str) -> G
         should_score_prompt=bool(body.echo) and body.logprobs is not None,
         precision=body.precision,
         is_marked=body.is_marked,
+        refuse_copies=body.refuse_copies,
         owner=get_owner(request),
     )
 
@@ -178,7 +179,7 @@ def build_frame(generation: Generation, id: str = "") -> dict[str, Any]:
 
 
 def get_reason(stored: Stored) -> str:
-    return "length" if stored.finish_reason == "length" else "stop"
+    return "content_filter" if stored.is_withheld else "length" if stored.finish_reason == "length" else "stop"
 
 
 def build_choice(index: int, choice: Choice, generation: Generation, body: CompletionRequest) -> dict[str, Any]:
@@ -190,7 +191,7 @@ def build_choice(index: int, choice: Choice, generation: Generation, body: Compl
         "text": prompt + choice.stored.text,
         "finish_reason": get_reason(choice.stored),
         "logprobs": None if body.logprobs is None else build_logprobs(logprobs, 0),
-        "output_id": choice.stored.output_id,
+        "output_id": choice.stored.output_id or None,
     }
 
 

@@ -191,7 +191,7 @@ async def _announce_outputs(
     channel = getattr(request.app.state, "events", None)
     async with aclosing(events):
         async for event in events:
-            if isinstance(event, Stored) and hasattr(channel, "publish"):
+            if isinstance(event, Stored) and not event.is_withheld and hasattr(channel, "publish"):
                 facts = {"id": event.output_id, "model": started.model, "medium": started.medium}
                 channel.publish("output.created", facts, owner=owner)
             yield event

@@ -23,7 +23,7 @@ from genloom.errors import GenloomError
 from genloom.media.opening import open_limited
 from genloom.server.access import require_scope
 from genloom.server.engine import Finished, GenerationRequest, Preview, Stored
-from genloom.server.errors import APIError
+from genloom.server.errors import APIError, build_error_body
 from genloom.server.openai.generating import (
     Choice,
     EventStream,
@@ -74,6 +74,7 @@ class ImageRequest(Shape):
     strength: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
     mask_is_white: bool = False  # whether the mask is white where the picture changes, not transparent
     is_marked: bool = True  # whether the workspace's key marks the pictures
+    refuse_copies: bool = False  # whether pictures that copy training data are withheld
 
 
 @dataclass(frozen=True)
@@ -199,6 +200,7 @@ async def generate(request: Request, body: ImageRequest, edit: Mapping[str, Any]
         params={**await list_params(request, body, model), **edit},
         num_previews=(body.partial_images or 0) if body.stream else 0,
         is_marked=body.is_marked,
+        refuse_copies=body.refuse_copies,
         owner=get_owner(request),
     )
     generation = await start_generation(
@@ -207,6 +209,9 @@ async def generate(request: Request, body: ImageRequest, edit: Mapping[str, Any]
     if body.stream:
         return EventStream(write_events(request, generation, body, picture_format, event_name), generation, "")
     choices, _ = await collect(request, generation, body.n or 1)
+    choices = [choice for choice in choices if choice.stored is not None and not choice.stored.is_withheld]
+    if not choices:
+        raise build_copies_error(generation)
     data = [await run_in_threadpool(describe_picture, request, choice, picture_format) for choice in choices]
     return JSONResponse(
         {
@@ -220,6 +225,12 @@ async def generate(request: Request, body: ImageRequest, edit: Mapping[str, Any]
         },
         headers=generation.headers,
     )
+
+
+def build_copies_error(generation: Generation) -> APIError:
+    """Return the error of pictures that are all withheld, as they copy training data."""
+    model = generation.started.model
+    return APIError("server.only_copies", param="refuse_copies", public_code="content_filter", model=model)
 
 
 def read_format(body: ImageRequest) -> PictureFormat:
@@ -322,6 +333,9 @@ async def write_events(
                 case Preview():
                     data = base64.b64encode(event.data).decode()
                     yield build_event(f"{name}.partial_image", b64_json=data, partial_image_index=event.number)
+                case Stored(is_withheld=True):
+                    error = build_copies_error(generation)
+                    yield build_event(f"{name}.failed", **build_error_body(error))
                 case Stored():
                     png = await run_in_threadpool(encode_picture, request, event.output_id, picture_format)
                     usage = build_usage(body.prompt)

@@ -8,13 +8,20 @@ from genloom.server.engine import Finished, Stored, Text
 from genloom.server.openai.chat import list_call_ids
 from genloom.server.openai.formats import AnswerFormat, find_calls
 from genloom.server.openai.generating import Generation, to_event_data
-from genloom.server.openai.reasoning import Piece, ReasoningParser, split_reasoning
+from genloom.server.reasoning import Piece, ReasoningParser, split_reasoning
 
 if TYPE_CHECKING:
     from genloom.server.openai.responses import FlatTool, FlatToolChoice, ResponseRequest
 
 # The names of events about the text of an item, by its type.
 _TEXTS = {"reasoning": "reasoning_text", "message": "output_text"}
+
+
+def find_cut_reason(stored: Stored | None) -> str:
+    """Return why an answer is incomplete; "" if it is not, or not there yet."""
+    if stored is None:
+        return ""
+    return "content_filter" if stored.is_withheld else "max_output_tokens" if stored.finish_reason == "length" else ""
 
 
 class ResponseWriter:
@@ -28,8 +35,8 @@ class ResponseWriter:
     def build_response(
         self, stored: Stored | None, finished: Finished | None, items: list[dict[str, Any]]
     ) -> dict[str, Any]:
-        body, is_cut = self.body, stored is not None and stored.finish_reason == "length"
-        status = "in_progress" if stored is None else "incomplete" if is_cut else "completed"
+        body, cut_reason = self.body, find_cut_reason(stored)
+        status = "in_progress" if stored is None else "incomplete" if cut_reason else "completed"
         text_format = body.text.format if body.text else None
         form: dict[str, Any] = {"type": text_format.type if text_format else "text"}
         if text_format and text_format.type == "json_schema":
@@ -42,7 +49,7 @@ class ResponseWriter:
             "status": status,
             "background": False,
             "error": None,
-            "incomplete_details": {"reason": "max_output_tokens"} if is_cut else None,
+            "incomplete_details": {"reason": cut_reason} if cut_reason else None,
             "instructions": body.instructions,
             "max_output_tokens": body.max_output_tokens,
             "max_tool_calls": None,
@@ -67,7 +74,7 @@ class ResponseWriter:
 
     def build_items(self, stored: Stored) -> list[dict[str, Any]]:
         """Return the output of a complete answer: reasoning, and a message; or calls."""
-        status = "incomplete" if stored.finish_reason == "length" else "completed"
+        status = "incomplete" if find_cut_reason(stored) else "completed"
         calls = find_calls(self.answer_format, stored.text)
         if calls:
             return [
@@ -124,7 +131,7 @@ class ResponseWriter:
                     case Finished():
                         assert stored is not None
                         items = self.build_items(stored)
-                        kind = "response.incomplete" if stored.finish_reason == "length" else "response.completed"
+                        kind = "response.incomplete" if find_cut_reason(stored) else "response.completed"
                         yield self.build_event(kind, response=self.build_response(stored, event, items))
 
     def write_pieces(self, pieces: Sequence[Piece]) -> list[str]:
@@ -213,6 +220,6 @@ def build_usage(finished: Finished) -> dict[str, Any]:
         "input_tokens": finished.num_prompt_tokens,
         "input_tokens_details": {"cached_tokens": finished.num_cached_tokens, "cache_write_tokens": 0},
         "output_tokens": finished.num_tokens,
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": finished.num_reasoning_tokens},
         "total_tokens": finished.num_prompt_tokens + finished.num_tokens,
     }

@@ -42,10 +42,10 @@ from genloom.server.openai.messages import (
     join_turns,
     read_messages,
 )
-from genloom.server.openai.reasoning import split_reasoning
 from genloom.server.openai.response_writer import ResponseWriter
 from genloom.server.openai.shapes import MaxTokens, Name, SamplingShape, Shape, to_seed
 from genloom.server.openai.shapes import Text as TextValue
+from genloom.server.reasoning import split_reasoning
 from genloom.types import Message
 
 router = APIRouter()
@@ -146,6 +146,7 @@ def build_generation(request: Request, body: ResponseRequest, answer_format: Ans
         logit_bias=body.logit_bias or {},
         grammar=answer_format.grammar,
         is_marked=body.is_marked,
+        refuse_copies=body.refuse_copies,
         owner=get_owner(request),
     )
 

@@ -39,6 +39,7 @@ class SamplingShape(Shape):
     min_p: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
     repetition_penalty: Annotated[float, Field(ge=0.01, le=100, allow_inf_nan=False)] | None = None
     is_marked: bool = True  # whether the workspace's key marks the answer
+    refuse_copies: bool = False  # whether an answer that copies training data is withheld
 
     def list_params(self) -> dict[str, Any]:
         """Return the sampling parameters that are given."""

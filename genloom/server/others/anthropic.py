@@ -40,9 +40,9 @@ from genloom.server.openai.generating import (
     translate_error,
 )
 from genloom.server.openai.messages import MAX_MESSAGES, TEXT_PARTS, Function, ToolCall, join_turns, write_calls
-from genloom.server.openai.reasoning import Piece, ReasoningParser, split_reasoning
 from genloom.server.openai.shapes import MaxTokens, Name, Shape, StopText
 from genloom.server.openai.shapes import Text as TextValue
+from genloom.server.reasoning import Piece, ReasoningParser, split_reasoning
 from genloom.types import Message
 
 _TYPES = {

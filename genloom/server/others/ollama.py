@@ -32,6 +32,7 @@ from genloom.server.openai.generating import (
 from genloom.server.openai.messages import MAX_MESSAGES, ChatMessage, Function, ToolCall, read_messages
 from genloom.server.openai.shapes import Name, Shape
 from genloom.server.openai.shapes import Text as TextValue
+from genloom.server.reasoning import Piece, ReasoningParser, split_reasoning
 
 router = APIRouter()
 
@@ -227,9 +228,17 @@ def to_error_line(error: GenloomError) -> str:
 def build_message(answer_format: AnswerFormat, stored: Stored) -> dict[str, Any]:
     calls = find_calls(answer_format, stored.text)
     if not calls:
-        return {"role": "assistant", "content": stored.text}
+        reasoning, text = split_reasoning(stored.text)
+        return {"role": "assistant", "content": text, **({"thinking": reasoning} if reasoning else {})}
     found = [{"function": {"name": call.name, "arguments": json.loads(call.arguments)}} for call in calls]
     return {"role": "assistant", "content": "", "tool_calls": found}
+
+
+def build_piece(piece: Piece) -> dict[str, Any]:
+    """Return a piece of an answer, or of the reasoning before it, as a message."""
+    if piece.is_reasoning:
+        return {"role": "assistant", "content": "", "thinking": piece.text}
+    return {"role": "assistant", "content": piece.text}
 
 
 def build_line(generation: Generation, message: dict[str, Any]) -> dict[str, Any]:
@@ -253,7 +262,7 @@ def describe_end(stored: Stored, finished: Finished, started_at: int) -> dict[st
 
 async def write_lines(generation: Generation, answer_format: AnswerFormat) -> AsyncGenerator[str]:
     """Yield a line of JSON for each piece, and one at the end."""
-    text, stored, started_at = "", None, time.monotonic_ns()
+    text, stored, started_at, parser = "", None, time.monotonic_ns(), ReasoningParser()
 
     def to_line(table: dict[str, Any]) -> str:
         return json.dumps(table, ensure_ascii=False) + "\n"
@@ -264,9 +273,12 @@ async def write_lines(generation: Generation, answer_format: AnswerFormat) -> As
                 case Text():
                     text += event.text
                     if not (answer_format.functions and text.startswith("{")):
-                        yield to_line(build_line(generation, {"role": "assistant", "content": event.text}))
+                        for piece in parser.feed(event.text):
+                            yield to_line(build_line(generation, build_piece(piece)))
                 case Stored():
                     stored = event
+                    for piece in parser.finish():
+                        yield to_line(build_line(generation, build_piece(piece)))
                     if answer_format.functions and text.startswith("{"):
                         yield to_line(build_line(generation, build_message(answer_format, event)))
                 case Finished():

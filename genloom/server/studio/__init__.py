@@ -13,10 +13,13 @@ def build_router() -> APIRouter:
         forecasts,
         jobs,
         models,
+        output_files,
         outputs,
+        provenance,
         search,
         system,
         teach,
+        trust,
         uploads,
     )
 
@@ -28,12 +31,15 @@ def build_router() -> APIRouter:
         uploads,
         forecasts,
         outputs,
+        output_files,
+        provenance,
         models,
         datasets,
         arena,
         teach,
         conversations,
         search,
+        trust,
     ):
         router.include_router(module.router)
     return router

@@ -17,7 +17,7 @@ from genloom.server.files import build_file_response
 from genloom.server.jobs.jobs import Jobs
 from genloom.server.jobs.pairs import PairPlan, plan_pairs, suggest_prompts
 from genloom.server.jobs.store import Job
-from genloom.server.studio.outputs import describe_display, find_row, get_path, guess_mime
+from genloom.server.studio.output_rows import describe_display, find_row, get_path, guess_mime
 from genloom.server.studio.services import CurrentJobs
 from genloom.server.studio.shapes.teaching import Arena, Chosen, NewChoice, Undone
 from genloom.server.studio.teach import count_missing

@@ -14,7 +14,6 @@ from genloom.server.errors import APIError
 from genloom.server.files import build_file_response
 from genloom.server.jobs.jobs import Jobs
 from genloom.server.studio.services import CurrentJobs, Cursor, Limit, Name, Words, build_page
-from genloom.server.studio.shapes.base import Page
 from genloom.server.studio.shapes.conversations import (
     Conversation,
     ConversationChange,
@@ -25,6 +24,7 @@ from genloom.server.studio.shapes.conversations import (
     NewTurn,
     SentQuestion,
 )
+from genloom.server.studio.shapes.shape import Page
 
 router = APIRouter()
 MAX_IMPORT_BYTES = 1 << 30

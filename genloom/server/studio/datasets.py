@@ -15,8 +15,8 @@ from genloom.server.errors import APIError
 from genloom.server.files import build_file_response
 from genloom.server.jobs.jobs import Jobs
 from genloom.server.studio.services import CurrentJobs, CurrentWorkspace, Limit, Words
-from genloom.server.studio.shapes.base import Page
 from genloom.server.studio.shapes.datasets import CaptionChange, Dataset, DatasetDetail, Sample
+from genloom.server.studio.shapes.shape import Page
 from genloom.server.studio.shapes.system import BinItem
 from genloom.store.dataset import SPLITS
 from genloom.store.dataset_removal import has_document, replace_captions

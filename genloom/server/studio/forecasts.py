@@ -11,8 +11,8 @@ from genloom.server.errors import APIError
 from genloom.server.jobs.jobs import Jobs
 from genloom.server.jobs.params import parse_params
 from genloom.server.studio.services import CurrentJobs
-from genloom.server.studio.shapes.base import Page
 from genloom.server.studio.shapes.forecasts import CollectForecast, Forecast, ForecastRequest
+from genloom.server.studio.shapes.shape import Page
 
 router = APIRouter()
 MAX_POINTS = 20  # of a dial at once

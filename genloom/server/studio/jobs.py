@@ -9,8 +9,8 @@ from genloom.server.access import CurrentUser, build_unknown_id_error, require_s
 from genloom.server.errors import APIError
 from genloom.server.files import build_file_response
 from genloom.server.studio.services import CurrentJobs, Cursor, Limit, Name, build_page
-from genloom.server.studio.shapes.base import Page
 from genloom.server.studio.shapes.jobs import Job, JobLog, Move, NewJob, Queue, QueueChange
+from genloom.server.studio.shapes.shape import Page
 
 router = APIRouter()
 _MAX_LOG_ROWS = 5000

@@ -4,6 +4,7 @@ import asyncio
 import json
 import tomllib
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import cache
 from itertools import chain
 from typing import Any
@@ -18,15 +19,16 @@ from genloom.media.abilities import get_ability
 from genloom.old_names import upgrade_part
 from genloom.plugins import find_part, get_package
 from genloom.rate.promotion import find_previous_version
-from genloom.server.access import build_unknown_id_error, require_scope
+from genloom.server.access import CurrentUser, User, build_unknown_id_error, require_scope
 from genloom.server.files import build_file_response
 from genloom.server.jobs.jobs import Jobs
 from genloom.server.jobs.pairs import suggest_prompts
 from genloom.server.studio.services import CurrentJobs, CurrentWorkspace
-from genloom.server.studio.shapes.base import Page
-from genloom.server.studio.shapes.models import Active, Family, Model, ModelDetail, Option, Promotion
+from genloom.server.studio.shapes.models import Active, Additions, Family, Model, ModelDetail, Option, Promotion
+from genloom.server.studio.shapes.shape import Page
 from genloom.server.studio.shapes.system import BinItem
 from genloom.store import built_in, manifest
+from genloom.trust.bias import find_report
 
 router = APIRouter()
 EXPORT_FORMATS = {"hf": "Hugging Face folder", "gguf": "GGUF file", "peft": "PEFT adapter"}
@@ -37,25 +39,25 @@ _BASIC_OPTIONS = frozenset(("max_tokens", "temperature", "steps", "bars", "key",
 
 @router.get("/api/models", response_model=Page[Model])
 @require_scope("read")
-def list_models(jobs: CurrentJobs) -> Any:
+def list_models(user: CurrentUser, jobs: CurrentJobs) -> Any:
     """List every version of every model, with its family."""
-    return Page[Any](data=list(build_models(jobs).values()))
+    return Page[Any](data=list(build_models(jobs, user).values()))
 
 
 @router.get("/api/models/family", response_model=Family)
 @require_scope("read")
-def get_family(jobs: CurrentJobs) -> Any:
+def get_family(user: CurrentUser, jobs: CurrentJobs) -> Any:
     """Return the tree of all models, from data to outputs."""
-    nodes, edges = build_family(build_models(jobs))
+    nodes, edges = build_family(build_models(jobs, user))
     return {"nodes": nodes, "edges": edges}
 
 
 @router.get("/api/models/{name}/{version}", response_model=ModelDetail)
 @require_scope("read")
-def get_model(name: str, version: int, jobs: CurrentJobs) -> Any:
+def get_model(name: str, version: int, user: CurrentUser, jobs: CurrentJobs) -> Any:
     """Return a version with its card, its lineage and its evaluations."""
     model = jobs.workspace.model(f"{name}/{version}")
-    models = build_models(jobs)
+    models = build_models(jobs, user)
     card_path = model.folder.folder / "CARD.md"
     nodes, edges = build_family(models, model.ref)
     row = models[model.ref]
@@ -66,6 +68,8 @@ def get_model(name: str, version: int, jobs: CurrentJobs) -> Any:
         "nodes": nodes,
         "edges": edges,
         "evaluations": list_evaluations(jobs.workspace, model),
+        "bias": find_report(jobs.workspace.folder, model.ref, model.digest),
+        "privacy": read_privacy_report(jobs.workspace, model),
         "export_formats": list(EXPORT_FORMATS) if "chat" in row["can"] or row["has_written_prompts"] else [],
         "prompts": suggest_prompts(jobs.workspace, jobs.index, model),
     }
@@ -80,6 +84,22 @@ async def list_options(name: str, version: int, jobs: CurrentJobs) -> Any:
         jobs.options[model.digest] = (await jobs.engine.describe(model.ref))["options"]
     options = [each for each in jobs.options[model.digest] if (each["group"], each["name"]) != ("condition", "prompt")]
     return Page[Any](data=[build_option(each) for each in options])
+
+
+@router.get("/api/models/{name}/{version}/additions", response_model=Additions)
+@require_scope("read")
+async def list_additions(name: str, version: int, jobs: CurrentJobs) -> Any:
+    """List what can be added to a generation: presets of prompt and settings, and adapters of the same base."""
+
+    def describe() -> tuple[str, list[str]]:
+        model = jobs.workspace.model(f"{name}/{version}")
+        base = model.folder.parent_ref if model.folder.is_adapter else model.ref
+        folders = [each.folder for each in jobs.workspace.models]
+        adapters = [each.ref for each in folders if each.is_adapter and each.parent_ref == base]
+        return str(read_job_table(model).get("medium") or "text"), [ref for ref in adapters if ref != model.ref]
+
+    medium, adapters = await asyncio.to_thread(describe)
+    return {"presets": await jobs.slow_worker.ask("list_presets", medium=medium), "adapters": adapters}
 
 
 @router.get("/api/models/{name}/{version}/charts/{report}/{file}")
@@ -125,15 +145,15 @@ def remove_version(name: str, version: int, jobs: CurrentJobs, force: bool = Fal
 
 @router.post("/api/models/{name}/restore", response_model=Page[Model])
 @require_scope("train")
-def restore_model(name: str, jobs: CurrentJobs, version: int | None = Query(None, ge=1)) -> Any:
+def restore_model(name: str, user: CurrentUser, jobs: CurrentJobs, version: int | None = Query(None, ge=1)) -> Any:
     """Move a model, or a version of it, back from the bin."""
     entry = jobs.workspace.restore(name if version is None else f"{name}/{version}")
     jobs.events.publish("model.restored", {"name": entry.name})
-    return Page[Any](data=[row for row in build_models(jobs).values() if row["name"] == name])
+    return Page[Any](data=[row for row in build_models(jobs, user).values() if row["name"] == name])
 
 
-def build_models(jobs: Jobs) -> dict[str, dict[str, Any]]:
-    """Return every version as pages show it, by its ref."""
+def build_models(jobs: Jobs, user: User) -> dict[str, dict[str, Any]]:
+    """Return every version as pages show it, by its ref, with the number of the outputs that the user sees."""
     workspace = jobs.workspace
     jobs.index.sync(waits=False)
     models = {model.ref: model for model in chain(workspace.built_in_models, workspace.models)}
@@ -142,7 +162,10 @@ def build_models(jobs: Jobs) -> dict[str, dict[str, Any]]:
         for entry in workspace.ledger.iter_entries(["round"])
         if entry.body["challenger"] != entry.body["champion"]
     }
-    counts, active = jobs.index.count_by_model(), {folder.ref for folder in workspace.store.list_active_models()}
+    counts, active = (
+        jobs.index.count_by_model("" if user.is_local else user.id),
+        {folder.ref for folder in workspace.store.list_active_models()},
+    )
     rows = {ref: build_model(model, receipts.get(ref), ref in active) for ref, model in models.items()}
     for ref, row in rows.items():
         row["outputs"] = counts.get(ref, 0)
@@ -298,6 +321,18 @@ def list_evaluations(workspace: Workspace, model: WorkspaceModel) -> list[dict[s
     return evaluations
 
 
+def read_privacy_report(workspace: Workspace, model: WorkspaceModel) -> dict[str, Any] | None:
+    """Return the stored report on the privacy of a version; None if there is none that can be read."""
+    path = workspace.folder / "reports" / f"{model.ref.replace('/', '-')}-privacy" / "privacy.json"
+    try:
+        report = manifest.read_json(path)
+    except (OSError, GenloomError):
+        return None
+    # A report that is older than the version is on a removed one, which had the name before.
+    is_newer = path.stat().st_mtime >= datetime.fromisoformat(model.folder.created).timestamp()
+    return report if report.get("model") == model.ref and is_newer else None
+
+
 def build_option(option: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": option["name"],
@@ -336,6 +371,4 @@ def _get_licence(card: Mapping[str, Any]) -> str:
 
 
 def _format_time(seconds: float) -> str:
-    from datetime import UTC, datetime
-
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

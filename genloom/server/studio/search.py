@@ -8,9 +8,9 @@ from fastapi import APIRouter, Query
 from genloom.server.access import CurrentUser, User, require_scope
 from genloom.server.index import OutputFilter
 from genloom.server.jobs.jobs import Jobs
-from genloom.server.studio.outputs import build_outputs
+from genloom.server.studio.output_rows import build_outputs
 from genloom.server.studio.services import CurrentJobs
-from genloom.server.studio.shapes.base import Page
+from genloom.server.studio.shapes.shape import Page
 from genloom.server.studio.shapes.system import Hit
 
 router = APIRouter()

@@ -7,7 +7,7 @@ from fastapi import Depends, Query, Request
 
 from genloom.api.workspace import Workspace
 from genloom.server.jobs.jobs import Jobs
-from genloom.server.studio.shapes.base import Page
+from genloom.server.studio.shapes.shape import Page
 
 T = TypeVar("T")
 Row = TypeVar("Row")

@@ -11,8 +11,8 @@ import genloom
 from genloom.server.access import CurrentUser, build_unknown_id_error, require_scope
 from genloom.server.studio import conversations, outputs
 from genloom.server.studio.services import CurrentJobs, CurrentWorkspace
-from genloom.server.studio.shapes.base import Page
 from genloom.server.studio.shapes.session import Session
+from genloom.server.studio.shapes.shape import Page
 from genloom.server.studio.shapes.system import BinItem, Freed, Health, Storage, System
 from genloom.store.files import get_free_bytes
 from genloom.store.recycle_bin import count_bytes
@@ -120,9 +120,10 @@ async def get_health(jobs: CurrentJobs) -> Any:
     problems = await jobs.slow_worker.ask("find_problems", seconds=120.0)
     rows = [{"name": "workspace", "ok": False, "detail": problem} for problem in problems]
     if not problems:
-        rows = [{"name": "workspace", "ok": True, "detail": "No problems found."}]
+        rows = [{"name": "workspace", "ok": True, "code": "no_problems", "detail": "No problems found."}]
     engine = jobs.engine.state() if jobs.engine is not None else {"state": "stopped"}
-    rows.append({"name": "engine", "ok": engine["state"] == "running", "detail": str(engine["state"])})
+    state = str(engine["state"])
+    rows.append({"name": "engine", "ok": state == "running", "code": f"engine_{state}", "detail": state})
     return Page[Any](data=rows)
 
 

@@ -17,7 +17,7 @@ from genloom.server.access import CurrentUser, build_unknown_id_error, require_s
 from genloom.server.files import build_file_response
 from genloom.server.studio.models import describe_active, read_job_table
 from genloom.server.studio.services import CurrentJobs, CurrentWorkspace, Name
-from genloom.server.studio.shapes.base import Page
+from genloom.server.studio.shapes.shape import Page
 from genloom.server.studio.shapes.teaching import Receipt, Round, Teach
 from genloom.store.ledger import Event
 

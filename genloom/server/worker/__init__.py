@@ -1,1 +1,1 @@
-"""A process of its own for what takes a moment: previews of outputs, forecasts, origins; the server never computes."""
+"""A process of its own for what takes a moment: previews, forecasts, traces, cards; the server never computes."""

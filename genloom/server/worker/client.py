@@ -1,15 +1,13 @@
 """The server's side: it starts the process when it is first asked, and again when it died or took too long."""
 
 import asyncio
-import contextlib
 import itertools
 import json
-import os
-import signal
 import sys
 from typing import Any
 
 from genloom.api.workspace import Workspace
+from genloom.server.child_process import build_environment, kill_process
 from genloom.server.errors import APIError
 from genloom.server.remote_error import RemoteError
 
@@ -41,7 +39,7 @@ class Worker:
                 await self.stop()
                 raise APIError("studio.worker_died", status=503, headers={"retry-after": "1"}) from None
             except asyncio.CancelledError:  # the client left; its answer must not be taken for the next one's
-                _kill_process(self._process)
+                kill_process(self._process)
                 self._process = None
                 raise
             finally:
@@ -49,13 +47,13 @@ class Worker:
 
     def _end_idle(self) -> None:
         """End the process, which holds libraries in memory, when nobody asked it for a while."""
-        _kill_process(self._process)
+        kill_process(self._process)
 
     async def stop(self) -> None:
         if self._idle is not None:
             self._idle.cancel()
         process, self._process = self._process, None
-        _kill_process(process)
+        kill_process(process)
         if process is not None:
             await process.wait()
 
@@ -67,7 +65,7 @@ class Worker:
                 stdout=asyncio.subprocess.PIPE,
                 start_new_session=True,
                 limit=_MAX_LINE,
-                env={**os.environ, **({"GENLOOM_LEDGER": url} if (url := self._workspace.ledger_url) else {})},
+                env=build_environment(self._workspace),
             )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -83,9 +81,3 @@ class Worker:
         if "code" in answer:
             raise RemoteError(answer["code"], answer["message"])
         return answer["answer"]
-
-
-def _kill_process(process: asyncio.subprocess.Process | None) -> None:
-    if process is not None and process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)

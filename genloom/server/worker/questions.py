@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,9 @@ from genloom.api.arguments import to_overrides
 from genloom.api.workspace import Workspace
 from genloom.errors import GenloomError
 from genloom.media.abilities import get_ability
-from genloom.plugins import find_part, part_names
+from genloom.plugins import find_part, list_part_names
 from genloom.rate.outputs import find_medium
+from genloom.server.worker import trust_questions
 from genloom.store import manifest
 from genloom.store.dataset import SPLITS
 from genloom.store.files import write_atomic
@@ -62,16 +62,6 @@ def describe_output(workspace: Workspace, output: str) -> dict[str, float]:
     """Return facts about an output, by a name with its unit."""
     found = workspace.output(output)
     return dict(get_ability(found.medium, "describe")(found.value))
-
-
-def find_origin(workspace: Workspace, output: str) -> dict[str, Any]:
-    """Return the training items that an output is nearest to."""
-    from genloom.evaluate.origin import find_origin
-    from genloom.evaluate.training_sources import find_training_sources
-
-    found = workspace.output(output)
-    sources = find_training_sources(workspace.store, workspace.model(found.model))
-    return asdict(find_origin(sources, found.medium, found.continuation))
 
 
 def forecast_training(workspace: Workspace, params: Mapping[str, Any], minutes: float) -> dict[str, Any]:
@@ -165,9 +155,15 @@ def show_sample(workspace: Workspace, name: str, digest: str, id: str, is_thumbn
     return _make_thumbnail(workspace, f"{key}-small", read) if is_thumbnail else _load_or_make(workspace, key, read)
 
 
+def list_presets(workspace: Workspace, medium: str) -> list[dict[str, str]]:
+    """Return the presets for models of a medium, each with its sentence."""
+    found = workspace.presets().values()
+    return [{"name": each.name, "help": each.description} for each in found if each.medium in ("", medium)]
+
+
 def count_media(workspace: Workspace, folder: str) -> dict[str, Any]:
     """Return the media of the files in a folder, and those that no medium reads."""
-    suffixes = {suffix: name for name in part_names("medium") for suffix in find_part("medium", name).suffixes}
+    suffixes = {suffix: name for name in list_part_names("medium") for suffix in find_part("medium", name).suffixes}
     media: dict[str, list[int]] = {}
     left: dict[str, int] = {}
     for path in Path(folder).rglob("*"):
@@ -194,12 +190,13 @@ QUESTIONS: Mapping[str, Callable[..., Any]] = {
     "make_thumbnail": make_thumbnail,
     "save_file": save_file,
     "describe_output": describe_output,
-    "find_origin": find_origin,
     "forecast": forecast_training,
     "list_samples": list_samples,
     "show_sample": show_sample,
     "count_media": count_media,
     "find_problems": find_problems,
+    "list_presets": list_presets,
+    **trust_questions.QUESTIONS,
 }
 
 

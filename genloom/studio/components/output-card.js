@@ -7,10 +7,13 @@ import { go, href } from '../core/router.js';
 import { copyText } from '../core/dom.js';
 import { button, icon } from './parts.js';
 import { menu } from './menu.js';
-import { toast } from './toast.js';
+import { toast, toastError } from './toast.js';
 import { viewer } from './viewer.js';
 
 /** @typedef {import('../core/shapes').Output} Output */
+
+/** Show where an output came from; its script comes when it is asked for. @param {string} id */
+export const openProvenance = (id) => import('./provenance.js').then((module) => module.open(id)).catch(toastError);
 
 /** What a text goes on from; an answer to a question begins a paragraph of its own. @param {string} prompt @param {string} text */
 const separate = (prompt, text) => (/[.?!]$/.test(prompt) && /^\S/.test(text) ? `${prompt}\n\n` : prompt);
@@ -54,6 +57,7 @@ export function outputActions(output, onRemove) {
     null,
     ...(output.text ? [/** @type {const} */ ({ label: t('shell.copy_text'), icon: 'copy', run: () => copyText(output.text ?? '').then(() => toast(t('shell.copied'))) })] : []),
     { label: t('shell.download'), icon: 'download', href: serverUrl(output.url), download: '' },
+    { label: t('shell.provenance'), icon: 'gitFork', run: () => openProvenance(output.id) },
     { label: now.is_starred ? t('shell.unstar') : t('shell.star'), icon: 'heart', run: () => starOutput(output) },
     null,
     { label: t('shell.to_bin'), icon: 'trash2', danger: true, run: () => removeOutputs([output], onRemove) },

@@ -138,7 +138,7 @@ function renderSource(receipt) {
     [t('teach.fact_time'), formatDuration(seconds)],
     [t('teach.fact_steps'), cost.steps ? formatNumber(cost.steps) : ''],
     [t('teach.fact_memory'), cost.peak_bytes ? formatBytes(cost.peak_bytes) : ''],
-    [t('teach.fact_method'), method.method],
+    [t('teach.fact_method'), translate('teach.method', String(method.method ?? ''))],
     [t('teach.fact_machine'), cost.machine],
   ])}</div></section>`;
 }

@@ -54,6 +54,8 @@ function readOnce(ref, what) {
 
 /** @param {string} ref @returns {Promise<Option[]>} */
 export const readOptions = (ref) => readOnce(ref, '/options').then((answer) => answer.data);
+/** Presets and adapters. @param {string} ref @returns {Promise<import('./shapes').Additions>} */
+export const readAdditions = (ref) => readOnce(ref, '/additions');
 /** Prompts to try. @param {string} ref @returns {Promise<string[]>} */
 export const readPrompts = (ref) => readOnce(ref, '').then((answer) => answer.prompts);
 

@@ -1,4 +1,4 @@
-/** Reasoning that models write between <think> and </think> before an answer; the server splits it in the same way (openai/reasoning.py). */
+/** Reasoning that models write between <think> and </think> before an answer; the server splits it in the same way (genloom/server/reasoning.py). */
 
 const TAGS = ['<think>', '</think>'];
 

@@ -6,6 +6,11 @@ export interface Active {
   previous: string | null;
 }
 
+export interface Additions {
+  presets: (Preset)[];
+  adapters: (string)[];
+}
+
 export interface Answer {
   medium: string;
   mime: string;
@@ -35,6 +40,15 @@ export interface BinItem {
 
 export interface CaptionChange {
   caption: string;
+}
+
+export interface Certificate {
+  pem: string;
+}
+
+export interface Choice {
+  event: string;
+  at: string;
 }
 
 export interface Chosen {
@@ -153,6 +167,17 @@ export interface DatasetVersion {
   documents: number;
 }
 
+export interface Decision {
+  id: string;
+  at: string;
+  rule: string;
+  action: string;
+  target: string;
+  model: string;
+  sha256: string;
+  text: string | null;
+}
+
 export interface Disk {
   free: number;
   total: number;
@@ -230,6 +255,7 @@ export interface Freed {
 export interface Health {
   name: string;
   ok: boolean;
+  code: string;
   detail: string;
   cure: string;
 }
@@ -251,7 +277,7 @@ export interface Imported {
 
 export interface Job {
   id: string;
-  kind: "generate" | "chat" | "arena" | "collect" | "train" | "learn" | "evaluate" | "compare" | "forget" | "import" | "export";
+  kind: "generate" | "chat" | "arena" | "collect" | "train" | "learn" | "evaluate" | "compare" | "forget" | "import" | "export" | "verify" | "copies" | "bias" | "privacy";
   title: string;
   state: "queued" | "running" | "succeeded" | "failed" | "cancelled";
   owner: string;
@@ -305,6 +331,11 @@ export interface Login {
   token?: string;
   name?: string;
   password?: string;
+}
+
+export interface Mark {
+  is_marked: boolean;
+  key: string | null;
 }
 
 export interface MediumCount {
@@ -375,12 +406,18 @@ export interface ModelDetail {
   nodes: (Node)[];
   edges: (Edge)[];
   evaluations: (Evaluation)[];
+  bias: Record<string, any> | null;
+  privacy: Record<string, any> | null;
   export_formats: (string)[];
   prompts: (string)[];
 }
 
 export interface Move {
   before?: string | null;
+}
+
+export interface NewChoice {
+  over: string;
 }
 
 export interface NewChoice {
@@ -397,7 +434,7 @@ export interface NewConversation {
 }
 
 export interface NewJob {
-  kind: "generate" | "chat" | "arena" | "collect" | "train" | "learn" | "evaluate" | "compare" | "forget" | "import" | "export";
+  kind: "generate" | "chat" | "arena" | "collect" | "train" | "learn" | "evaluate" | "compare" | "forget" | "import" | "export" | "verify" | "copies" | "bias" | "privacy";
   params?: Record<string, any>;
 }
 
@@ -412,6 +449,15 @@ export interface NewRating {
   up?: boolean | null;
   stars?: number | null;
   note?: string;
+}
+
+export interface NewRules {
+  text: string;
+}
+
+export interface NewTrustKey {
+  kind: "marking" | "signing";
+  name?: string;
 }
 
 export interface NewTurn {
@@ -440,24 +486,6 @@ export interface Option {
   help: string;
   group: "sampling" | "condition" | "edit";
   is_basic: boolean;
-}
-
-export interface Origin {
-  state: "ready" | "unknown";
-  note: string;
-  verdict: "own" | "near" | "copied" | null;
-  items: (OriginItem)[];
-}
-
-export interface OriginItem {
-  source: string;
-  licence: string;
-  id: string;
-  caption: string;
-  excerpt: string;
-  length: number | null;
-  share: number | null;
-  similarity: number | null;
 }
 
 export interface Output {
@@ -559,6 +587,11 @@ export interface PairProgress {
   total: number;
 }
 
+export interface Preset {
+  name: string;
+  help: string;
+}
+
 export interface Problem {
   message: string;
   code: string | null;
@@ -584,6 +617,16 @@ export interface Progress {
 export interface Promotion {
   reason?: string;
   allow_withdrawn?: boolean;
+}
+
+export interface Provenance {
+  root: string;
+  nodes: (TraceNode)[];
+  edges: (TraceEdge)[];
+  left_out: number;
+  is_intact: boolean;
+  signature: Signature;
+  mark: Mark;
 }
 
 export interface Queue {
@@ -658,6 +701,34 @@ export interface Round {
   seconds: number;
 }
 
+export interface Rule {
+  name: string;
+  action: "refuse" | "warn" | "log";
+  reason: string;
+  on: (string)[];
+  is_fixed: boolean;
+  is_own: boolean;
+}
+
+export interface RuleCheck {
+  text: string;
+  target?: "prompt" | "output";
+}
+
+export interface RuleMatch {
+  rule: string;
+  action: "refuse" | "warn" | "log";
+  reason: string;
+  words: (string)[];
+}
+
+export interface Rules {
+  rules: (Rule)[];
+  log_text: boolean;
+  text: string;
+  example: string;
+}
+
 export interface Sample {
   id: string;
   split: string;
@@ -692,6 +763,13 @@ export interface Session {
 export interface Setting {
   name: string;
   value: any;
+}
+
+export interface Signature {
+  state: "signed" | "unsigned" | "unavailable";
+  signer: string;
+  is_embedded: boolean;
+  facts: (string)[];
 }
 
 export interface Snippet {
@@ -741,6 +819,35 @@ export interface Teach {
   shortfall: string;
   job: string | null;
   rounds: (Round)[];
+}
+
+export interface TraceEdge {
+  source: string;
+  target: string;
+  relation: string;
+}
+
+export interface TraceNode {
+  id: string;
+  kind: string;
+  name: string;
+  state: string;
+  problem: string;
+  facts: Record<string, any>;
+}
+
+export interface TrustKey {
+  id: string;
+  kind: "marking" | "signing" | "trusted";
+  name: string;
+  created: string;
+  expires: string;
+  is_active: boolean;
+}
+
+export interface TrustKeys {
+  keys: (TrustKey)[];
+  can_sign: boolean;
 }
 
 export interface Turn {

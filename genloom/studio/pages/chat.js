@@ -320,14 +320,15 @@ class Chat extends Element {
     let { system } = at;
     const save = await openDialog({
       title: t('chat.settings'),
-      body: (_, redraw) => html`<div class="stack">
+      body: (close, redraw) => html`<div class="stack">
         ${field({ id: 'chat-system', label: t('chat.system'), help: t('chat.system_help'), control: (ids) => html`<textarea id=${ids.id} rows="5" aria-describedby=${ids.describedBy} .value=${system}
           @input=${(/** @type {any} */ event) => (system = event.target.value)}></textarea>` })}
         ${optionFields(options, values, (name, value) => {
           if (value === undefined) delete values[name];
           else values[name] = value;
           redraw();
-        })}</div>`,
+        })}
+        ${this.usable.length > 1 && model ? html`<p><a class="text-link" @click=${() => close(false)} href=${href(['models', 'compare'], { first: model.ref, second: this.usable.find((each) => each.ref !== model.ref)?.ref })}>${t('chat.compare')}</a></p>` : nothing}</div>`,
       actions: (close) => [button({ label: t('shell.cancel'), run: () => close(false) }), button({ label: t('chat.save'), kind: 'primary', run: () => close(true) })],
     });
     if (!save) return;

@@ -7,7 +7,7 @@ import { onEvent } from '../core/events.js';
 import { loadMessages, t } from '../core/i18n.js';
 import { jobs, startJob } from '../core/jobs.js';
 import { bindKeys } from '../core/keys.js';
-import { canEdit, findModel, iconOfMedium, models, nameMedium, nameModel, readModels, readOptions, readPrompts } from '../core/models.js';
+import { canEdit, findModel, iconOfMedium, models, nameMedium, nameModel, readAdditions, readModels, readOptions, readPrompts } from '../core/models.js';
 import { changes, rateOutput, removeOutputs, withChanges } from '../core/outputs.js';
 import { href, replaceRoute, route } from '../core/router.js';
 import { isAllowed } from '../core/session.js';
@@ -37,6 +37,8 @@ class Make extends Element {
     this.seed = '';
     /** @type {Option[]} */
     this.options = [];
+    /** @type {import('../core/shapes').Additions} */
+    this.additions = { presets: [], adapters: [] };
     /** @type {string[]} */
     this.suggestions = [];
     /** @type {Map<string, Output>} */
@@ -117,6 +119,18 @@ class Make extends Element {
     this.options = options;
     this.suggestions = prompts;
     this.source.setOptions(options, this.values);
+    this.additions = { presets: [], adapters: [] };
+    if (isOpen.get()) this.readAdditions();
+    this.requestUpdate();
+  }
+
+  /** What can be added to a generation; asked for when the settings are opened. */
+  async readAdditions() {
+    const { model } = this;
+    if (!model || this.additions.presets.length) return;
+    const additions = await readAdditions(model.ref).catch(() => null);
+    if (!additions || model !== this.model) return;
+    this.additions = additions;
     this.requestUpdate();
   }
 
@@ -152,7 +166,7 @@ class Make extends Element {
     await this.chooseModel(model);
     this.prompt = prompt ?? output.prompt;
     this.seed = seed === undefined || seed === null ? '' : String(seed);
-    this.setValues({ ...params, ...given });
+    this.setValues({ ...params, ...given, ...(output.again.refuse_copies ? { refuse_copies: true } : {}) });
     if (n) counts.update((now) => ({ ...now, [this.model?.name ?? '']: n }));
     await this.source.recall(files ?? {});
     isOpen.set(true);
@@ -235,7 +249,8 @@ class Make extends Element {
       const seed = this.seed.trim() === '' ? {} : { seed: Number(this.seed) };
       const edit = await this.source.makeParams(this.values);
       const job = await startJob('generate', { model: model.ref, prompt: this.prompt, n: this.count, ...seed, given,
-        params: { ...params, ...edit.params }, files: edit.files });
+        params: { ...params, ...edit.params }, files: edit.files, refuse_copies: Boolean(this.values.refuse_copies),
+        preset: this.additions.presets.some(({ name }) => name === this.values.preset) ? [this.values.preset] : [], adapters: this.additions.adapters.filter((ref) => this.values.adapters?.includes(ref)) });
       this.mine.add(job.id);
       announce(t('make.started'));
     } catch (error) {
@@ -367,18 +382,22 @@ class Make extends Element {
             this.takeFile(event.target.files);
             event.target.value = '';
           }}>${button({ label: t('make.add_source'), icon: 'imagePlus', alone: true, kind: 'quiet', run: () => /** @type {HTMLInputElement} */ (this.querySelector('#make-file')).click() })}` : nothing}
-        <button type="button" class="button quiet knobs-toggle" aria-expanded=${isOpen.get() ? 'true' : 'false'} aria-controls="make-knobs" @click=${() => isOpen.set(!isOpen.get())}>
+        <button type="button" class="button quiet knobs-toggle" aria-expanded=${isOpen.get() ? 'true' : 'false'} aria-controls="make-knobs" @click=${() => {
+            isOpen.set(!isOpen.get());
+            if (isOpen.get()) this.readAdditions();
+          }}>
           ${icon('slidersHorizontal')}<span>${t('make.settings')}</span>${set ? html`<span class="badge accent">${set}</span>` : nothing}</button>
         <span class="grow"></span>
         ${button({ label: t('make.go'), kind: 'primary', icon: 'sparkles', busy: this.isStarting, disabled: !model, run: () => this.start() })}
       </div>
       <div id="make-knobs" class="composer-knobs" ?hidden=${!isOpen.get()}>
-        ${optionFields(shown, this.values, (name, value) => this.setValue(name, value), fault, field({ id: 'make-seed', label: t('make.seed'), help: t('make.seed_help'),
+        ${optionFields(shown, this.values, (name, value) => this.setValue(name, value), fault, html`${field({ id: 'make-seed', label: t('make.seed'), help: t('make.seed_help'),
           error: named === 'seed' ? fault?.message : '', control: (ids) => html`<input id=${ids.id} inputmode="numeric" autocomplete="off" .value=${this.seed} placeholder=${t('make.seed_hint')}
             aria-describedby=${ids.describedBy} @input=${(/** @type {any} */ event) => {
               this.seed = event.target.value.replace(/\D/g, '').slice(0, 15);
               this.requestUpdate();
-            }}>` }))}
+            }}>` })}${this.renderAdditions()}<label class="switch"><input type="checkbox" role="switch" .checked=${Boolean(this.values.refuse_copies)} @change=${(/** @type {any} */ event) => this.setValue('refuse_copies', event.target.checked || undefined)}>
+          <span>${t('make.refuse_copies')}<small class="help">${t('make.refuse_copies_help')}</small></span></label>`)}
         ${set ? html`<div class="row composer-reset">${button({ label: t('make.defaults'), icon: 'rotateCcw', small: true, kind: 'quiet', run: () => {
           this.seed = '';
           this.setValues({});
@@ -392,6 +411,20 @@ class Make extends Element {
           this.box?.focus();
         }}>${prompt}</button>`)}</div>` : nothing}
     </form>`;
+  }
+
+  /** Presets and adapters, where there are any. */
+  renderAdditions() {
+    const { presets, adapters } = this.additions;
+    const chosen = /** @type {string[]} */ (this.values.adapters ?? []);
+    return html`${presets.length ? field({ id: 'make-preset', label: t('make.preset'), help: presets.find(({ name }) => name === this.values.preset)?.help || t('make.preset_help'), control: (ids) => html`
+        <select id=${ids.id} aria-describedby=${ids.describedBy} @change=${(/** @type {any} */ event) => this.setValue('preset', event.target.value || undefined)}>
+          <option value="">${t('make.preset_none')}</option>${presets.map(({ name }) => html`<option value=${name} ?selected=${name === this.values.preset}>${name}</option>`)}</select>` }) : nothing}
+      ${adapters.length ? html`<fieldset class="choices"><legend class="label">${t('make.adapters')}</legend>${adapters.map((ref) => html`<label class="switch"><input type="checkbox" role="switch" .checked=${chosen.includes(ref)}
+        @change=${(/** @type {any} */ event) => {
+          const next = event.target.checked ? [...chosen, ref] : chosen.filter((each) => each !== ref);
+          this.setValue('adapters', next.length ? next : undefined);
+        }}><span>${ref}</span></label>`)}</fieldset>` : nothing}`;
   }
 
   renderModelPicker() {

@@ -171,7 +171,7 @@ customElements.define('gl-model-list', ModelList);
 
 /** One version: its family, its facts, its siblings. */
 class ModelPage extends Element {
-  static properties = { ref: {}, models: { attribute: false }, detail: { state: true }, fault: { state: true }, canShowCard: { state: true } };
+  static properties = { ref: {}, models: { attribute: false }, detail: { state: true }, fault: { state: true }, canShowTrust: { state: true } };
 
   constructor() {
     super();
@@ -180,11 +180,16 @@ class ModelPage extends Element {
     this.models = [];
     /** @type {ModelDetail | null} */
     this.detail = null;
-    this.canShowCard = false; // its script comes when the card is opened
+    this.canShowTrust = false; // its script comes after the page
     /** @type {string | undefined} the model whose box was moved into view */
     this.shown = undefined;
     /** @type {any} */
     this.fault = null;
+  }
+
+  connectedCallback() {
+    super.connectedCallback();
+    import('../components/reports.js').then(() => (this.canShowTrust = true), toastError);
   }
 
   /** @param {Map<string, unknown>} changed */
@@ -235,8 +240,7 @@ class ModelPage extends Element {
         ${versions.length > 1 ? this.renderVersions(model, versions) : nothing}</div>
       ${model.evaluations.length ? html`<section><h2>${t('models.evaluations')}</h2>${model.evaluations.map((each) => html`<details class="card panel"><summary>${t('models.evaluated_on', { data: each.data })} · ${formatDate(each.at)}</summary>
         <pre class="report" lang="en" tabindex="0">${each.lines.join('\n')}</pre>${each.charts.map((chart) => html`<img src=${makeUrl(chart).href} alt=${t('models.chart_of', { data: each.data })} loading="lazy">`)}</details>`)}</section>` : nothing}
-      ${model.card_text ? html`<details class="card panel" @toggle=${() => import('../components/markdown.js').then(() => (this.canShowCard = true))}><summary>${t('models.card')}</summary>
-        ${this.canShowCard ? html`<gl-markdown class="md" lang="en" .text=${model.card_text}></gl-markdown>` : nothing}</details>` : nothing}`;
+      ${this.canShowTrust ? html`<gl-model-trust .model=${model}></gl-model-trust>` : nothing}`;
   }
 
   /** @param {ModelDetail} model @param {Model[]} versions */
@@ -271,7 +275,7 @@ function renderFacts(model) {
 
 /** Two models beside each other: the same prompt to both, and what the held-out data say. */
 class ModelCompare extends Element {
-  static properties = { models: { attribute: false }, pair: { state: true }, outputs: { state: true }, isMaking: { state: true }, report: { state: true }, fault: { state: true }, job: { state: true } };
+  static properties = { models: { attribute: false }, pair: { state: true }, outputs: { state: true }, isMaking: { state: true }, report: { state: true }, fault: { state: true }, job: { state: true }, preferred: { state: true } };
 
   constructor() {
     super();
@@ -282,6 +286,8 @@ class ModelCompare extends Element {
     /** @type {Output[][]} rounds of two */
     this.outputs = [];
     this.isMaking = false;
+    /** Outputs that were chosen over their pair. @type {Set<string>} */
+    this.preferred = new Set();
     /** @type {{lines: string[], verdict: string} | null} */
     this.report = null;
     /** @type {any} */
@@ -320,6 +326,14 @@ class ModelCompare extends Element {
     }
   }
 
+  /** Note which of the two is better: a model can learn from that. @param {Output} output @param {Output[]} round */
+  async prefer(output, round) {
+    const other = /** @type {Output} */ (round.find((each) => each !== output));
+    await post(`outputs/${output.id}/prefer`, { over: other.id });
+    this.preferred = new Set([...this.preferred, output.id].filter((id) => id !== other.id));
+    toast(t('models.preferred_toast'), { kind: 'good' });
+  }
+
   async measure() {
     this.fault = null;
     this.report = null;
@@ -346,7 +360,8 @@ class ModelCompare extends Element {
           <input aria-label=${t('models.prompt')} placeholder=${t('models.prompt')} @input=${(/** @type {Event} */ event) => (this.prompt = inputValue(event))}>
           <button class="button primary" ?disabled=${!isReady || this.isMaking} aria-busy=${this.isMaking ? 'true' : 'false'}>${icon('sparkles')}<span>${t('models.make_both')}</span></button></form>
         ${this.isMaking ? progressBar({ share: null, label: t('models.making') }) : nothing}
-        ${this.outputs.map((round) => html`<div class="compare-pair">${round.map((output) => html`<figure class="card"><div class="compare-shown">${viewer(toItem(output), 'full')}</div><figcaption>${output.model}</figcaption></figure>`)}</div>`)}</section>
+        ${this.outputs.map((round) => html`<div class="compare-pair">${round.map((output) => html`<figure class="card"><div class="compare-shown">${viewer(toItem(output), 'full')}</div><figcaption><span>${output.model}</span>${this.preferred.has(output.id) ? html`<span class="badge good">${icon('check')}${t('models.preferred')}</span>`
+          : button({ label: t('models.prefer'), small: true, run: () => this.prefer(output, round).catch(toastError) })}</figcaption></figure>`)}</div>`)}</section>
       <section class="card panel"><h2>${t('models.measured')}</h2><p class="help">${t('models.measured_help')}</p>
         ${job && !isOver(job) ? progressBar({ share: job.progress.share, label: t('models.measuring'), note: job.progress.stage, secondsLeft: job.progress.seconds_left })
           : button({ label: t('models.measure'), icon: 'scale', disabled: !isReady, run: () => this.measure() })}

@@ -4,7 +4,7 @@ import { del, get, post, quote, request } from '../core/api.js';
 import { copyText, vars } from '../core/dom.js';
 import { Element } from '../core/element.js';
 import { onEvent } from '../core/events.js';
-import { formatAgo, formatBytes, formatDate, formatDuration, formatNumber, formatPercent, t } from '../core/i18n.js';
+import { formatAgo, formatBytes, formatDate, formatDuration, formatNumber, formatPercent, hasMessage, language, t } from '../core/i18n.js';
 import { href, replaceRoute, route } from '../core/router.js';
 import { session } from '../core/session.js';
 import { confirmDialog, openDialog } from '../components/dialog.js';
@@ -20,7 +20,7 @@ import { inputValue, translate } from '../components/workshop.js';
 /** @typedef {{name: string, scopes: string[], created: string}} Account */
 
 const SCOPES = ['generate', 'read', 'rate', 'train', 'admin'];
-const TABS = /** @type {const} */ (['now', 'programs', 'people', 'storage']);
+const TABS = /** @type {const} */ (['now', 'programs', 'people', 'trust', 'storage']);
 const REFRESH = 3000; // milliseconds
 
 /** Check boxes of what a key or a person may do. @param {Set<string>} chosen @param {() => void} redraw */
@@ -28,6 +28,12 @@ const renderScopes = (chosen, redraw) => html`<fieldset class="choices"><legend 
   chosen[/** @type {HTMLInputElement} */ (event.target).checked ? 'add' : 'delete'](scope);
   redraw();
 }}><span><strong>${t(`system.scope_${scope}`)}</strong><small>${t(`system.scope_${scope}_text`)}</small></span></label>`)}</fieldset>`;
+
+/** What was found, in the reader's language; a problem of the workspace stays in the words of the program. @param {Health} found */
+function sayHealth({ code, detail, ok }) {
+  if (hasMessage(`system.health_${code}`)) return html`<p>${t(`system.health_${code}`)}</p>`;
+  return html`<p>${ok || language.get() === 'en' ? nothing : html`${t('system.health_problem')} `}<span lang="en">${detail}</span></p>`;
+}
 
 /** Text to copy. @param {string} text @param {string} label */
 const renderCopy = (text, label) => html`<div class="copy-line"><code tabindex="0">${text}</code>${button({ label: t('system.copy', { what: label }), icon: 'copy', alone: true, run: () => copyText(text).then(() => toast(t('shell.copied'))) })}</div>`;
@@ -80,6 +86,7 @@ class SystemPage extends Element {
       }
       if (tab === 'programs') this.keys = (await get('keys')).data;
       if (tab === 'people') this.accounts = (await get('accounts')).data;
+      if (tab === 'trust') await import('./system/trust.js');
       if (tab === 'storage') this.storage = await get('system/storage');
       this.fault = null;
     } catch (error) {
@@ -101,7 +108,7 @@ class SystemPage extends Element {
     return html`${pageHead({ title: t('system.title'), lead: t('system.lead') })}
       ${tabs({ label: t('system.title'), selected: this.tab, panel: 'system-panel', choose: (tab) => replaceRoute('system', { tab: tab === 'now' ? '' : tab }), items: TABS.map((id) => ({ id, label: t(`system.tab_${id}`) })) })}
       ${this.fault ? errorBox(this.fault, () => this.load()) : nothing}
-      <div id="system-panel" role="tabpanel" aria-label=${t(`system.tab_${this.tab}`)} tabindex="-1">${this.tab === 'now' ? this.renderNow() : this.tab === 'programs' ? this.renderPrograms() : this.tab === 'people' ? this.renderPeople() : this.renderStorage()}</div>`;
+      <div id="system-panel" role="tabpanel" aria-label=${t(`system.tab_${this.tab}`)} tabindex="-1">${this.tab === 'now' ? this.renderNow() : this.tab === 'programs' ? this.renderPrograms() : this.tab === 'people' ? this.renderPeople() : this.tab === 'trust' ? html`<gl-system-trust></gl-system-trust>` : this.renderStorage()}</div>`;
   }
 
   // Now
@@ -123,7 +130,7 @@ class SystemPage extends Element {
       <section class="card panel"><h2>${t('system.loaded')}</h2><p class="help">${t('system.loaded_help')}</p>${models.length ? html`<div class="table-wrap"><table class="table"><thead><tr><th scope="col">${t('system.model')}</th><th scope="col" class="number">${t('system.memory')}</th><th scope="col">${t('system.last_used')}</th></tr></thead>
         <tbody>${models.map((model) => html`<tr><th scope="row"><a class="text-link" href=${href(['models', model.ref])}>${model.ref}</a>${model.active ? html` <span class="badge accent">${t('system.busy')}</span>` : nothing}</th><td class="number">${formatBytes(model.bytes ?? 0)}</td><td>${model.active ? t('shell.just_now') : formatAgo(new Date(Date.now() - 1000 * (model.idle_seconds ?? 0)).toISOString())}</td></tr>`)}</tbody></table></div>` : html`<p class="soft">${t('system.nothing_loaded')}</p>`}</section>
       <section class="card panel"><h2>${t('system.health')}</h2>${this.health?.length ? nothing : progressBar({ share: null, label: t('system.checking'), note: t('system.checking') })}<ul class="health">${[...(this.health ?? [])].sort((a, b) => Number(a.ok) - Number(b.ok)).map((each) => html`<li class=${each.ok ? 'ok' : 'wrong'}>${icon(each.ok ? 'circleCheck' : 'triangleAlert')}
-        <div><strong>${translate('system.check', each.name)}</strong><span class="visually-hidden">${t(each.ok ? 'system.ok' : 'system.wrong')}</span><p lang="en">${each.detail}</p>${each.cure ? html`<p class="cure"><span>${t('system.cure')}</span> <code>${each.cure}</code></p>` : nothing}</div></li>`)}</ul></section>`;
+        <div><strong>${translate('system.check', each.name)}</strong><span class="visually-hidden">${t(each.ok ? 'system.ok' : 'system.wrong')}</span>${sayHealth(each)}${each.cure ? html`<p class="cure"><span>${t('system.cure')}</span> <code>${each.cure}</code></p>` : nothing}</div></li>`)}</ul></section>`;
   }
 
   // Programs

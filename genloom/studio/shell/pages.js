@@ -22,5 +22,6 @@ export const PAGES = [
   { name: 'data', tag: 'gl-data', icon: 'database', group: 'build', scope: 'read', key: 'd', load: () => import('../pages/data.js') },
   { name: 'train', tag: 'gl-train', icon: 'trendingUp', group: 'build', scope: 'train', key: 't', load: () => import('../pages/train.js') },
   { name: 'models', tag: 'gl-models', icon: 'shapes', group: 'build', scope: 'read', key: 'o', load: () => import('../pages/models.js') },
+  { name: 'verify', tag: 'gl-verify', icon: 'shieldCheck', group: 'machine', scope: 'generate', key: 'v', load: () => import('../pages/verify.js') },
   { name: 'system', tag: 'gl-system', icon: 'cpu', group: 'machine', scope: 'admin', key: 's', load: () => import('../pages/system.js') },
 ];

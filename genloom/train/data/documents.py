@@ -15,6 +15,7 @@ from genloom.model import Model
 from genloom.model.likelihood import Scored, build_unit_counter, get_bits_metric
 from genloom.store.dataset import Dataset
 from genloom.train.data.packing import EncodedDocuments, PackedBatches, can_pack, tokenize_document, write_documents
+from genloom.train.data.private_batches import BuildRows, build_packed_rows
 from genloom.train.data.rehearsal import RehearsedBatches, count_rows
 from genloom.train.events import TOKENS
 from genloom.train.job import Job
@@ -57,6 +58,10 @@ class PackedDocuments:
         num_rows = count_rows(job.batch_size, job.rehearsal)
         return RehearsedBatches(batches, build_packed_batches(self.passages, model, replace(job, batch_size=num_rows)))
 
+    def build_private_rows(self, job: Job) -> tuple[BuildRows, int]:
+        assert isinstance(self.codec.space, TokenSpace), "documents consist of tokens"
+        return build_packed_rows(self.documents, self.codec.space, job)
+
     def with_batch_shape(self, job: Job) -> Job:
         tokens_per_step = TOKENS_PER_STEP if self.max_epochs == MAX_EPOCHS else TOKENS_PER_CHAT_STEP
         return set_batch_shape(job, self.documents, tokens_per_step)
@@ -80,7 +85,7 @@ class PackedDocuments:
     def activation_bytes(self, job: Job, model: Model) -> int:
         """Return the activation bytes per row."""
         num_rows = job.batch_size + (count_rows(job.batch_size, job.rehearsal) if self.passages else 0)
-        return packed_activation_bytes(job) * num_rows // job.batch_size
+        return count_packed_activation_bytes(job) * num_rows // job.batch_size
 
     @property
     def metric(self) -> str:
@@ -125,9 +130,11 @@ def build_packed_batches(documents: EncodedDocuments, model: Model, job: Job) ->
     )
 
 
-def packed_activation_bytes(job: Job) -> int:
+def count_packed_activation_bytes(job: Job) -> int:
     """Return the activation bytes per row."""
-    return forecast.activation_bytes_per_sequence(replace(job.design, context_length=job.tokens_per_row), job.plan)
+    return forecast.count_activation_bytes_per_sequence(
+        replace(job.design, context_length=job.tokens_per_row), job.plan
+    )
 
 
 def load_held_out_documents(dataset: Dataset, limit: int) -> list[Scored]:

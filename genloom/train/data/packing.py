@@ -34,7 +34,7 @@ def tokenize_document(codec: Codec, item: Item) -> tuple[np.ndarray, np.ndarray]
     The mask covers the assistant's turns of a conversation, and everything but BOS of a plain text.
     """
     if messages := item.meta.get("turns"):
-        return chat_template.render(codec, messages, add_generation_prompt=False)  # ty: ignore[invalid-argument-type]  it checks for a template
+        return chat_template.render_chat(codec, messages, add_generation_prompt=False)  # ty: ignore[invalid-argument-type]  it checks for a template
     space = codec.space
     assert isinstance(space, TokenSpace)
     ids = np.concatenate([[space.bos], codec.encode(item.value), [space.eos]]).astype(np.int64)

@@ -16,7 +16,7 @@ import torch
 from genloom.capabilities import get_storage_dtype
 from genloom.conditioners import Conditioners
 from genloom.errors import GenloomError
-from genloom.memory import count_sample_bytes, rows_within
+from genloom.memory import count_rows_within, count_sample_bytes
 from genloom.store.dataset import Dataset
 from genloom.store.files import open_replacement
 from genloom.train.data import conditions
@@ -112,7 +112,7 @@ def encode_samples(items: Iterable[Item], codec: Codec, conditioners: Conditione
     bos = [space.bos] if isinstance(space, TokenSpace) else []
     has_lengths = isinstance(space, SignalSpace) and space.has_lengths
     remaining_items = iter(items)
-    num_rows = rows_within(count_sample_bytes(space), ENCODE_BYTES, ENCODE_BATCH_SIZE)
+    num_rows = count_rows_within(count_sample_bytes(space), ENCODE_BYTES, ENCODE_BATCH_SIZE)
     while chunk := list(islice(remaining_items, num_rows)):
         values = [np.asarray(v) for v in codec.encode_many(item.value for item in chunk)]
         lengths = np.array([v.shape[1] for v in values], np.int64) if has_lengths else None
@@ -144,7 +144,7 @@ def cast_samples(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 def load_held_out_samples(dataset: Dataset, codec: Codec, conditioners: Conditioners, limit: int) -> Batch | tuple[()]:
     """Load up to `limit` representative held-out samples with their conditions; () if there are none."""
-    limit = rows_within(count_sample_bytes(codec.space), HELD_OUT_BYTES, limit)
+    limit = count_rows_within(count_sample_bytes(codec.space), HELD_OUT_BYTES, limit)
     parts = list(encode_samples(dataset.sample_documents("val", limit), codec, conditioners))
     if not parts:
         return ()

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from genloom.capabilities import CountingNetwork
+from genloom.capabilities import AugmentingCodec, CountingNetwork
 from genloom.conditioners import Conditioners, shift_field
 from genloom.errors import GenloomError
 from genloom.memory import split_items
@@ -21,7 +21,7 @@ from genloom.model.likelihood import HeldOutSequences, build_unit_counter, get_b
 from genloom.store.dataset import Dataset
 from genloom.train.data import cache, conditions
 from genloom.train.data.conditions import CondDropout, EncodedConditions
-from genloom.train.data.documents import packed_activation_bytes, set_batch_shape
+from genloom.train.data.documents import count_packed_activation_bytes, set_batch_shape
 from genloom.train.data.packing import (
     DOCUMENT_FILES,
     EncodedDocuments,
@@ -31,6 +31,7 @@ from genloom.train.data.packing import (
     tokenize_variants,
     write_documents,
 )
+from genloom.train.data.private_batches import BuildRows, draw_kept, list_first_packs
 from genloom.train.data.token_stream import build_count_model, get_count_split, get_num_folds
 from genloom.train.events import TOKENS
 from genloom.train.job import Job
@@ -67,6 +68,18 @@ class SequenceSet:
         shape = job.batch_size, job.tokens_per_row, self.space.eos, job.plan.seed
         packed_batches = PackedBatches(self.documents, *shape, is_one_per_row, self.list_folds(model.parts))
         return SequenceBatches(packed_batches, self.conditions, job.cond_dropout)
+
+    def build_private_rows(self, job: Job) -> tuple[BuildRows, int]:
+        """See FinetuningSource; raise GenloomError (train.private_variants) for a codec that augments documents."""
+        if isinstance(self.codec, AugmentingCodec):
+            raise GenloomError("train.private_variants", medium=self.dataset.medium)
+        batches, first_packs_N = list_first_packs(self.documents, self.space, job)
+
+        def build_rows(numbers_B: np.ndarray, step: int) -> Batch:
+            keep = draw_kept(self.conditions, job.cond_dropout, len(numbers_B), job.plan.seed, step)
+            return build_sequence_batch(batches, first_packs_N[numbers_B], self.conditions, keep)
+
+        return build_rows, len(first_packs_N)
 
     @property
     def space(self) -> TokenSpace:
@@ -111,7 +124,7 @@ class SequenceSet:
 
     def activation_bytes(self, job: Job, model: Model) -> int:
         """Return the activation bytes per row."""
-        return packed_activation_bytes(job)
+        return count_packed_activation_bytes(job)
 
     @property
     def eval_reads(self) -> int:

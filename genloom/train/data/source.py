@@ -26,7 +26,8 @@ from genloom.model.likelihood import HELD_OUT_LOSS, HeldOut, get_bits_metric
 from genloom.settings import parse_settings
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
-from genloom.train.data import cache, samples
+from genloom.train.data import cache, conditions, samples
+from genloom.train.data.private_batches import BuildRows, draw_kept
 from genloom.train.data.samples import EncodedSamples, SampleBatches
 from genloom.train.data.sequences import prepare_sequences
 from genloom.train.data.token_stream import (
@@ -142,6 +143,10 @@ class FinetuningSource(DataSource, Protocol):
 
     def find_warnings(self, job: Job, model: Model) -> list[str]: ...
 
+    def build_private_rows(self, job: Job) -> tuple[BuildRows, int]:
+        """Return the function that builds rows for private training, one a document, and the number of documents."""
+        ...
+
 
 def load_held_out(source: DataSource, share: float, size: int) -> HeldOut:
     """Load held-out data of this size, or only a share of it where the time limit of a run allows no more."""
@@ -185,7 +190,7 @@ class TokenStream:
 
     def activation_bytes(self, job: Job, model: Model) -> int:
         """Return the activation bytes per row."""
-        return forecast.activation_bytes_per_sequence(job.design, job.plan)
+        return forecast.count_activation_bytes_per_sequence(job.design, job.plan)
 
     @property
     def eval_reads(self) -> int:
@@ -247,6 +252,14 @@ class SampleSet:
     def build_batches(self, job: Job, model: Model) -> BatchFn:
         return SampleBatches(self.samples, job.batch_size, job.plan.seed, job.cond_dropout)
 
+    def build_private_rows(self, job: Job) -> tuple[BuildRows, int]:
+        def build_rows(numbers_B: np.ndarray, step: int) -> Batch:
+            encoded = self.samples.conditions
+            keep = draw_kept(encoded, job.cond_dropout, len(numbers_B), job.plan.seed, step)
+            return self.samples.build_batch_with(numbers_B, conditions.build_condition(encoded, numbers_B, keep))
+
+        return build_rows, len(self.samples)
+
     @cached_property
     def tokens_per_sample(self) -> int:
         """The number of tokens worth as much as a sample (docs/scaling.md), as the medium says or by its bytes."""
@@ -273,7 +286,7 @@ class SampleSet:
     def activation_bytes(self, job: Job, model: Model) -> int:
         """Return the activation bytes per row."""
         batch = self.samples.build_batch(np.arange(min(2, len(self))))
-        return forecast.activation_bytes_per_sample(model.objective, dict(model.parts.items()), batch, job.plan)
+        return forecast.count_activation_bytes_per_sample(model.objective, dict(model.parts.items()), batch, job.plan)
 
     @property
     def eval_reads(self) -> int:

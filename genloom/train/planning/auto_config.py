@@ -358,7 +358,7 @@ def iter_candidates(
         bits_per_byte = scaling_forecast.predict_bits_per_byte(step_benchmark.num_parameters, total_units)
         equivalent_tokens = total_units * source.tokens_per_sample
         score = (
-            forecast.chinchilla_gap(step_benchmark.num_parameters, equivalent_tokens)
+            forecast.measure_chinchilla_gap(step_benchmark.num_parameters, equivalent_tokens)
             if bits_per_byte is None
             else bits_per_byte
         )

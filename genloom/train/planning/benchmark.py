@@ -9,7 +9,14 @@ from statistics import median
 import torch
 
 from genloom.memory import measure_memory
-from genloom.model import Model, best_device, build_networks, build_objective, count_network_parameters, resolve_space
+from genloom.model import (
+    Model,
+    build_networks,
+    build_objective,
+    count_network_parameters,
+    find_best_device,
+    resolve_space,
+)
 from genloom.model.likelihood import measure_held_out
 from genloom.train.data.source import PretrainingSource
 from genloom.train.job import Job
@@ -71,7 +78,7 @@ class Benchmark:
         parts = build_networks(job.design, objective)
         for network in parts.values():
             self.source.fit_counts(network)
-        parts.to(best_device())
+        parts.to(find_best_device())
         model = Model(job.name, self.source.codec, objective, parts, job.design)
         activation_bytes = self.source.activation_bytes(job, model)
         batch_bytes = activation_bytes * job.batch_size
@@ -93,7 +100,7 @@ def find_compile_error() -> str:
     """Return why torch.compile does not work here, or ""; takes a few seconds the first time."""
     torch.compiler.reset()
     try:
-        torch.compile(torch.sin)(torch.ones(8, device=best_device()))
+        torch.compile(torch.sin)(torch.ones(8, device=find_best_device()))
     except Exception as error:  # a C++ compiler may fail in any way
         return str(error).strip().splitlines()[0]
     return ""

@@ -65,7 +65,7 @@ def find_scaling_law(design: Design, dataset_tokens: int, measured_gain: float |
     )
 
 
-def chinchilla_gap(num_parameters: int, num_tokens: int) -> float:
+def measure_chinchilla_gap(num_parameters: int, num_tokens: int) -> float:
     """Return the doublings between a size and the optimal one, a twentieth of the tokens (Hoffmann et al. 2022)."""
     return abs(log2(max(num_tokens, 1) / (20 * max(num_parameters, 1))))
 
@@ -110,16 +110,18 @@ def estimate_training_memory(plan: TrainConfig, num_parameters: int, activation_
     return int(18 * num_parameters + ema_bytes + max(activation_bytes, save_bytes))
 
 
-def activation_bytes_per_sequence(design: Design, plan: TrainConfig) -> int:
+def count_activation_bytes_per_sequence(design: Design, plan: TrainConfig) -> int:
     """Return the activation bytes of a sequence, as the network's module counts them."""
     module = plugins.find_part("network", design.network)
     config = parse_settings(module.Config, design.network_settings, "network")
     count_activations = plugins.get_hook("network", design.network, "activations_per_token")
     values_per_token = count_activations(config, design.context_length) if count_activations else 0
-    return design.context_length * (values_per_token * bytes_per_element(plan) + 4096 * 4)
+    return design.context_length * (values_per_token * count_bytes_per_element(plan) + 4096 * 4)
 
 
-def activation_bytes_per_sample(objective: Objective[Batch], parts: Parts, batch: Batch, plan: TrainConfig) -> int:
+def count_activation_bytes_per_sample(
+    objective: Objective[Batch], parts: Parts, batch: Batch, plan: TrainConfig
+) -> int:
     """Measure the activation bytes of a sample in a forward pass over a small batch."""
     weight_pointers = {p.untyped_storage().data_ptr() for part in parts.values() for p in part.parameters()}
     max_bytes = 0
@@ -136,9 +138,9 @@ def activation_bytes_per_sample(objective: Objective[Batch], parts: Parts, batch
             loss = objective.loss(parts, batch, phase, build_training_noise(plan.seed, 0, 0, len(batch)))
         max_bytes = max(max_bytes, sum(bytes_by_pointer.values()))
         del loss
-    return max_bytes // len(batch) * bytes_per_element(plan) // 4
+    return max_bytes // len(batch) * count_bytes_per_element(plan) // 4
 
 
-def bytes_per_element(plan: TrainConfig) -> int:
+def count_bytes_per_element(plan: TrainConfig) -> int:
     """Return the size of a number in the forward pass."""
     return 2 if plan.precision == "bfloat16" else 4

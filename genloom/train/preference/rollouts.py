@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ class ScoredRollouts:
     answers: TokenRows  # B
     rewards_RB: np.ndarray
     cond: Condition | None = None
+    values: tuple[Any, ...] = ()  # B, the answers as values of the medium
 
 
 class RolloutEnvironment(Protocol):

@@ -4,7 +4,7 @@ from collections.abc import Generator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -17,8 +17,8 @@ from genloom.noise import build_training_noise
 from genloom.objectives.replay import ReplayBatch, ReplayMix
 from genloom.settings import apply_overrides, to_table
 from genloom.store.model_folder import ModelFolder
-from genloom.store.workspace import Run
-from genloom.train.data.documents import packed_activation_bytes
+from genloom.store.run import Run
+from genloom.train.data.documents import count_packed_activation_bytes
 from genloom.train.data.source import BatchFn
 from genloom.train.events import TOKENS, Event, Status
 from genloom.train.job import Job, read_job
@@ -26,7 +26,7 @@ from genloom.train.loop import compute_copy
 from genloom.train.planning import forecast
 from genloom.train.planning.auto_config import Budget
 from genloom.train.post_training import PostTraining
-from genloom.train.preference.config import PreferenceConfig, get_preference_config
+from genloom.train.preference.config import PreferenceConfig, build_default_config, get_preference_config
 from genloom.train.preference.dataset import (
     PreferenceBatches,
     PreferenceDataset,
@@ -35,12 +35,16 @@ from genloom.train.preference.dataset import (
 )
 from genloom.train.preference.replay import REPLAY_PACK_LENGTH, BuildReplayFn, prepare_replay
 from genloom.train.preference.rollouts import RolloutBatches, RolloutEnvironment
+from genloom.train.preference.score_memory import ScoreMemory
+from genloom.train.preference.scored_batches import ScoredBatches
 from genloom.types import Codec, Parts, is_open_sequence
 
 RATINGS_DATA = "ratings"  # the name of the data in jobs of such runs
 ADAPTER_MIN_PARAMETERS = 20_000_000  # smaller models train all their weights
 PREFERENCE_BATCH_SIZE = 8
-ROLLOUTS_PER_STEP = 16
+ROLLOUTS_PER_STEP = {"grpo": 16, "reinvent": 88}  # with the replayed rows
+MAX_EPOCHS = {"reinvent": 1_000_000}  # 4 for other methods
+MEMORY_FILE = "scores.jsonl"  # in the folder of a run
 ALLOWED_OVERRIDES = ("batch_size", "plan", "adapter", "learning")
 
 Preferences = PreferenceDataset | RolloutEnvironment
@@ -55,10 +59,16 @@ class PreferenceSource:
     config: PreferenceConfig
     replay: BuildReplayFn | None
     should_score_reference: bool = False  # zeros are enough for measuring
+    folder: Path | None = None  # of the run, for the memory of scored samples
 
     unit, metric = TOKENS, HELD_OUT_LOSS
-    min_epochs, max_epochs = 0, 4  # at most, for a run that is limited by time
+    min_epochs = 0
     eval_size = final_eval_size = 0  # held-out ratings are for the comparison of both models
+
+    @property
+    def max_epochs(self) -> int:
+        """At most so many, for a run that is limited by time; a prompt whose samples are scored never wears out."""
+        return MAX_EPOCHS.get(self.config.method, 4)
 
     def load_held_out(self, limit: int) -> tuple[()]:
         return ()
@@ -73,17 +83,20 @@ class PreferenceSource:
     def find_warnings(self, job: Job, model: Model) -> list[str]:
         return []
 
+    def build_private_rows(self, job: Job) -> NoReturn:
+        raise GenloomError("train.private_stage")
+
     def activation_bytes(self, job: Job, model: Model) -> int:
         """Return the activation bytes per row."""
         if is_open_sequence(self.codec.space):
-            return packed_activation_bytes(job)
+            return count_packed_activation_bytes(job)
         batch: Any = self.build_batches(replace(job, batch_size=self.config.rows_per_prompt), model)(0)
         batch = batch.select_rows(slice(0, 2))
         parts, phase = dict(model.parts.items()), model.objective.phases[0]
         if isinstance(model.objective, BatchPreparing):
             noise = build_training_noise(job.plan.seed, 0, 0, len(batch))
             batch = model.objective.prepare_batch(parts, batch, phase, noise, len(batch))
-        return forecast.activation_bytes_per_sample(model.objective, parts, batch, job.plan)
+        return forecast.count_activation_bytes_per_sample(model.objective, parts, batch, job.plan)
 
     def build_batches(self, job: Job, model: Model) -> BatchFn:
         """Return the batches of a run of `model`, which must be at step 0: it is its own reference."""
@@ -97,12 +110,18 @@ class PreferenceSource:
         mixed_batches: Any = lambda step: ReplayBatch(batches(step), replay_batches(step).select_rows(rows))  # noqa: E731
         return mixed_batches
 
-    def build_preference_batches(self, job: Job, model: Model) -> PreferenceBatches | RolloutBatches:
+    def build_preference_batches(self, job: Job, model: Model) -> PreferenceBatches | RolloutBatches | ScoredBatches:
         """Return the batches; their reference log-likelihoods are computed once, if the likelihood is exact."""
         objective, config = unwrap_objective(model.objective), self.config
         if not isinstance(self.preferences, PreferenceDataset):
-            settings = config.num_generations, job.plan.seed, config.advantage_estimator
+            settings: Any = config.num_generations, job.plan.seed, config.advantage_estimator
             learner, reference = replace(model, objective=objective), copy_reference(model, job)
+            if config.method == "reinvent":
+                memory = ScoreMemory.open(self.folder / MEMORY_FILE) if self.folder else ScoreMemory()
+                num_replayed = min(config.num_replayed, job.batch_size - 1)  # of the small batches that are measured
+                sizes = job.batch_size, num_replayed, config.family_size, job.plan.seed
+                environment: Any = self.preferences
+                return ScoredBatches(environment, learner, objective, reference, *sizes, memory)
             return RolloutBatches(self.preferences, learner, objective, reference, job.batch_size, *settings)
         sides = PreferenceSides.from_dataset(config.method, self.preferences, model.design.context_length)
         if not isinstance(objective, ExactLikelihood):
@@ -142,9 +161,12 @@ class PreferenceTraining(PostTraining):
         """Return the job before any measurement."""
         data = name, RATINGS_DATA, self.preferences.digest
         tables = self.build_default_tables(design, base, data, seed, has_adapter)
-        tables["batch_size"] = ROLLOUTS_PER_STEP if self.method == "grpo" else PREFERENCE_BATCH_SIZE
-        tables["learning"] = to_table(PreferenceConfig(self.method))
+        tables["batch_size"] = ROLLOUTS_PER_STEP.get(self.method, PREFERENCE_BATCH_SIZE)
+        tables["learning"] = to_table(build_default_config(self.method))
         job = Job.from_tables(apply_overrides(tables, overrides))
+        config = get_preference_config(job)
+        if config.method == "reinvent" and job.batch_size <= config.num_replayed:
+            raise GenloomError("train.no_rollouts", batch_size=job.batch_size, replayed=config.num_replayed)
         if job.batch_size % (multiple := get_preference_config(job).rows_per_prompt):
             raise GenloomError("train.uneven_groups", batch_size=job.batch_size, multiple=multiple)
         return job
@@ -170,7 +192,7 @@ class PreferenceTraining(PostTraining):
         config = get_preference_config(job)
         data = self.workspace.get_model(job.base["ref"]).card.get("data") or {}
         replay = yield from prepare_replay(folder, self.workspace, model, data, config.replay_weight)
-        return PreferenceSource(model.codec, self.preferences, config, replay)
+        return PreferenceSource(model.codec, self.preferences, config, replay, folder=folder)
 
     def with_objective(self, model: Model, source: PreferenceSource, job: Job) -> Model:
         """Return the model with the objective of the method; dropout is off from here on.

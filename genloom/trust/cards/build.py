@@ -12,6 +12,7 @@ from genloom.text_format import format_bytes, format_count
 from genloom.trust.bias import find_report
 from genloom.trust.cards.card import Card, Section, Table
 from genloom.trust.cards.licences import LicenceConflict, find_conflicts, to_spdx
+from genloom.trust.privacy import find_privacy_report, list_card_rows
 from genloom.trust.trace.graph import KIND_NOUNS, Trace, TraceNode
 from genloom.trust.trace.resolve import build_trace
 
@@ -44,8 +45,11 @@ def build_model_card(workspace: Workspace, ledger: Ledger, folder: ModelFolder) 
     sections = [
         Section("Lineage", (Table(("what", "which", "facts"), tuple(_list_lineage(trace))),)),
         _build_licences(licences, conflicts),
+        *_build_persons(data),
+        *_build_private(folder.card.get("private")),
         Section("Training and results", (Table(("fact", "value"), tuple(_list_results(folder, results))),)),
         *_build_bias(find_report(workspace.root, folder.ref, folder.digest)),
+        *_build_privacy(find_privacy_report(workspace.root, folder.ref, folder.digest)),
         Section("Limits", _LIMITS),
     ]
     summary = f"A version of a model made with Genloom{f', for the medium {medium}' if medium else ''}."
@@ -54,11 +58,12 @@ def build_model_card(workspace: Workspace, ledger: Ledger, folder: ModelFolder) 
     facts = {
         "model": folder.ref,
         "digest": folder.digest,
-        "licences": dict(licences),
-        "spdx": sorted({to_spdx(name) for name in licences}),
-        "conflicts": [{"kind": c.kind, "licences": list(c.licences), "note": str(c)} for c in conflicts],
+        **_list_licence_facts(licences, conflicts),
         "results": results,
+        "persons": _list_persons(data),
+        "private": folder.card.get("private"),
         "bias": find_report(workspace.root, folder.ref, folder.digest),
+        "privacy": find_privacy_report(workspace.root, folder.ref, folder.digest),
         "trace": trace.to_json(),
     }
     return Card(f"Model {folder.ref}", summary, _drop_empty(metadata), tuple(sections), facts)
@@ -81,6 +86,7 @@ def build_data_card(workspace: Workspace, ledger: Ledger, dataset: Dataset) -> C
     sections = [
         Section("Sources", (Table(("source", "licence", "documents"), sources),)),
         _build_licences(licences, conflicts),
+        *_build_persons([trace.nodes[trace.root]]),
         Section("Splits", (Table(("split", "documents"), tuple((s, f"{n:,}") for s, n in splits.items())),)),
     ]
     if removed:
@@ -97,10 +103,9 @@ def build_data_card(workspace: Workspace, ledger: Ledger, dataset: Dataset) -> C
         "digest": dataset.digest,
         "medium": dataset.medium,
         "created": dataset.created,
-        "licences": dict(licences),
-        "spdx": sorted({to_spdx(name) for name in licences}),
-        "conflicts": [{"kind": c.kind, "licences": list(c.licences), "note": str(c)} for c in conflicts],
+        **_list_licence_facts(licences, conflicts),
         "splits": splits,
+        "persons": _list_persons([trace.nodes[trace.root]]),
         "sources": [dict(node.facts) for node in documents],
     }
     return Card(f"Data set {dataset.name}", summary, _drop_empty(metadata), tuple(sections), facts)
@@ -166,6 +171,62 @@ def _build_bias(report: Mapping[str, Any] | None) -> list[Section]:
     )
     header = ("category", "gap, bits a word", "95 % from", "to")
     return [Section("Bias", (*([Table(header, rows)] if rows else []), *report["limits"]))]
+
+
+def _build_privacy(report: Mapping[str, Any] | None) -> list[Section]:
+    """Return the section on what the model reveals of its data, from the stored report of `genloom privacy`."""
+    rows = tuple(list_card_rows(report)) if report is not None else ()
+    if report is None or not rows:
+        return []
+    verdict = "The model reveals training data." if report.get("leaking") else "No measure shows training data."
+    table = Table(("measure", "value", "95 % interval", "chance"), rows)
+    return [Section("Privacy of the training data", (table, verdict, *map(str, report.get("notes") or ())))]
+
+
+def _list_persons(data: Iterable[TraceNode]) -> list[dict[str, Any]]:
+    """Return the likenesses of persons in data sets, and the consents with their state."""
+    return [
+        {"data": node.name, "persons": node.facts["persons"], "consents": node.facts["consents"]}
+        for node in data
+        if "persons" in node.facts
+    ]
+
+
+def _build_persons(data: Iterable[TraceNode]) -> list[Section]:
+    """Return the section on persons in data sets; none where nothing was said of them."""
+    entries = _list_persons(data)
+    rows = [
+        (
+            str(consent["who"]),
+            ", ".join(consent["of"]),
+            ", ".join(consent["purposes"]),
+            str(consent["signed"]),
+            str(consent.get("until", "-")),
+            str(consent["state"]),
+        )
+        for entry in entries
+        for consent in entry["consents"]
+    ]
+    stated = [f"{entry['data']}: {', '.join(entry['persons'])}, as its collector says." for entry in entries]
+    table = [Table(("person", "of", "for", "signed", "until", "state"), tuple(rows))] if rows else []
+    return [Section("Persons", (*stated, *table))] if entries else []
+
+
+def _build_private(facts: Mapping[str, Any] | None) -> list[Section]:
+    """Return the section on differentially private tuning; none where it was not private."""
+    if not facts:
+        return []
+    rows = tuple((name.replace("_", " "), str(value)) for name, value in facts.items())
+    note = "The bound is on this tuning alone: it says nothing of the data of base models, nor of held-out documents."
+    return [Section("Differential privacy", (Table(("fact", "value"), rows), note))]
+
+
+def _list_licence_facts(licences: Mapping[str, int], conflicts: Iterable[LicenceConflict]) -> dict[str, Any]:
+    return {
+        "licences": dict(licences),
+        "spdx": sorted({to_spdx(name) for name in licences}),
+        "conflicts": [{"kind": c.kind, "licences": list(c.licences), "note": str(c)} for c in conflicts],
+    }
 
 
 def _describe_licence(licences: Mapping[str, int]) -> dict[str, Any]:

@@ -114,7 +114,7 @@ def _follow_source(trace: Trace, lookup: Lookup, digest: str) -> str:
     node = trace.add_node(
         TraceNode(f"source:{digest}", "source", shorten_text(digest), state, (), {"sha256": digest}, problem)
     )
-    if output := lookup.outputs_by_content.get(digest):
+    if output := lookup.find_output(digest):
         trace.add_edge(node, follow_output(trace, lookup, output), "is")
     return node
 

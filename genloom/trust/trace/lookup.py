@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from typing import Any
 
 from genloom.errors import GenloomError
 from genloom.store import manifest, recycle_bin
+from genloom.store.consent import Consent, apply_withdrawals, get_today, list_withdrawals, read_consents
 from genloom.store.dataset import Dataset, open_dataset
 from genloom.store.ledger import Event, Ledger
 from genloom.store.lineage import RatingsTraining, list_trainings
 from genloom.store.model_folder import ModelFolder
-from genloom.store.workspace import Workspace, verify_output
+from genloom.store.output_files import verify_output
+from genloom.store.workspace import Workspace
 from genloom.text_format import format_count, quote_beginning
 from genloom.trust.trace.graph import State, Trace, TraceNode
 
@@ -38,6 +41,11 @@ class Lookup:
         return {entry.id: entry for entry in self.ledger.iter_entries(["rating", "choice"])}
 
     @cached_property
+    def withdrawals(self) -> Mapping[tuple[str, str], date]:
+        """The days on which persons withdrew their consent, by data set and person."""
+        return list_withdrawals(self.ledger)
+
+    @cached_property
     def models(self) -> list[ModelFolder]:
         """Every version in the workspace and in the package."""
         return [*self.workspace.list_models(), *self.workspace.list_built_in_models()]
@@ -47,10 +55,10 @@ class Lookup:
         """The records of all outputs, oldest first."""
         return [record for _, record in self.workspace.list_records()]
 
-    @cached_property
-    def outputs_by_content(self) -> dict[str, str]:
-        """The ids of outputs by the digests of their files."""
-        return {str(record["sha256"]): str(record["id"]) for record in self.records}
+    def find_output(self, digest: str) -> str:
+        """Return the id of the output whose file has this digest; "" without one, also for a damaged record."""
+        output = self.workspace.find_output(digest)
+        return output if output and self.workspace.has_output(output) else ""
 
     @cached_property
     def datasets(self) -> list[Dataset]:
@@ -170,9 +178,20 @@ def add_dataset(trace: Trace, lookup: Lookup, entry: Mapping[str, Any]) -> tuple
         facts |= {"medium": found.medium, "created": found.created}
         facts |= {key: found.manifest[key] for key in ("sources_given", "without") if key in found.manifest}
     details = [describe_licences(licences)] if licences else []
+    persons = {key: entry[key] for key in ("persons", "consent") if key in entry}
+    persons = persons or {key: found.manifest[key] for key in ("persons", "consent") if found and key in found.manifest}
+    if persons.get("persons"):
+        consents = apply_withdrawals(name, read_consents(persons.get("consent")), lookup.withdrawals)
+        facts |= {"persons": persons["persons"], "consents": [describe_consent(each) for each in consents]}
+        details += [f"persons: {', '.join(persons['persons'])}", *(each.describe(get_today()) for each in consents)]
     return trace.add_node(
         TraceNode(node_id, "data", f"{name}@{shorten_text(facts['digest'])}", state, tuple(details), facts, problem)
     ), found
+
+
+def describe_consent(consent: Consent) -> dict[str, Any]:
+    """Return a consent with its state today."""
+    return {**consent.to_json(), "state": consent.get_state(get_today())}
 
 
 def describe_licences(licences: Mapping[str, Any]) -> str:

@@ -125,16 +125,19 @@ def _trace_file(trace: Trace, lookup: Lookup, path: Path) -> None:
 
     Raises GenloomError: trust.file_not_known if it is none of them; core.unreadable_file.
     """
-    from genloom.settings import unreadable_error
+    from genloom.settings import build_unreadable_error
 
     try:
         digest = files.hash_file(path)
     except OSError as error:
-        raise unreadable_error(path, "this file", error) from error
+        raise build_unreadable_error(path, "this file", error) from error
     facts = {"path": str(path), "sha256": digest}
     trace.root = trace.add_node(TraceNode("file", "file", path.name, details=(shorten_text(digest),), facts=facts))
-    if output := lookup.outputs_by_content.get(digest):
-        _connect_root(trace, (spread_output if trace.is_forward else follow_output)(trace, lookup, output), "is")
+    stored = lookup.find_output(digest)
+    signed = [] if stored else _list_signed_outputs(lookup.workspace, path)
+    for output in [stored] if stored else signed:
+        node = (spread_output if trace.is_forward else follow_output)(trace, lookup, output)
+        _connect_root(trace, node, "is" if stored or len(signed) == 1 else "made_of")
     if trace.is_forward:
         spread_source(trace, lookup, trace.root, digest)
     found = find_documents(lookup.datasets, {digest, *_hash_values(path)}, file_name=path.name)
@@ -144,12 +147,32 @@ def _trace_file(trace: Trace, lookup: Lookup, path: Path) -> None:
         raise GenloomError("trust.file_not_known", path=path)
 
 
+def _list_signed_outputs(workspace: Workspace, path: Path) -> list[str]:
+    """Return the outputs of this workspace that an unchanged signature of its own names, of a file or of a sheet."""
+    from genloom.limited_process import LimitedProcess, LimitExceeded
+    from genloom.trust import manifests, signing
+
+    if not signing.is_available():
+        return []
+    try:
+        with LimitedProcess() as process:
+            manifest = process.call(manifests.read_watched, path, signing.read_anchors(workspace.root))
+    except (GenloomError, OSError, MemoryError, LimitExceeded):  # `genloom verify` tells why it cannot be read
+        return []
+    if manifest is None or (manifest.state, manifest.authority) != ("unchanged", "workspace"):
+        return []
+    listed = manifest.facts.get("outputs")
+    facts = [manifest.facts, *(each for each in (listed if isinstance(listed, list) else []) if isinstance(each, dict))]
+    ids = dict.fromkeys(str(each.get("output") or "") for each in facts)
+    return [id for id in ids if workspace.has_output(id)]
+
+
 def _hash_values(path: Path) -> set[str]:
     """Return the ids that a file's value has as a document, in the media that read such files."""
     from genloom.media.opening import open_limited
 
     found = set()
-    for name in plugins.part_names("medium"):
+    for name in plugins.list_part_names("medium"):
         medium = plugins.find_part("medium", name)
         if path.suffix.lower() in medium.suffixes:
             try:

@@ -1,7 +1,7 @@
 """A workspace with a small chat model and an untrained image model, shared by the tests of the engine."""
 
+import shutil
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -9,10 +9,9 @@ from genloom.api.workspace import Workspace
 
 
 @pytest.fixture(scope="session")
-def engine_workspace(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def engine_workspace(serving_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Models: `tales`, which was tuned on conversations, as its card says, `masks`, and `blots` of images."""
-    store = worlds.serving_workspace(tmp_path_factory.mktemp("serving"))
-    return Workspace(store.root)
+    return Workspace(shutil.copytree(serving_home, tmp_path_factory.mktemp("engine") / "home"))
 
 
 @pytest.fixture

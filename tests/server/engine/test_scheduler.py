@@ -311,3 +311,28 @@ def test_the_model_that_was_used_least_lately_leaves_when_memory_is_needed(serve
     shelf.max_bytes = sum(each.num_bytes for each in shelf.models.values())
     server.ask("describe", model="blots")
     assert "masks/1" not in {key[0] for key in shelf.models}
+
+
+def test_values_that_a_medium_withholds_are_replaced_or_left_out(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genloom.generate.selection.MIN_BUDGET", 6)
+    monkeypatch.setattr("genloom.generate.selection.OUTPUTS_PER_WANTED", 1)
+    screened: list[Any] = []
+
+    def withhold_every_other(value: Any) -> str:
+        screened.append(value)
+        return "for a test" if len(screened) % 2 else ""
+
+    for screen, num_stored in ((withhold_every_other, 2), (lambda value: "for a test", 0)):
+        monkeypatch.setattr("genloom.media.image.screen", screen, raising=False)
+        request = GenerationRequest("blots", prompts=("a red boat",), n=2, seed=1, params={"steps": 2})
+        server.submit(request)
+        server.run()
+        stored = [each for each in server.find(request.id, Stored) if not each.is_withheld]
+        assert (len(stored), len(server.find(request.id, Stored))) == (num_stored, 2)
+        for each in stored:
+            replay_output(server.scheduler.workspace.store, each.output_id)
+        assert server.find(request.id, Finished)
+    assert len(screened) > 2
+    assert not list(server.scheduler.workspace.folder.glob("outputs/*/*.reserved"))

@@ -1,10 +1,11 @@
 """A server on a port of this machine, with small models, as clients see it."""
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from types import ModuleType
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -41,9 +42,9 @@ class RunningServer:
 
 
 @pytest.fixture(scope="session")
-def api(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+def api(serving_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """The server of a workspace with `tales`, which chats, `masks`, masked, and `blots`, which makes pictures."""
-    workspace = Workspace(worlds.serving_workspace(tmp_path_factory.mktemp("serving")).root)
+    workspace = Workspace(shutil.copytree(serving_home, tmp_path_factory.mktemp("api") / "home"))
     sockets, config = open_sockets(replace(Config(), port=0))
     guard = build_app(workspace, config)
     server = build_http_server(guard, config, lambda: None)

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genloom.server.engine import EngineEvent, Finished, Started, Stored, Text, TokenLogprob
-from genloom.server.openai.chat import ChunkWriter, build_choice
+from genloom.server.openai.chat import ChunkWriter, build_choice, build_usage
 from genloom.server.openai.formats import AnswerFormat
 from genloom.server.openai.generating import Choice, Generation
-from genloom.server.openai.reasoning import Piece, ReasoningParser, split_reasoning
 from genloom.server.openai.response_writer import ResponseWriter
 from genloom.server.openai.responses import ResponseRequest
 from genloom.server.others.anthropic import build_content, write_events
+from genloom.server.reasoning import Piece, ReasoningParser, count_reasoning_tokens, split_reasoning
 
 PARTS = ["<think>", "</think>", "<", "</th", "think>", "ink>", " ", "\n", "\u2003", "a", "{", "Because."]
 TEXTS = st.lists(st.sampled_from(PARTS), max_size=12).map("".join)
@@ -143,3 +143,37 @@ def test_a_message_of_anthropic_has_a_block_of_thinking() -> None:
         assert [mine[0]["type"], mine[-1]["type"]] == ["content_block_start", "content_block_stop"]
     starts = [event["content_block"]["type"] for event in events if event["type"] == "content_block_start"]
     assert starts == ["thinking", "text"]
+
+
+def test_the_tokens_of_reasoning_are_counted_up_to_its_end() -> None:
+    pieces = ["<th", "ink>", "One", " and", "</th", "ink>", "\n\n", "Three."]
+
+    def count(text: str, ids: list[int]) -> int:
+        return count_reasoning_tokens(text, ids, lambda part: "".join(pieces[each] for each in part))
+
+    whole = list(range(len(pieces)))
+    assert count("".join(pieces), whole) == 6
+    assert count("".join(pieces[:4]), whole[:4]) == 4  # cut short
+    assert count("<think>" + "".join(pieces[2:]), whole[2:]) == 4  # the template wrote the opening tag
+    assert count("Three.", [7]) == 0
+    assert count("Write <think> before it.", [7]) == 0
+
+
+def test_ollama_has_the_thinking_beside_the_content() -> None:
+    from genloom.server.others.ollama import build_message, write_lines
+
+    message = build_message(AnswerFormat(), STORED)
+    assert (message["thinking"], message["content"]) == ("One and two.", "Three.")
+    lines = write_lines(build_generation(PIECES), AnswerFormat())
+
+    async def read() -> list[dict[str, Any]]:
+        return [json.loads(line)["message"] async for line in lines]
+
+    messages = asyncio.run(read())
+    assert "".join(each.get("thinking", "") for each in messages) == "One and two."
+    assert "".join(each["content"] for each in messages) == "Three."
+
+
+def test_usage_names_the_tokens_of_reasoning() -> None:
+    usage = build_usage(Finished(3, 0, 10, 7))
+    assert usage["completion_tokens_details"]["reasoning_tokens"] == 7

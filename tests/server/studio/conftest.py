@@ -54,6 +54,9 @@ class QuickEngine:
         yield Progress(1, 1, "")
         for number, prompt, nonce in rows:
             text = prompt[::-1] or "nothing"
+            if request.refuse_copies and prompt == "copy":
+                yield Stored(number, "", "withheld", "", 1)
+                continue
             while "wait" in prompt and request.id not in self.cancelled:
                 yield Text(number, "… ")
                 await asyncio.sleep(0.01)

@@ -10,7 +10,7 @@ from genloom.exchange.exporter import to_exportable
 from genloom.model import load_model
 from genloom.model.design import get_objective_class
 from genloom.objectives.autoregressive import Autoregressive
-from genloom.plugins import find_part, part_names
+from genloom.plugins import find_part, list_part_names
 from genloom.server.studio.models import is_autoregressive
 from genloom.store.workspace import Workspace
 from tests.errors import raises_code
@@ -42,7 +42,7 @@ def derived_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_the_studio_knows_objectives_by_their_class(derived_name: str) -> None:
     assert is_autoregressive(derived_name)
-    for name in part_names("objective"):
+    for name in list_part_names("objective"):
         assert is_autoregressive(name) is issubclass(get_objective_class(name), Autoregressive), name
     assert not is_autoregressive("unknown")
 

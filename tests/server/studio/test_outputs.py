@@ -1,6 +1,7 @@
 """Outputs: made as jobs, found by everything that is known of them, rated, arranged, removed and restored."""
 
 import io
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -98,21 +99,25 @@ def test_outputs_of_the_command_line_appear_and_vanish(open_studio: Open) -> Non
         assert list_ids(client) == [output]
 
 
-def test_the_index_is_built_again_when_it_is_missing_or_damaged(open_studio: Open) -> None:
+@pytest.mark.parametrize(
+    "damage",
+    [b"", pytest.param(b"this is not a database at all" * 100, marks=pytest.mark.slow)],
+    ids=["missing", "damaged"],
+)
+def test_the_index_is_built_again_when_it_is_missing_or_damaged(open_studio: Open, damage: bytes) -> None:
     with open_studio() as (studio, client):
         (output,) = studio.run(client, "generate", model="icons", prompt="a boat")["outputs"]
         client.post(f"/api/outputs/{output}/rating", json={"stars": 4})
         (removed,) = studio.run(client, "generate", model="icons", prompt="a bin")["outputs"]
         client.delete(f"/api/outputs/{removed}")
     index = studio.workspace.folder / "index.sqlite"
-    for damage in (b"", b"this is not a database at all" * 100):
-        for file in studio.workspace.folder.glob("index.sqlite*"):
-            file.unlink()
-        if damage:
-            index.write_bytes(damage)
-        with open_studio() as (studio, client):
-            assert list_ids(client, "rating=4&q=boat") == [output]
-            assert list_ids(client, "deleted=true") == [removed]
+    for file in studio.workspace.folder.glob("index.sqlite*"):
+        file.unlink()
+    if damage:
+        index.write_bytes(damage)
+    with open_studio() as (studio, client):
+        assert list_ids(client, "rating=4&q=boat") == [output]
+        assert list_ids(client, "deleted=true") == [removed]
 
 
 def test_a_user_sees_only_what_is_theirs(open_studio: Open) -> None:
@@ -130,7 +135,7 @@ def test_a_user_sees_only_what_is_theirs(open_studio: Open) -> None:
             ("POST", "/rating", {"up": True}),
             ("DELETE", "/rating", None),
             ("POST", "/restore", None),
-            *(("GET", f"/{view}", None) for view in ("file", "shown", "thumbnail", "sound", "origin")),
+            *(("GET", f"/{view}", None) for view in ("file", "shown", "thumbnail", "sound", "provenance", "trace")),
         ):
             answer = cy.request(method, f"/api/outputs/{output}{path}", json=body)
             assert answer.status_code == 404, (method, path)
@@ -141,22 +146,20 @@ def test_a_user_sees_only_what_is_theirs(open_studio: Open) -> None:
         assert bea.get(f"/api/outputs/{output}").json()["rating"] is None
 
 
-@pytest.mark.parametrize("id", ["..%2f..%2fetc%2fpasswd", "2026-01-01-000000", "x" * 5000, "%00", "C:", "‮abc"])
-def test_unknown_ids_are_404(open_studio: Open, id: str) -> None:
+def test_unknown_ids_are_404(open_studio: Open) -> None:
+    ids = ("..%2f..%2fetc%2fpasswd", "2026-01-01-000000", "x" * 5000, "%00", "C:", "‮abc")
     with open_studio() as (_, client):
-        for path in ("", "/file", "/thumbnail", "/origin"):
-            assert client.get(f"/api/outputs/{id}{path}").status_code in (400, 404, 414)
+        for id, path in itertools.product(ids, ("", "/file", "/thumbnail", "/provenance", "/trace")):
+            assert client.get(f"/api/outputs/{id}{path}").status_code in (400, 404, 414), (id, path)
 
 
-@pytest.mark.parametrize(
-    "query", ["limit=0", "limit=501", "rating=6", "seed=-1", "seed=99999999999999999999", "offset=-1", "format=x"]
-)
-def test_bad_queries_are_refused_with_their_field(open_studio: Open, query: str) -> None:
+def test_bad_queries_are_refused_with_their_field(open_studio: Open) -> None:
     with open_studio() as (_, client):
-        answer = client.get(f"/api/outputs?{query}")
-        if query != "format=x":  # a parameter that the route does not have is ignored
-            assert answer.status_code == 400
+        for query in ("limit=0", "limit=501", "rating=6", "seed=-1", "seed=99999999999999999999", "offset=-1"):
+            answer = client.get(f"/api/outputs?{query}")
+            assert answer.status_code == 400, query
             assert answer.json()["error"]["param"].endswith(query.partition("=")[0])
+        assert client.get("/api/outputs?format=x").status_code == 200  # what the route does not have is ignored
 
 
 def test_no_words_break_the_search(open_studio: Open) -> None:
@@ -167,3 +170,29 @@ def test_no_words_break_the_search(open_studio: Open) -> None:
             assert answer.status_code == 200, (q, answer.text)
         assert list_ids(client, "q=Schi") == [output]
         assert list_ids(client, "q=海") == [output]
+
+
+def test_an_output_is_preferred_to_that_of_another_model(open_studio: Open) -> None:
+    with open_studio() as (studio, client):
+        ids = [
+            studio.run(client, "generate", model=model, prompt="a boat")["outputs"][0] for model in ("icons", "icons/2")
+        ]
+        assert client.post(f"/api/outputs/{ids[1]}/prefer", json={"over": ids[0]}).status_code == 200
+        (entry,) = studio.workspace.ledger.iter_entries(["choice"])
+        assert (entry.body["a"], entry.body["b"], entry.body["winner"]) == (ids[1], ids[0], "a")
+        cy = studio.sign_in("cy")
+        own = studio.run(cy, "generate", model="icons", prompt="a boat")["outputs"][0]
+        assert cy.post(f"/api/outputs/{own}/prefer", json={"over": ids[0]}).status_code == 404
+
+
+def test_models_count_the_outputs_that_a_user_sees(open_studio: Open) -> None:
+    with open_studio() as (studio, local):
+        bea = studio.sign_in("bea")
+        studio.run(bea, "generate", model="icons", prompt="a boat", n=2)
+        studio.run(local, "generate", model="icons", prompt="a tree")
+        counts = []
+        for client in (local, bea):
+            listed = {row["ref"]: row["outputs"] for row in client.get("/api/models").json()["data"]}
+            family = client.get("/api/models/icons/2").json()
+            counts.append((listed["icons/2"], family["outputs"]))
+        assert counts == [(3, 3), (2, 2)]

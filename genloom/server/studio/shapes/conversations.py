@@ -4,10 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from genloom.server.studio.shapes.base import Body, Name, Shape, Tags, Text
 from genloom.server.studio.shapes.datasets import Reason
+from genloom.server.studio.shapes.field_types import Name, Tags, Text
 from genloom.server.studio.shapes.jobs import Job
 from genloom.server.studio.shapes.outputs import Rating
+from genloom.server.studio.shapes.shape import Body, Shape
 
 
 class Turn(Shape):

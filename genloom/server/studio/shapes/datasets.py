@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from genloom.server.studio.shapes.base import Body, Shape
+from genloom.server.studio.shapes.shape import Body, Shape
 
 
 class Reason(Shape):

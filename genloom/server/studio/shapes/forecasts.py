@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from genloom.server.studio.shapes.base import Body, Shape
 from genloom.server.studio.shapes.datasets import Reason
+from genloom.server.studio.shapes.shape import Body, Shape
 
 
 class ForecastRequest(Body):

@@ -4,7 +4,8 @@ from typing import Any
 
 from pydantic import Field
 
-from genloom.server.studio.shapes.base import Body, JobKind, JobState, Problem, Shape
+from genloom.server.studio.shapes.field_types import JobKind, JobState
+from genloom.server.studio.shapes.shape import Body, Problem, Shape
 
 
 class NewJob(Body):

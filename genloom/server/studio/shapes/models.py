@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from genloom.server.studio.shapes.base import Body, Shape
+from genloom.server.studio.shapes.shape import Body, Shape
 
 
 class Option(Shape):
@@ -18,6 +18,18 @@ class Option(Shape):
     help: str  # one plain sentence
     group: Literal["sampling", "condition", "edit"] = "sampling"
     is_basic: bool = False  # shown before the knobs are unfolded
+
+
+class Preset(Shape):
+    name: str
+    help: str  # one plain sentence
+
+
+class Additions(Shape):
+    """What can be added to a generation: presets, and adapters that were tuned on the same base."""
+
+    presets: list[Preset]
+    adapters: list[str]
 
 
 class ModelData(Shape):
@@ -83,6 +95,8 @@ class ModelDetail(Model):
     nodes: list[Node] = Field(default_factory=list)
     edges: list[Edge] = Field(default_factory=list)
     evaluations: list[Evaluation] = Field(default_factory=list)
+    bias: dict[str, Any] | None = None  # the reports of jobs of these kinds
+    privacy: dict[str, Any] | None = None
     export_formats: list[str] = Field(default_factory=list)
     prompts: list[str] = Field(default_factory=list)  # to try
 

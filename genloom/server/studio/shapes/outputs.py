@@ -1,10 +1,11 @@
 """Shapes of outputs, their ratings and origin."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from genloom.server.studio.shapes.base import Body, Name, Shape, Tags
+from genloom.server.studio.shapes.field_types import Name, Tags
+from genloom.server.studio.shapes.shape import Body, Shape
 
 
 class Rating(Shape):
@@ -70,32 +71,23 @@ class NewRating(Body):
     note: Annotated[str, Field(max_length=10_000)] = ""
 
 
+class NewChoice(Body):
+    """A preference: this output over another one for the same prompt."""
+
+    over: Annotated[str, Field(max_length=40)]
+
+
+class Choice(Shape):
+    event: str
+    at: str
+
+
 class OutputChange(Body):
     """Changes to an output besides a rating; null changes nothing."""
 
     tags: Tags | None = None
     is_starred: bool | None = None
     folder: Name | None = None
-
-
-class OriginItem(Shape):
-    source: str
-    licence: str
-    id: str = ""  # of the document in its data set
-    caption: str = ""
-    excerpt: str = ""  # of text: the passage that both share
-    length: int | None = None  # of text: characters
-    share: float | None = None  # of text: of the output
-    similarity: float | None = None  # of other media: 0 to 1
-
-
-class Origin(Shape):
-    """The training items that an output is nearest to."""
-
-    state: Literal["ready", "unknown"]
-    note: str = ""  # in words, what it means or why it is unknown
-    verdict: Literal["own", "near", "copied"] | None = None
-    items: list[OriginItem] = Field(default_factory=list)
 
 
 class OutputIds(Body):

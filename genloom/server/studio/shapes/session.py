@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from genloom.server.studio.shapes.base import Body, Name, Shape
+from genloom.server.studio.shapes.field_types import Name
+from genloom.server.studio.shapes.shape import Body, Shape
 
 
 class User(Shape):

@@ -4,8 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from genloom.server.studio.shapes.base import Body, Name, Shape
+from genloom.server.studio.shapes.field_types import Name
 from genloom.server.studio.shapes.jobs import Queue
+from genloom.server.studio.shapes.shape import Body, Shape
 
 
 class Hit(Shape):
@@ -73,6 +74,7 @@ class CreatedKey(Key):
 class Health(Shape):
     name: str
     ok: bool
+    code: str = ""  # of a text that the studio has in its languages
     detail: str
     cure: str = ""
 

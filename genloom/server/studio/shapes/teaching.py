@@ -4,8 +4,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from genloom.server.studio.shapes.base import Body, Name, Shape
 from genloom.server.studio.shapes.datasets import Reason
+from genloom.server.studio.shapes.field_types import Name
+from genloom.server.studio.shapes.shape import Body, Shape
 
 
 class Answer(Shape):

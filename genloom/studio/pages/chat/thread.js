@@ -6,6 +6,7 @@ import { formatDate, t } from '../../core/i18n.js';
 import { readText } from '../../core/jobs.js';
 import { findModel, nameModel } from '../../core/models.js';
 import { splitReasoning } from '../../core/reasoning.js';
+import { openProvenance } from '../../components/output-card.js';
 import { button, icon } from '../../components/parts.js';
 import '../../components/markdown.js';
 import '../../components/stream-text.js';
@@ -122,6 +123,7 @@ export class Thread extends Element {
           ${button({ label: t('shell.copy_text'), icon: 'copy', alone: true, small: true, kind: 'quiet', run: () => this.actions?.copy(turn) })}
           ${isUser ? button({ label: t('chat.edit'), icon: 'pencil', alone: true, small: true, kind: 'quiet', run: () => this.startEditing(turn) })
             : button({ label: t('chat.retry'), icon: 'refreshCw', alone: true, small: true, kind: 'quiet', run: () => this.actions?.retry(turn) })}
+          ${turn.output ? button({ label: t('shell.provenance'), icon: 'gitFork', alone: true, small: true, kind: 'quiet', run: () => openProvenance(turn.output ?? '') }) : nothing}
           ${turn.output ? html`<div class="rating" role="group" aria-label=${t('shell.rating')}>${[true, false].map((up) => button({ label: t(up ? 'shell.like' : 'shell.dislike'), icon: up ? 'thumbsUp' : 'thumbsDown', alone: true,
             small: true, kind: 'quiet', pressed: (this.ratings.get(turn.id) ?? turn.rating?.up ?? null) === up, run: () => this.actions?.rate(turn, up) }))}</div>` : nothing}
         </div></footer></article>`;

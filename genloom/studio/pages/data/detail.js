@@ -1,6 +1,6 @@
 /** <gl-data-detail>: one data set, with what was taken, its splits and licences, its samples, and captions by keys. */
 import { html, nothing, repeat } from '../../vendor/lit.js';
-import { del, get, patch, post, quote } from '../../core/api.js';
+import { del, get, makeUrl, patch, post, quote } from '../../core/api.js';
 import { announce, vars } from '../../core/dom.js';
 import { Element } from '../../core/element.js';
 import { formatBytes, formatNumber, formatPercent, t } from '../../core/i18n.js';
@@ -16,6 +16,7 @@ import { countItems, inputValue, listLosses, translate } from '../../components/
 /** @typedef {import('../../core/shapes').DatasetDetail} DatasetDetail */
 /** @typedef {import('../../core/shapes').Sample} Sample */
 
+const CARDS = /** @type {const} */ (['md', 'html', 'croissant']);
 const SPLITS = /** @type {const} */ (['train', 'val', 'test']);
 
 /** One data set. */
@@ -139,7 +140,7 @@ class DataDetail extends Element {
     return html`<nav class="crumbs" aria-label=${t('data.title')}><a class="text-link" href=${href('data')}>${t('data.title')}</a><span aria-hidden="true">/</span></nav>
       ${pageHead({ title: detail.name, lead: t('data.summary', { items: countItems(detail.medium, detail.documents), size: formatBytes(detail.bytes) }), actions: html`
         ${buttonLink({ label: t('data.train'), icon: 'trendingUp', kind: 'primary', href: href('train', { data: detail.name }) })}
-        ${menu({ label: t('data.more'), items: [{ label: t('data.delete'), icon: 'trash2', danger: true, run: () => this.deleteSet() }] })}` })}
+        ${menu({ label: t('data.more'), items: [...CARDS.map((format) => ({ label: t(`data.card_${format}`), icon: /** @type {const} */ ('fileText'), href: makeUrl(`api/datasets/${quote(detail.name)}/card`, { format, download: 'true' }).href, download: '' })), null, { label: t('data.delete'), icon: 'trash2', danger: true, run: () => this.deleteSet() }] })}` })}
       <div class="data-columns">${renderTaken(detail)}${renderSplits(detail)}${renderLicences(detail)}</div>
       ${detail.notes.length ? html`<details class="left"><summary>${t('data.notes', { n: detail.notes.length })}</summary><ul lang="en">${detail.notes.map((note) => html`<li><strong>${note.source}</strong> ${note.reason}</li>`)}</ul></details>` : nothing}
       ${this.renderSamples(detail)}`;

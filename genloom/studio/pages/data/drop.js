@@ -1,6 +1,7 @@
 /** <gl-data-drop>: files on their way into a data set; they are dropped, sent, looked at, named and collected. */
 import { html, nothing } from '../../vendor/lit.js';
-import { del, post, upload } from '../../core/api.js';
+import { del, post } from '../../core/api.js';
+import { readDrop, readField, sendFiles } from '../../core/drops.js';
 import { Element } from '../../core/element.js';
 import { formatBytes, formatNumber, t } from '../../core/i18n.js';
 import { cancelJob, finishJob, isOver, jobs, nameJob, startJob } from '../../core/jobs.js';
@@ -11,46 +12,9 @@ import { inputValue, nameMedium, translate } from '../../components/workshop.js'
 
 /** @typedef {import('../../core/shapes').Upload} Upload */
 /** @typedef {import('../../core/shapes').CollectForecast} CollectForecast */
-/** @typedef {{file: File, path: string}} Chosen */
+/** @typedef {import('../../core/drops.js').Chosen} Chosen */
 
-const PART_FILES = 200; // files in one request
-const PART_BYTES = 64_000_000;
 const LICENCES = ['', 'CC0-1.0', 'CC-BY-4.0', 'CC-BY-SA-4.0', 'MIT', 'own work'];
-
-/** All files of a drop, folders with what is in them. @param {DataTransfer} transfer @returns {Promise<Chosen[]>} */
-async function readDrop(transfer) {
-  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
-  /** @type {Chosen[]} */
-  const found = [];
-  const walk = async (/** @type {any} */ entry, /** @type {string} */ folder) => {
-    const path = `${folder}${entry.name}`;
-    if (entry.isFile) return void found.push({ file: await new Promise((resolve, reject) => entry.file(resolve, reject)), path });
-    const reader = entry.createReader();
-    for (;;) {
-      const part = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
-      if (!part.length) return;
-      for (const each of part) await walk(each, `${path}/`);
-    }
-  };
-  for (const entry of entries) await walk(entry, '');
-  return found.filter(({ path }) => !path.split('/').some((part) => part.startsWith('.')));
-}
-
-/** @param {Chosen[]} files @returns {Chosen[][]} requests of a bounded size */
-function splitFiles(files) {
-  /** @type {Chosen[][]} */
-  const parts = [];
-  let bytes = Infinity;
-  for (const each of files) {
-    if (bytes + each.file.size > PART_BYTES || (parts.at(-1)?.length ?? 0) >= PART_FILES) {
-      parts.push([]);
-      bytes = 0;
-    }
-    parts.at(-1)?.push(each);
-    bytes += each.file.size;
-  }
-  return parts;
-}
 
 /** Files on their way into a data set: dropped, sent, looked at, named, collected. */
 class DataDrop extends Element {
@@ -88,14 +52,8 @@ class DataDrop extends Element {
     this.share = 0;
     this.sending = new AbortController();
     this.name = suggestName(files);
-    const total = files.reduce((sum, { file }) => sum + file.size, 0) || 1;
     try {
-      let done = 0;
-      for (const part of splitFiles(files)) {
-        const bytes = part.reduce((sum, { file }) => sum + file.size, 0);
-        this.upload = await upload(this.upload ? `uploads/${this.upload.id}` : 'uploads', part, (share) => (this.share = (done + share * bytes) / total), this.sending.signal);
-        done += bytes;
-      }
+      await sendFiles(files, (share) => (this.share = share), this.sending.signal, (sent) => (this.upload = sent));
       await this.look();
     } catch (error) {
       this.reset();
@@ -149,8 +107,7 @@ class DataDrop extends Element {
 
   /** @param {Event} event */
   choose(event) {
-    const { files } = /** @type {HTMLInputElement} */ (event.target);
-    this.send([...(files ?? [])].map((file) => ({ file, path: file.webkitRelativePath || file.name })));
+    this.send(readField(event));
   }
 
   render() {

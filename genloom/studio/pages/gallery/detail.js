@@ -3,7 +3,7 @@ import { html, nothing } from '../../vendor/lit.js';
 import { get } from '../../core/api.js';
 import { copyText, debounce } from '../../core/dom.js';
 import { Element } from '../../core/element.js';
-import { formatBytes, formatDate, formatDuration, formatNumber, formatPercent, t } from '../../core/i18n.js';
+import { formatBytes, formatDate, formatDuration, formatNumber, t } from '../../core/i18n.js';
 import { labelOption, nameMedium, showValue } from '../../core/models.js';
 import { changes, fileUrl, rateOutput, removeOutputs, restoreOutputs, serverUrl, starOutput, tagOutput, withChanges } from '../../core/outputs.js';
 import { href } from '../../core/router.js';
@@ -11,11 +11,11 @@ import { askText } from '../../components/dialog.js';
 import { menu } from '../../components/menu.js';
 import { ratingButtons, toItem } from '../../components/output-card.js';
 import { button, buttonLink, errorBox, facts, icon } from '../../components/parts.js';
+import '../../components/provenance.js';
 import { toast, toastError } from '../../components/toast.js';
 import { viewer } from '../../components/viewer.js';
 
 /** @typedef {import('../../core/shapes').OutputDetail} OutputDetail */
-/** @typedef {import('../../core/shapes').Origin} Origin */
 
 export class OutputDetailView extends Element {
   static properties = { output_id: { type: String } };
@@ -25,9 +25,6 @@ export class OutputDetailView extends Element {
     this.output_id = '';
     /** @type {OutputDetail | null} */
     this.output = null;
-    /** @type {Origin | null} */
-    this.origin = null;
-    this.isTracing = false;
     /** @type {any} */
     this.fault = null;
     this.note = debounce((/** @type {string} */ note) => this.saveNote(note), 600);
@@ -44,8 +41,6 @@ export class OutputDetailView extends Element {
 
   async read() {
     const id = this.output_id;
-    this.origin = null;
-    this.isTracing = false;
     this.fault = null;
     try {
       const output = await get(`outputs/${id}`);
@@ -61,19 +56,6 @@ export class OutputDetailView extends Element {
     if (!this.output) return;
     const { rating } = withChanges(this.output);
     rateOutput(this.output, { ...(rating?.up !== null && rating?.up !== undefined ? { up: rating.up } : {}), ...(rating?.stars ? { stars: rating.stars } : {}), note });
-  }
-
-  async trace() {
-    if (!this.output) return;
-    this.isTracing = true;
-    this.requestUpdate();
-    try {
-      this.origin = await get(`outputs/${this.output.id}/origin`);
-    } catch (error) {
-      toastError(error);
-    }
-    this.isTracing = false;
-    this.requestUpdate();
   }
 
   async editTags() {
@@ -121,7 +103,7 @@ export class OutputDetailView extends Element {
           [t('gallery.size'), formatBytes(output.bytes)],
           ...Object.entries(output.facts).map(([name, value]) => /** @type {[string, unknown]} */ ([labelOption(name), formatNumber(value)])),
         ])}</section>
-        ${this.renderOrigin()}
+        ${output.removed ? nothing : html`<section><h3>${t('shell.provenance')}</h3><gl-provenance output=${output.id}></gl-provenance></section>`}
       </div></article>`;
   }
 
@@ -130,19 +112,6 @@ export class OutputDetailView extends Element {
     const stars = output.rating?.stars ?? 0;
     return html`<div class="star-row" role="group" aria-label=${t('gallery.stars')}>${[1, 2, 3, 4, 5].map((n) => html`<button type="button" class="star-button ${n <= stars ? 'on' : ''}"
       aria-label=${t('shell.stars', { n })} aria-pressed=${n === stars ? 'true' : 'false'} title=${`${t('shell.stars', { n })} (${n})`} @click=${() => rateOutput(output, { stars: n })}>${icon('star')}</button>`)}</div>`;
-  }
-
-  renderOrigin() {
-    const { origin } = this;
-    return html`<section class="origin"><h3>${t('gallery.origin')}</h3>
-      ${!origin ? html`<p class="help">${t('gallery.origin_help')}</p>${button({ label: t('gallery.origin_find'), icon: 'gitFork', small: true, busy: this.isTracing, run: () => this.trace() })}` : html`
-        ${origin.verdict ? html`<p><span class="badge ${origin.verdict === 'own' ? 'good' : origin.verdict === 'near' ? 'warn' : 'bad'}">${t(`gallery.verdict_${origin.verdict}`)}</span></p>` : nothing}
-        ${origin.note ? html`<p class="help">${origin.note}</p>` : nothing}
-        <ul class="origin-items">${origin.items.map((item) => html`<li>
-          <p><span dir="auto">${item.caption}</span> <span class="help">${item.source}</span></p>
-            ${item.excerpt ? html`<blockquote dir="auto">${item.excerpt}</blockquote>` : nothing}
-            <p class="help">${[item.similarity !== null && item.similarity !== undefined ? t('gallery.similarity', { share: formatPercent(item.similarity) }) : '',
-              item.length ? t('gallery.shared', { n: item.length }) : '', item.licence].filter(Boolean).join(' · ')}</p></li>`)}</ul>`}</section>`;
   }
 }
 customElements.define('gl-output-detail', OutputDetailView);

@@ -106,6 +106,7 @@ export function makeGroup(group, page) {
     outputs.length ? { label: t('make.remove_all', { n: outputs.length }), icon: 'trash2', danger: true, run: () => removeOutputs(outputs, () => page.requestUpdate()) } : null,
   ].filter((item) => item !== null));
   const count = job ? /** @type {any} */ (job.params).n * (/** @type {any} */ (job.params).prompts?.length || 1) : 0;
+  const withheld = /** @type {any} */ (job?.result)?.withheld ?? 0;
   const isWide = isGroupWide(group, () => page.requestUpdate());
   return html`<section class="group" aria-label=${group.prompt || t('make.without_prompt')}>
     <header class="group-head"><div class="grow"><h2 dir="auto">${group.prompt || t('make.without_prompt')}</h2>
@@ -117,6 +118,7 @@ export function makeGroup(group, page) {
       ${menu({ label: t('shell.more'), small: true, items })}</header>
     ${job?.state === 'failed' ? errorBox(job.error ?? { message: t('shell.state_failed') }, job.can_retry ? () => page.retry(job) : undefined) : nothing}
     ${job?.state === 'cancelled' ? html`<p class="help">${t('make.stopped', { n: outputs.length })}</p>` : nothing}
+    ${withheld ? html`<p class="help">${t('make.withheld', { n: withheld })}</p>` : nothing}
     ${job?.state === 'queued' ? html`<p class="help">${job.position ? t('shell.job_position', { n: job.position }) : t('shell.job_waits')}</p>` : nothing}
     <div class="group-grid ${isWide ? 'wide' : ''}">
       ${repeat(outputs, (output) => output.id, (output) => html`<gl-output tabindex="0" data-id=${output.id} class=${page.current === output.id ? 'current' : ''} .output=${output} draggable="true" compact keys

@@ -1,6 +1,7 @@
 """Reasoning that models write between `<think>` and `</think>` before an answer, told apart while it streams."""
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 OPENING, CLOSING = "<think>", "</think>"
@@ -13,6 +14,30 @@ class Piece:
 
     text: str
     is_reasoning: bool
+
+
+def begins_reasoning(prompt: str) -> bool:
+    """Return whether a chat template has begun the reasoning already, so that the answer lacks the opening tag."""
+    return prompt.rstrip().endswith(OPENING)
+
+
+def count_reasoning_tokens(text: str, ids: Sequence[int], decode: Callable[[Sequence[int]], str]) -> int:
+    """Return how many tokens of an answer are its reasoning, up to the closing tag; 0 without any.
+
+    `text` may begin with an opening tag that the template wrote, which no token stands for.
+    """
+    if not text.lstrip().startswith(OPENING):
+        return 0
+    if CLOSING not in text:
+        return len(ids)
+    low, high = 0, len(ids)
+    while low < high:  # the fewest tokens whose text has the tag
+        middle = (low + high) // 2
+        if CLOSING in decode(ids[:middle]):
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 def split_reasoning(text: str) -> tuple[str, str]:

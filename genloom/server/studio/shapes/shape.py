@@ -1,21 +1,10 @@
-"""Parts of the other shapes."""
+"""The classes that shapes derive from, and the shapes that all routes share: a page of a list, and an error."""
 
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 T = TypeVar("T")
-
-JobKind = Literal[
-    "generate", "chat", "arena", "collect", "train", "learn", "evaluate", "compare", "forget", "import", "export"
-]
-JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
-Side = Literal["a", "b"]
-Name = Annotated[str, Field(max_length=200)]
-Text = Annotated[str, Field(max_length=1_000_000)]
-Tags = Annotated[list[Annotated[str, Field(min_length=1, max_length=60)]], Field(max_length=50)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Size = Annotated[int, Field(ge=0, lt=2**53)]  # what JavaScript counts exactly
 
 
 class Shape(BaseModel):

@@ -1,0 +1,51 @@
+"""Runs: the folders of training runs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from genloom.store import files, manifest
+from genloom.store.clock import get_now
+from genloom.store.names import make_timed_id
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run; its folder contains everything needed to resume it."""
+
+    id: str
+    name: str
+    folder: Path
+    created: str
+
+    @property
+    def model(self) -> str:
+        """The ref of the model that it produced; "" while it is not finished."""
+        done_path = self.folder / "done.json"
+        return str(manifest.read_json(done_path).get("model", "")) if done_path.is_file() else ""
+
+
+def open_run(folder: Path) -> Run:
+    """Return the run in a folder. Raise GenloomError if a record of it is damaged."""
+    path = folder / "run.json"
+    content = manifest.read_json(path)
+    if not isinstance(content.get("name"), str) or not isinstance(content.get("created"), str):
+        raise manifest.damaged_error(path, "the name or time of the run is missing")
+    if (done_path := folder / "done.json").is_file():
+        manifest.read_json(done_path)  # raises here if it is damaged, not where runs are listed
+    return Run(folder.name, content["name"], folder, content["created"])
+
+
+def create_run_folder(parent: Path, name: str) -> Path:
+    """Create the folder of a new run of this name."""
+    moment, offset = get_now(), 0
+    while True:
+        folder = parent / make_timed_id(moment, offset)
+        with files.translate_errors(folder):
+            parent.mkdir(parents=True, exist_ok=True)
+            try:
+                folder.mkdir()
+                break
+            except FileExistsError:
+                offset += 1
+    manifest.write_json(folder / "run.json", {"name": name, "created": moment.isoformat(timespec="microseconds")})
+    return folder

@@ -1,0 +1,125 @@
+"""The steps of a run: trained, logged, evaluated and saved, so that a kill loses little."""
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from pathlib import Path
+
+from genloom.errors import format_message
+from genloom.model import Model
+from genloom.model.likelihood import HeldOut, measure_held_out
+from genloom.train import checkpoint
+from genloom.train.events import TOKENS, EvalMetrics, Event, RunWarning, StepMetrics, TextSample, Unit
+from genloom.train.job import Job
+from genloom.train.log import ProgressLog, Throughput
+from genloom.train.loop import StepResult, TrainConfig, TrainState, train
+from genloom.train.pace import Pace
+from genloom.train.planning.forecast import NUM_EVALS
+from genloom.train.request import TrainRequest
+from genloom.train.text_samples import can_write_text, choose_sample_steps, sample_text
+from genloom.types import Batch
+
+MAX_SAVE_FRACTION = 0.05  # of the time may be spent on checkpoints
+
+
+def run_steps(
+    checkpoint_folder: Path,
+    log: ProgressLog,
+    model: Model,
+    batches: Callable[[int], Batch],
+    job: Job,
+    state: TrainState,
+    request: TrainRequest,
+    held_out: HeldOut,
+    preparation_seconds: float = 0.0,
+    unit: Unit = TOKENS,
+) -> Generator[Event, None, TrainConfig]:
+    """Train, log, evaluate on held-out data now and then, and save so that a kill loses little.
+
+    Return the plan, which has fewer steps where the run fell behind its time limit, and more where it was faster.
+    """
+    plan, throughput = job.plan, Throughput(job.units_per_step)
+    eval_steps = choose_eval_steps(plan) if len(held_out) else set()
+    can_sample = not job.base and can_write_text(model)
+    planned_steps = max(plan.steps, int(job.estimate.get("steps", 0)))
+    pace = Pace(plan, max(planned_steps, plan.max_steps), throughput, log.seconds, preparation_seconds)
+    pace.num_evals_left = sum(step > state.step for step in eval_steps)
+    last_save_at, save_duration, announced_steps = time.perf_counter(), 0.0, plan.steps
+    try:
+        for step_result in train(model.objective, batches, plan, state, pace.end_step):
+            log.seconds = pace.seconds
+            if pace.plan != plan:
+                plan = pace.plan
+                eval_steps = choose_eval_steps(plan) if len(held_out) else set()
+                pace.num_evals_left = sum(step > step_result.step for step in eval_steps)
+                replace(job, plan=plan).save(checkpoint_folder.parent / "job.toml")
+                if not 0.5 < plan.steps / announced_steps < 2:
+                    announced_steps = plan.steps
+                    steps = {"steps": plan.steps, "planned": planned_steps}
+                    yield RunWarning(format_message("train.other_pace", **steps))
+            if step_result.is_skipped:
+                yield RunWarning(format_message("train.step_skipped", step=step_result.step))
+            step_metrics = build_step_metrics(step_result, plan, throughput, log.seconds, unit)
+            is_cooldown_start = step_result.step == plan.cooldown_start
+            is_step_due = bool(request.save_steps) and step_result.step % request.save_steps == 0
+            is_time_due = time.perf_counter() - last_save_at > max(
+                request.save_seconds, save_duration / MAX_SAVE_FRACTION
+            )
+            should_save = is_cooldown_start or is_step_due or is_time_due
+            if should_save or step_result.step % 10 == 0 or step_result.step == plan.steps:
+                log.write_event(step_metrics)
+            eval_metrics = None
+            if step_result.step in eval_steps:
+                with pace.pause(is_eval=True):
+                    eval_metrics = evaluate_at_step(step_result.step, replace(model, parts=state.eval_parts), held_out)
+                log.write_event(eval_metrics)
+            if should_save:  # after the log, of which a resumed run rewrites only the rows after the saved step
+                save_started_at = time.perf_counter()
+                with pace.pause():
+                    checkpoint.save_checkpoint(state, checkpoint_folder, should_keep=is_cooldown_start)
+                last_save_at = time.perf_counter()
+                save_duration = last_save_at - save_started_at
+            yield step_metrics
+            if eval_metrics:
+                yield eval_metrics
+            if can_sample and step_result.step in choose_sample_steps(plan.steps, request.num_samples):
+                with pace.pause():
+                    text = sample_text(replace(model, parts=state.eval_parts))
+                yield TextSample(step_result.step, text)
+    except GeneratorExit:
+        checkpoint.save_checkpoint(state, checkpoint_folder)
+        raise
+    checkpoint.save_checkpoint(state, checkpoint_folder)
+    log.seconds = pace.seconds
+    return plan
+
+
+def choose_eval_steps(plan: TrainConfig) -> set[int]:
+    """Return the steps after which a run is evaluated."""
+    return {max(round(plan.steps * (i + 1) / (NUM_EVALS + 1)), 1) for i in range(NUM_EVALS)}
+
+
+def evaluate_at_step(step: int, model: Model, held_out: HeldOut) -> EvalMetrics:
+    """Evaluate during training, with the networks in evaluation mode for that time."""
+    training_parts = [part for part in model.parts.values() if part.training]
+    model.parts.eval()
+    held_out_metric = measure_held_out(model, held_out)
+    for part in training_parts:
+        part.train()
+    return EvalMetrics(step, held_out_metric)
+
+
+def build_step_metrics(
+    step_result: StepResult, plan: TrainConfig, throughput: Throughput, seconds: float, unit: Unit
+) -> StepMetrics:
+    seconds_left = (plan.steps - step_result.step) * throughput.step_seconds
+    return StepMetrics(
+        step_result.step,
+        plan.steps,
+        step_result.losses,
+        step_result.metrics,
+        round(throughput.units_per_second),
+        seconds_left,
+        round(seconds, 3),
+        unit,
+    )

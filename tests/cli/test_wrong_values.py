@@ -1,0 +1,51 @@
+"""Values that cannot be used are refused before any work, with the code that says why."""
+
+import contextlib
+from pathlib import Path
+
+import pytest
+
+import genloom as gl
+from genloom.cli import run
+from genloom.store.workspace import Workspace
+from tests.errors import raises_code
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (["--method", "nonsense"], "train.unknown_preference_method"),
+        (["--method", "dpo", "--set", "learning.beta=nan"], "core.bad_setting_value"),
+        ([], "rate.too_few_preferences"),
+    ],
+)
+def test_a_wrong_setting_of_a_round_is_told_before_the_missing_ratings(
+    options: list[str], code: str, trained_copy: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["learn", "tales", *options, "--workspace", str(trained_copy.root)]) == 2
+    assert f"[{code}]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_a_workspace_without_a_name_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["list", "--workspace", name]) == 2
+    assert "[store.workspace_empty]" in capsys.readouterr().err
+    with raises_code("store.workspace_empty"):
+        gl.Workspace(name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_prompts_that_never_end_are_refused(trained_copy: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["generate", "tales", "--prompts", "/dev/zero", "--workspace", str(trained_copy.root)]) == 2
+    assert "[core.unreadable_file]" in capsys.readouterr().err
+
+
+def test_a_text_cannot_move_the_cursor_of_a_console(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.save_output("a\x1b[31mb", ".txt", {"prompt": "p", "written": "a\x1b[31mb"})
+    (output,) = gl.Workspace(tmp_path).outputs
+    with contextlib.suppress(KeyError):
+        assert "\x1b" not in output._repr_mimebundle_()["text/plain"]
