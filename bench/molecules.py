@@ -38,7 +38,7 @@ from genloom.noise import Noise
 from genloom.objectives.autoregressive import SamplerInputs, SamplingParams
 from recipes.molecules.fetch import fetch_wheel, iter_smiles, read_filters
 
-MAX_TOKENS = 100
+MAX_TOKENS = 63  # the longest SMILES of MOSES has 57 characters
 PUBLISHED = {  # valid, unique@10k, novel, FCD on test and on test scaffolds, SNN, Scaf, IntDiv, filters
     "CharRNN (MOSES)": "0.975 0.999 0.842 0.073 0.520 0.601 0.924 0.856 0.994",
     "VAE (MOSES)": "0.977 0.998 0.695 0.099 0.567 0.626 0.939 0.856 0.997",
@@ -152,7 +152,7 @@ class Reference:
         self.fragments, self.scaffolds = measures.count_fragments(mols), measures.count_scaffolds(mols)
 
 
-def measure(
+def measure_samples(
     texts: Sequence[str],
     known: set[str],
     references: dict[str, Reference],
@@ -211,7 +211,7 @@ def run_moses(arguments: argparse.Namespace) -> None:
     samples = {name: draw(arguments.count, arguments.seed) for name, draw in draws.items()}
     samples["test molecules"] = list(islice(iter_smiles(wheel, "test"), arguments.references, None))[: arguments.count]
     for name, texts in samples.items():
-        found = measure(texts, set(train), references, activate, alerts, arguments.detail)
+        found = measure_samples(texts, set(train), references, activate, alerts, arguments.detail)
         print(f"\n{name}: {len(texts):,} samples", flush=True)
         for key, value in found.items():
             print(f"  {key:14} {value if isinstance(value, Spread) else f'{value:.4f}'}", flush=True)

@@ -54,7 +54,8 @@ def find_part(kind: PartKind, name: str) -> ModuleType:
 
     A package adds parts through the entry-point groups `genloom.networks`, `.objectives`, `.codecs`, `.media`,
     `.text_encoders`, `.conditioners`, `.evaluate.features`, `.collect`, `.generate`, `.evaluate`,
-    `.learn.safeguards`, `.rate.checks`, `.trust` and `.trust.classifiers`. A built-in part takes precedence over a plugin of the same name.
+    `.learn.safeguards`, `.rate.checks`, `.trust` and `.trust.classifiers`. A built-in part takes precedence
+    over a plugin of the same name.
     No other module is imported, whatever name a job contains.
     Raise ValueError for an unknown name, suggesting the nearest, and for a plugin that does not work.
     """

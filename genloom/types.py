@@ -199,6 +199,7 @@ class Rollouts(TensorTree):
     old_nll: Tensor | None = None  # B, minus log-likelihoods at sampling time; None: the current model sampled them
     weight: Tensor | None = None
     reward: Tensor | None = None  # B, for reports only
+    is_new: Tensor | None = None  # B, False for replayed rows; None: all are new
 
     def __len__(self) -> int:
         return len(self.batch)

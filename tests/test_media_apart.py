@@ -108,6 +108,8 @@ IMPORTS = {
     "codecs/notes_scores.py": "a codec of music",
     "codecs/notes_vocabulary.py": "a codec of music",
     "codecs/pixels.py": "a codec of images",
+    "codecs/selfies.py": "a codec of molecules",
+    "codecs/smiles.py": "a codec of molecules",
     "collect/captions.py": "captions are read from text files in any encoding",
     "collect/table_files.py": "tables are read from text files in any encoding",
     "rate/checks/centred.py": "a check of images",

@@ -164,10 +164,11 @@ class Chat:
             raise GenloomError("api.no_system_role", model=self.model.ref)
 
     def _apply_policy(self, *questions: str) -> None:
-        """Raise GenloomError for a question or a system prompt that the content rules refuse."""
+        """Raise GenloomError for a question, with the system prompt before it, that the content rules refuse."""
         from genloom.api.policy import apply_policy
 
-        apply_policy(self.model.workspace, [self.conversation.system, *questions], self.model.ref)
+        text = "\n".join(filter(None, [self.conversation.system, *questions]))
+        apply_policy(self.model.workspace, [text], self.model.ref)
 
     def _iter_answer(self, should_stop: Callable[[], bool]) -> Generator[str]:
         from genloom.api.policy import apply_policy

@@ -98,5 +98,6 @@ def _apply_findings(
             progress_bars.print_note(format_message("trust.consent_warning", reason=finding.reason))
     refused = next((finding for finding in acted if finding.action == "refuse"), None)
     if refused is not None:
-        cure = format_message("trust.consent_cure" if refused.rule == "consent-invalid" else "trust.consent_needed")
+        needed, other = format_message("trust.consent_needed"), format_message("trust.consent_cure")
+        cure = other if refused.rule == "consent-invalid" else needed
         raise GenloomError("trust.consent_refused", target=target, reason=refused.reason, cure=cure)

@@ -185,20 +185,17 @@ def _find_problems(
 
 
 def find_signing_problems(root: Path) -> Iterator[str]:
-    """Yield what is wrong with keys, and why outputs leave without a signature: no package, or unreadable preferences."""
+    """Yield the problems of keys, and why outputs leave without a signature: no package, unreadable preferences."""
     from genloom.store.keys import MarkingKeys, list_exposed
     from genloom.trust import outgoing, signing
 
     if exposed := list_exposed(root):
         yield format_message("trust.exposed_key", path=exposed[-1], folder=root / "keys")
-    found = []
     for check_marking in (MarkingKeys(root).find_active, MarkingKeys(root).list_keys):
         try:
             check_marking()
         except (OSError, ValueError) as error:
-            found.append(str(error))
-    yield from dict.fromkeys(found)
-
+            yield str(error)
     if not signing.is_available():
         yield format_message("trust.extra_missing")
         return

@@ -87,14 +87,14 @@ def apply_policy(
     policy = get_content_policy(workspace)
     for text in dict.fromkeys(text for text in texts if text.strip()):
         facts = {"sha256": hash_text(text)} | ({"text": text} if policy.settings.log_text else {})
-        _act(workspace, check_text(policy, text, target), {"target": target, "model": model, **facts})
+        _apply_decisions(workspace, check_text(policy, text, target), {"target": target, "model": model, **facts})
     if values is not None:
         for number, decision in check_values(policy, values.medium, values.values):
             digest = hashlib.sha256(values.encode(values.values[number])).hexdigest()
-            _act(workspace, [decision], {"target": target, "model": model, "sha256": digest})
+            _apply_decisions(workspace, [decision], {"target": target, "model": model, "sha256": digest})
 
 
-def _act(workspace: "Workspace", decisions: "Sequence[Decision]", facts: Mapping[str, Any]) -> None:
+def _apply_decisions(workspace: "Workspace", decisions: "Sequence[Decision]", facts: Mapping[str, Any]) -> None:
     """Record decisions, the strictest first, print warnings, and refuse."""
     for decision in decisions:
         score = {} if decision.score is None else {"score": decision.score}
@@ -124,8 +124,11 @@ class OutputValues:
 
 def list_output_values(workspace: "Workspace", model: "LoadedModel", draft: "Draft") -> OutputValues | None:
     """Return what a model has generated, where a rule has a classifier of its medium; None without one, and of text."""
+    from genloom.capabilities import StreamingCodec
     from genloom.trust.policy import list_value_rules
 
+    if isinstance(model.codec, StreamingCodec):
+        return None  # `list_output_texts` has it
     medium = model.design.medium
     return OutputValues(medium, draft.values) if list_value_rules(get_content_policy(workspace), medium) else None
 

@@ -16,7 +16,7 @@ from genloom.codecs.codec_json import read_table, write_config
 from genloom.codecs.spelled_tokens import END, FIRST_TOKEN, Vocabulary, check_vocabulary
 from genloom.errors import GenloomError
 from genloom.media.molecule.libraries import load_library
-from genloom.media.molecule.molecule import Molecule, canonicalise
+from genloom.media.molecule.molecule import Molecule, canonicalise_molecule
 from genloom.types import TokenSpace
 
 SYMBOL_PATTERN = re.compile(r"\[[^\[\]]*\]|.", re.DOTALL)
@@ -28,14 +28,14 @@ class Config:
     """Context length of the models that read this codec, and symbols besides those of the data."""
 
     context_length: int = 128
-    symbols: tuple[str, ...] = ()
+    tokens: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class StoredConfig:
     """The configuration in the folder of a codec."""
 
-    symbols: tuple[str, ...]
+    tokens: tuple[str, ...]
     context_length: int
 
 
@@ -76,17 +76,17 @@ def is_symbol(text: str) -> bool:
 class Codec:
     """The symbols of its data, most frequent first, and the context length."""
 
-    symbols: tuple[str, ...] = BASIC_SYMBOLS
+    tokens: tuple[str, ...] = BASIC_SYMBOLS
     config: Config = field(default_factory=Config)
 
     @classmethod
     def fit(cls, items: Iterable[Molecule], config: Config) -> "Codec":
         texts = (write_selfies(molecule.smiles) for molecule in items)
-        return cls(Vocabulary.fit(texts, split_symbols, (*BASIC_SYMBOLS, *config.symbols)).tokens, config)
+        return cls(Vocabulary.fit(texts, split_symbols, (*BASIC_SYMBOLS, *config.tokens)).tokens, config)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        return Vocabulary(self.symbols)
+        return Vocabulary(self.tokens)
 
     @property
     def space(self) -> TokenSpace:
@@ -101,7 +101,7 @@ class Codec:
 
     def decode(self, x: Sequence[int] | np.ndarray) -> Molecule:
         """Return the molecule of any symbols, in its canonical SMILES."""
-        return canonicalise(Molecule(read_selfies("".join(self.vocabulary.decode_parts(x)))))
+        return canonicalise_molecule(Molecule(read_selfies("".join(self.vocabulary.decode_parts(x)))))
 
     def decode_many(self, x: Iterable[Sequence[int] | np.ndarray]) -> list[Molecule]:
         return [self.decode(row) for row in x]
@@ -111,16 +111,16 @@ class Codec:
         return SymbolConstraint(self.vocabulary, len(prompts))
 
     def save(self, folder: Path) -> None:
-        write_config(folder, "selfies", StoredConfig(self.symbols, self.config.context_length))
+        write_config(folder, "selfies", StoredConfig(self.tokens, self.config.context_length))
 
     @classmethod
     def load(cls, folder: Path) -> "Codec":
         path = folder / "codec.json"
         content = read_table(path, "selfies")
-        keys = ("symbols", "context_length")
-        symbols, length = map(content.get, keys)
-        check_vocabulary(path, symbols, length, split_symbols, set(content) == {*keys}, ", ".join(("codec", *keys)))
-        return cls(tuple(symbols), Config(length))
+        keys = ("tokens", "context_length")
+        tokens, length = map(content.get, keys)
+        check_vocabulary(path, tokens, length, split_symbols, set(content) == {*keys}, ", ".join(("codec", *keys)))
+        return cls(tuple(tokens), Config(length))
 
 
 class SymbolConstraint:

@@ -14,6 +14,8 @@ VALENCES |= {"Te": 6, "I": 1}
 CHARGED_VALENCES = {("B", -1): 4, ("C", 1): 3, ("C", -1): 3, ("N", 1): 4, ("N", -1): 2, ("O", 1): 3, ("O", -1): 1}
 CHARGED_VALENCES |= {("P", 1): 4, ("S", 1): 3, ("S", -1): 1, ("Se", 1): 3, ("Se", -1): 1}
 AROMATIC_BONDS = {"c": 3, "n": 3, "p": 3, "o": 2, "s": 2, "se": 2, "te": 2}  # with other atoms, at most
+MAX_PATH = 40  # atoms of a path along which double bonds move
+UNUSUAL_SUMS = {"S": (3, 5), "Se": (3, 5), "Te": (3, 5), "P": (4,), "As": (4,)}
 BRACKET_PATTERN = re.compile(
     r"\[\d*(?P<symbol>[A-Z][a-z]?|[a-z]{1,2}?)@{0,2}(?P<hydrogens>H\d?)?(?P<charge>[+-]\d?)?\]"
 )
@@ -27,6 +29,7 @@ class AtomKind:
     is_aromatic: bool = False
     needs_double: str = ""  # whether an aromatic atom takes part in a double bond: "always", or "if two" bonds
     is_exact: bool = False  # whether it has no implicit hydrogens, which fill it up
+    unusual: tuple[int, ...] = ()  # sums of the orders that only hydrogens on a hypervalent atom would complete
 
 
 @cache
@@ -36,7 +39,7 @@ def parse_atom(token: str) -> AtomKind | None:
         needs = {"c": "always", "n": "if two", "p": "if two"}.get(token, "")
         return AtomKind(AROMATIC_BONDS[token], True, needs)
     if token in ("B", "C", "N", "O", "P", "S", "F", "Cl", "Br", "I"):
-        return AtomKind(VALENCES[token])
+        return AtomKind(VALENCES[token], unusual=UNUSUAL_SUMS.get(token, ()))
     match = BRACKET_PATTERN.fullmatch(token)
     if match is None:
         return None
@@ -78,14 +81,13 @@ class Graph:
     used: list[int] = field(default_factory=list)  # of the capacity
     has_double: list[bool] = field(default_factory=list)  # of an aromatic atom: a double bond outside of the ring
     parents: list[int] = field(default_factory=list)
-    is_aromatic_edge: list[bool] = field(default_factory=list)  # of the bond with the parent
-    is_ring_edge: list[bool] = field(default_factory=list)  # of an aromatic ring
     is_ring_atom: list[bool] = field(default_factory=list)  # of an aromatic ring
     neighbours: list[tuple[int, ...]] = field(default_factory=list)  # by aromatic bonds
     mates: list[int] = field(default_factory=list)  # at the other end of the double bond of the ring; -1: none
     is_left: list[bool] = field(default_factory=list)  # whether no further bond can follow
     num_open: list[int] = field(default_factory=list)  # branches and rings that begin at an atom and are open
-    ring_bonds: frozenset[tuple[int, int]] = frozenset()
+    ring_bonds: frozenset[tuple[int, int]] = frozenset()  # that numbers close
+    aromatic_bonds: frozenset[tuple[int, int]] = frozenset()  # of aromatic rings that are closed
     rings: dict[str, tuple[int, str]] = field(default_factory=dict)  # the open ones: atom and bond
     branches: list[tuple[int, int]] = field(default_factory=list)  # the open ones: atom, and the first atom inside
     current: int = -1
@@ -96,10 +98,10 @@ class Graph:
 
     def copy(self) -> "Graph":
         return Graph(
-            *map(list, (self.kinds, self.used, self.has_double, self.parents, self.is_aromatic_edge)),
-            *map(list, (self.is_ring_edge, self.is_ring_atom, self.neighbours, self.mates, self.is_left)),
-            list(self.num_open),
+            *map(list, (self.kinds, self.used, self.has_double, self.parents, self.is_ring_atom)),
+            *map(list, (self.neighbours, self.mates, self.is_left, self.num_open)),
             self.ring_bonds,
+            self.aromatic_bonds,
             dict(self.rings),
             list(self.branches),
             self.current,
@@ -132,7 +134,7 @@ class Graph:
         """Return whether a token can stand after the last one, whatever the atoms are."""
         is_ring = token[0].isdigit() or token[0] == "%"
         if self.must_open_ring:
-            return is_ring and token not in self.rings
+            return is_ring and (token not in self.rings or self.kinds[self.rings[token][0]].is_aromatic)
         if token == ")":
             return bool(self.branches) and self.last in ("atom", "ring", "close")
         if token == "(" or token in BOND_ORDERS:
@@ -149,8 +151,6 @@ class Graph:
         self.used.append(0)
         self.has_double.append(False)
         self.parents.append(parent)
-        self.is_aromatic_edge.append(is_aromatic)
-        self.is_ring_edge.append(False)
         self.is_ring_atom.append(False)
         self.neighbours.append((parent,) if is_aromatic else ())
         self.mates.append(-1)
@@ -168,13 +168,26 @@ class Graph:
 
     def can_close_aromatic_rings(self) -> bool:
         """Return whether the open rings that must be aromatic can still be reached through aromatic bonds."""
-        ends = {atom for atom, _ in self.rings.values() if self.kinds[atom].is_aromatic and not self.is_ring_atom[atom]}
-        for atom in (self.current, *(atom for atom, _ in self.branches)) if ends else ():
-            ends.discard(atom)
-            while ends and self.is_aromatic_edge[atom]:
-                atom = self.parents[atom]
-                ends.discard(atom)
-        return not ends
+        live = {self.current, *(atom for atom, _ in self.branches)}
+        starts = [atom for atom, _ in self.rings.values() if self.kinds[atom].is_aromatic]
+        for start in starts:
+            if not self.is_ring_atom[start] and start not in live:
+                ends = live.union(starts) - {start}
+                if ends.isdisjoint(self.find_path(start)):
+                    return False
+        return True
+
+    def find_path(self, start: int, end: int = -1) -> dict[int, int]:
+        """Return the atoms that aromatic bonds lead to, each with the one before it, up to the end."""
+        before, queue = {start: start}, [start]
+        for atom in queue:
+            for other in self.neighbours[atom]:
+                if other not in before:
+                    before[other] = atom
+                    queue.append(other)
+            if end in before:
+                break
+        return before
 
     def add_bond(self, atom: int, order: int) -> bool:
         """Use up the capacity of an atom for a bond."""
@@ -193,7 +206,7 @@ class Graph:
         if mate < 0 or self.can_have_mate(atom):
             return True
         self.mates[atom] = self.mates[mate] = -1
-        return not self.is_left[mate] or self.find_mate(mate, set())
+        return not self.is_left[mate] or self.find_mate(mate)
 
     def take_double(self, atom: int) -> bool:
         """Give an aromatic atom a double bond outside of its ring, if it can have one."""
@@ -207,19 +220,19 @@ class Graph:
         needs = self.kinds[atom].needs_double
         return (needs == "always" and not self.has_double[atom]) or (needs == "if two" and self.used[atom] <= 2)
 
-    def find_mate(self, atom: int, path: set[int]) -> bool:
+    def find_mate(self, atom: int, path: frozenset[int] = frozenset()) -> bool:
         """Give an atom a double bond of the ring, and others new ones if necessary, along a path of atoms not in it."""
-        path.add(atom)
         for other in self.neighbours[atom]:
             if other in path or not self.can_have_mate(other):
                 continue
-            path.add(other)
             mate = self.mates[other]
-            if mate < 0 or not self.is_left[mate] or (mate not in path and self.find_mate(mate, path)):
-                if mate >= 0 and self.mates[mate] == other:
-                    self.mates[mate] = -1
-                self.mates[atom], self.mates[other] = other, atom
-                return True
+            if mate >= 0 and self.is_left[mate]:
+                if mate in path or len(path) > MAX_PATH or not self.find_mate(mate, path | {atom, other}):
+                    continue
+            elif mate >= 0:
+                self.mates[mate] = -1
+            self.mates[atom], self.mates[other] = other, atom
+            return True
         return False
 
     def leave(self, atom: int) -> bool:
@@ -228,7 +241,9 @@ class Graph:
         self.is_left[atom] = True
         if (kind.is_exact and self.used[atom] < kind.capacity) or (kind.is_aromatic and self.used[atom] < 2):
             return False
-        return self.mates[atom] >= 0 or not self.can_have_mate(atom) or self.find_mate(atom, set())
+        if self.used[atom] in kind.unusual:
+            return False
+        return self.mates[atom] >= 0 or not self.can_have_mate(atom) or self.find_mate(atom)
 
     def write_ring(self, number: str) -> bool:
         """Open the ring bond of this number, or close it."""
@@ -251,7 +266,9 @@ class Graph:
         if not self.raise_order(other, order - BOND_ORDERS[other_bond]) or not self.add_bond(atom, order):
             return False
         is_aromatic = self.kinds[atom].is_aromatic and self.kinds[other].is_aromatic and not (bond or other_bond)
-        if is_aromatic and self.mark_ring(atom, other):
+        if is_aromatic:
+            self.must_open_ring = False
+            self.mark_ring(atom, other)
             self.neighbours[atom] += (other,)
             self.neighbours[other] += (atom,)
         return self.num_open[other] > 0 or self.leave(other)
@@ -264,19 +281,18 @@ class Graph:
         self.used[atom] += difference
         return self.used[atom] <= self.kinds[atom].capacity
 
-    def mark_ring(self, atom: int, other: int) -> bool:
-        """Mark the bonds and atoms between two atoms as part of an aromatic ring; return whether all are aromatic."""
-        path = []
-        while atom != other:
-            atom, other = max(atom, other), min(atom, other)
-            if not self.is_aromatic_edge[atom]:
-                return False
-            path.append(atom)
-            atom = self.parents[atom]
-        for each in path:
-            self.is_ring_edge[each] = self.is_ring_atom[each] = True
-        self.is_ring_atom[atom] = True
-        return True
+    def mark_ring(self, atom: int, other: int) -> None:
+        """Mark the bonds and atoms of the aromatic ring that a bond between two atoms closes, if it closes one."""
+        before = self.find_path(atom, other)
+        if other not in before:
+            return
+        bonds = {(min(atom, other), max(atom, other))}
+        self.is_ring_atom[atom] = self.is_ring_atom[other] = True
+        while other != atom:
+            bonds.add((min(other, before[other]), max(other, before[other])))
+            other = before[other]
+            self.is_ring_atom[other] = True
+        self.aromatic_bonds |= bonds
 
     def close_branch(self) -> bool:
         atom = self.current
@@ -290,16 +306,14 @@ class Graph:
         if any(atom >= first for atom, _ in self.rings.values()):
             return True
         for atom in range(first, len(self.kinds)):
-            if not self.kinds[atom].is_aromatic:
-                continue
-            parent = self.parents[atom]
-            if not self.is_ring_atom[atom]:
+            if self.kinds[atom].is_aromatic and not self.is_ring_atom[atom]:
                 return False
-            if self.is_aromatic_edge[atom] and not self.is_ring_edge[atom]:
-                if self.mates[atom] == parent:
-                    return False
-                self.neighbours[atom] = tuple(other for other in self.neighbours[atom] if other != parent)
-                self.neighbours[parent] = tuple(other for other in self.neighbours[parent] if other != atom)
+            for other in self.neighbours[atom]:
+                if (min(atom, other), max(atom, other)) not in self.aromatic_bonds:
+                    if self.mates[atom] == other:
+                        return False
+                    self.neighbours[atom] = tuple(each for each in self.neighbours[atom] if each != other)
+                    self.neighbours[other] = tuple(each for each in self.neighbours[other] if each != atom)
         return True
 
     def finish(self) -> bool:

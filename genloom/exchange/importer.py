@@ -84,7 +84,11 @@ def open_source(location: str) -> Generator[tuple[SourceModel, dict[str, Any]]]:
     path = expand_path(location)
     wheels = {entry.wheel: entry for entry in catalog.CATALOG.values()}
     if path.is_dir():
-        yield huggingface.read(path), {}
+        found = list(path.glob("*.gguf"))
+        if len(found) == 1 and not (path / "config.json").exists():  # as `export --to gguf` writes
+            yield gguf_file.read(found[0]), {}
+        else:
+            yield huggingface.read(path), {}
     elif path.is_file() and path.name in wheels:
         with catalog.open_entry(wheels[path.name], path) as gguf_path:
             yield gguf_file.read(gguf_path), catalog_metadata(wheels[path.name])

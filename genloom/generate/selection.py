@@ -27,7 +27,7 @@ DUPLICATE, COPY = "duplicate", "copy of training data"
 
 @dataclass(frozen=True)
 class Judgement:
-    """What is known of an output before it is handed out."""
+    """The judgement of an output before it is handed out."""
 
     is_met: bool = True  # whether it meets what was asked
     score: float = 1.0  # how well, from 0 to 1; the best are handed out first
@@ -54,7 +54,7 @@ class JudgingEdit(Protocol):
 
 @dataclass
 class SelectionReport:
-    """What was reached by a choice."""
+    """Counts of a choice."""
 
     num_wanted: int
     budget: int
@@ -92,7 +92,7 @@ class Group:
 
 def build_selection(model: Model, request: Request) -> "Selection | None":
     """Return the choice of the outputs of a request; None if everything that is generated is handed out."""
-    screen = get_ability(plugins.find_part("medium", model.design.medium), "screen")
+    screen = get_ability(plugins.find_part("medium", model.design.medium), "screen_value")
     if screen is None and not isinstance(request.edit, JudgingEdit):
         return None
     return Selection(model, request)
@@ -104,7 +104,7 @@ class Selection:
     def __init__(self, model: Model, request: Request):
         self.model, self.request = model, request
         medium = plugins.find_part("medium", model.design.medium)
-        self.screen, self.identify = get_ability(medium, "screen"), get_ability(medium, "identify_value")
+        self.screen, self.identify = get_ability(medium, "screen_value"), get_ability(medium, "identify_value")
         self.edit = request.edit if isinstance(request.edit, JudgingEdit) else None
         self.groups, self.rows = group_rows(request)
         wanted = len(request.prompts)

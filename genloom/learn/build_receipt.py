@@ -5,7 +5,7 @@ import getpass
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -181,8 +181,7 @@ def describe_answers(inputs: ReceiptInputs) -> dict[str, str]:
     )
     if not champion_facts or not challenger_facts:
         return {}
-    means = {
-        name: [np.mean([facts[name] for facts in side]) for side in (champion_facts, challenger_facts)]
-        for name in champion_facts[0]
-    }
+    sides = champion_facts, challenger_facts  # what is invalid may lack facts
+    names = [name for name in dict.fromkeys(chain(*champion_facts)) if any(name in facts for facts in challenger_facts)]
+    means = {name: [np.mean([facts[name] for facts in side if name in facts]) for side in sides] for name in names}
     return {f"{name} per answer": f"{before:.1f} → {after:.1f}" for name, (before, after) in means.items()}

@@ -7,6 +7,7 @@ and the challenger replaces the champion only if its answers score higher.
 import json
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from math import inf
 
 import numpy as np
 
@@ -52,7 +53,7 @@ def learn_from_scores(workspace: Workspace, ledger: Ledger, request: LearnReques
 
     Raises GenloomError for a model without left-to-right sampling, and for rewards that are not checks.
     """
-    timer, deadline = SectionTimer(), find_deadline(request.budget)
+    timer, deadline = SectionTimer(), inf if request.calls else find_deadline(request.budget)
     if REWARD_MODEL in request.rewards:
         raise GenloomError("learn.reward_not_a_check", method=request.method)
     champion = load_for_scoring(workspace, pin_active_version(workspace, ledger, request.model).ref)

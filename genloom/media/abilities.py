@@ -78,7 +78,7 @@ def list_alignments(medium: Any, value: Any, size: Sequence[int]) -> Sequence[tu
 DEFAULTS: Mapping[str, Any | Callable[..., Any]] = {
     "show": show,  # (value) -> Display: one value for a page and for a terminal
     "sheet": sheet,  # (values, captions) -> Display: several values on one page
-    "screen": None,  # (value) -> str: why a value is not handed out, "" if it may be; None: everything is
+    "screen_value": None,  # (value) -> str: why a value is not handed out, "" if it may be; None: everything is
     "render_collection": None,  # (items, suffix) -> bytes: one file with several values; None: each has its own file
     "collection_suffixes": (),  # of the formats whose files hold several values
     "notice": "",  # what is said once with outputs, such as what they are not to be used for

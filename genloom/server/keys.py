@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from genloom.errors import GenloomError
 from genloom.server.access import LOCAL_USER_ID, SCOPES, Scope, User
-from genloom.server.secret_texts import get_secret_id, is_secret, make_secret
+from genloom.server.secret_texts import find_secret, make_secret
 from genloom.server.watched_file import WatchedFile
 from genloom.settings import to_toml
 from genloom.store.names import unknown_name_error, validate_name
@@ -72,17 +72,20 @@ class KeyStore:
 
     def authenticate(self, text: str) -> User | None:
         """Return the user of a key; None if it is unknown, revoked or expired."""
-        id = get_secret_id(text) or ""
-        key = self.keys.get(id)
-        return self.get_key_user(id) if key and is_secret(text, key.hash) else None
+        id = find_secret(text, self.keys)
+        return None if id is None else self.get_key_user(id)
 
     def get_key_user(self, id: str) -> User | None:
         """Return the user that a key stands for now; None if it is revoked or expired, or its account removed."""
         key = self.keys.get(id)
-        owner = self.get_account_user(key.user) if key else None
-        if key is None or owner is None or is_past(key.expires):
+        return None if key is None else self.limit_user(key.user, key.scopes, key.expires, f"key {id}")
+
+    def limit_user(self, name: str, scopes: Iterable[Scope], expires: str, credential: str) -> User | None:
+        """Return the user of an account with these scopes at most; None if that ended, or there is no such account."""
+        owner = self.get_account_user(name)
+        if owner is None or is_past(expires):
             return None
-        return User(owner.id, owner.name, owner.scopes & frozenset(key.scopes), f"key {id}")
+        return User(owner.id, owner.name, owner.scopes & frozenset(scopes), credential)
 
     def get_account_user(self, name: str) -> User | None:
         """Return the user of an account, or the person at the machine; None if there is no such account."""

@@ -4,9 +4,24 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Container
+from collections.abc import Container, Mapping
+from typing import Protocol
 
 _SECRET = re.compile(r"(?:gl-)?([0-9a-f]{8})-[\w-]{43}", re.ASCII)
+
+
+class Hashed(Protocol):
+    """Something that a secret opens, with the hash of the secret."""
+
+    @property
+    def hash(self) -> str: ...
+
+
+def find_secret(text: str, entries: Mapping[str, Hashed]) -> str | None:
+    """Return the id of the entry that a text is the secret of; None if it is that of no entry."""
+    id = get_secret_id(text) or ""
+    entry = entries.get(id)
+    return id if entry is not None and is_secret(text, entry.hash) else None
 
 
 def make_secret(taken_ids: Container[str], prefix: str = "") -> tuple[str, str, str]:

@@ -12,7 +12,7 @@ from genloom.api.workspace import Workspace
 from genloom.server.access import SCOPES, Scope, User
 from genloom.server.config import Config
 from genloom.server.keys import KeyStore, format_time, is_past, sort_scopes
-from genloom.server.secret_texts import get_secret_id, is_secret, make_secret
+from genloom.server.secret_texts import find_secret, get_secret_id, is_secret, make_secret
 from genloom.server.watched_file import WatchedFile
 
 SESSION_DAYS = 30
@@ -79,17 +79,15 @@ class Sessions:
 
     def authenticate(self, cookie: str) -> User | None:
         """Return the user of a cookie; None if it is unknown, ended or expired."""
-        id = get_secret_id(cookie) or ""
-        session = self.file.read().sessions.get(id)
-        return self.get_session_user(id) if session and is_secret(cookie, session.hash) else None
+        id = find_secret(cookie, self.file.read().sessions)
+        return None if id is None else self.get_session_user(id)
 
     def get_session_user(self, id: str) -> User | None:
         """Return the user that a session stands for now; None if it ended, or the account was removed."""
         session = self.file.read().sessions.get(id)
-        owner = self.keys.get_account_user(session.user) if session else None
-        if session is None or owner is None or is_past(session.expires):
+        if session is None:
             return None
-        return User(owner.id, owner.name, owner.scopes & frozenset(session.scopes), f"session {id}")
+        return self.keys.limit_user(session.user, session.scopes, session.expires, f"session {id}")
 
 
 def open_access(workspace: Workspace, config: Config) -> tuple[KeyStore, Sessions]:

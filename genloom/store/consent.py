@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from genloom.errors import GenloomError
-from genloom.settings import MAX_RECIPE_BYTES, option, parse_settings
 from genloom.store.clock import get_now
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ CONSENT_FILE = "consent.toml"  # in the folder of the data set
 PURPOSES: tuple[Purpose, ...] = ("training", "generation", "sharing")
 LIKENESSES: tuple[Likeness, ...] = ("voice", "face", "likeness", "words")
 NO_PERSONS = "none"  # in place of likenesses
-MAX_CONSENTS, MAX_CHARS = 1000, 500
+MAX_CONSENTS, MAX_CHARS, MAX_FILE_BYTES = 1000, 500, 1_000_000
 _TEXTS = ("who", "signature", "note")
 
 
@@ -42,7 +41,7 @@ class Consent:
     signed: date | None = None
     signature: str = ""  # how it was given, and where the proof of it is
     until: date | None = None  # the last day; None: without an end
-    note: str = option("", "Purpose, in the person's words.")
+    note: str = ""  # the purpose, in the person's words
     withdrawn: date | None = None  # from this day on
 
     def get_state(self, today: date) -> ConsentState:
@@ -81,7 +80,7 @@ class ConsentFile:
 
 @dataclass(frozen=True)
 class Persons:
-    """What a collector says of persons in the data."""
+    """The statement of a collector on persons in the data."""
 
     stated: tuple[str, ...] = ()  # likenesses in the data, or ("none",); (): nothing was said
     consent: ConsentFile | None = None
@@ -120,9 +119,9 @@ def read_consent_file(path: Path) -> ConsentFile:
     """Read and check a consent file; raise GenloomError (store.bad_consent), naming the table and the reason."""
     try:
         with path.open("rb") as file:
-            content = file.read(MAX_RECIPE_BYTES + 1)
-        if len(content) > MAX_RECIPE_BYTES:
-            raise ValueError(f"it is larger than {MAX_RECIPE_BYTES:,} bytes")
+            content = file.read(MAX_FILE_BYTES + 1)
+        if len(content) > MAX_FILE_BYTES:
+            raise ValueError(f"it is larger than {MAX_FILE_BYTES:,} bytes")
         return ConsentFile(content, _parse_tables(tomllib.loads(content.decode("utf-8"))))
     except OSError as error:
         raise GenloomError("store.bad_consent", path=path, reason=error.strerror or error) from None
@@ -132,6 +131,8 @@ def read_consent_file(path: Path) -> ConsentFile:
 
 def parse_consent(table: Mapping[str, Any], location: str) -> Consent:
     """Return a consent of a table of the file, or of JSON; raise ValueError for a field that is missing or wrong."""
+    from genloom.settings import parse_settings  # pydantic takes a tenth of a second to import
+
     dates = {name: _parse_date(table[name], f"{location}.{name}") for name in _DATES if name in table}
     consent = parse_settings(Consent, {**table, **dates}, location)
     for name in ("who", "of", "purposes", "signed", "signature"):

@@ -7,6 +7,7 @@ from typing import Any
 
 from genloom.errors import GenloomError
 from genloom.store import manifest
+from genloom.text_format import fix_surrogates
 from genloom.types import Message
 
 _MAX_TITLE_CHARS = 60
@@ -107,4 +108,4 @@ def _parse_message(path: Path, entry: Any) -> tuple[Message, str]:
     if not all(isinstance(value, str) for value in values):
         raise manifest.damaged_error(path, "a message is not text")
     role, content, output = values
-    return Message(role, content), output
+    return Message(role, fix_surrogates(content)), output

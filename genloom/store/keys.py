@@ -20,7 +20,6 @@ from pathlib import Path
 from genloom.errors import GenloomError
 from genloom.store import files
 from genloom.store.clock import get_now
-from genloom.store.manifest import damaged_error
 
 SECRET_BYTES = 32
 _ID = re.compile(r"\d{4}-\d\d-\d\d-[0-9a-f]{8}")
@@ -58,14 +57,14 @@ class MarkingKeys:
         return self.get(path.read_text(encoding="ascii", errors="replace").strip()) if path.is_file() else None
 
     def get(self, id: str) -> MarkingKey:
-        """Return the key with this id. Raise GenloomError (store.marking_key_gone, store.damaged)."""
+        """Return the key with this id. Raise GenloomError (store.marking_key_gone, store.damaged_marking_key)."""
         path = self.folder / f"{id}.key"
         if not _ID.fullmatch(id) or not path.is_file():
             raise GenloomError("store.marking_key_gone", id=id[:80], path=path if _ID.fullmatch(id) else self.folder)
         with files.translate_errors(path):
             secret = path.read_bytes()
         if len(secret) != SECRET_BYTES or _digest_secret(secret) != id[11:]:
-            raise damaged_error(path, "it is not the key that its name tells")
+            raise GenloomError("store.damaged_marking_key", path=path)
         return MarkingKey(id, secret, datetime.fromtimestamp(path.stat().st_mtime, UTC))
 
     def list_keys(self) -> list[MarkingKey]:

@@ -32,7 +32,7 @@ def find_output(root: Path, digest: str) -> str:
     The record is not checked: `Workspace.get_output` does that.
     """
     with _open_index(root) as connection:
-        _update(connection, root / "outputs")
+        _update_index(connection, root / "outputs")
         query = "SELECT id FROM outputs WHERE sha256 = ? ORDER BY id DESC LIMIT 1"
         row = connection.execute(query, (digest,)).fetchone()
     return str(row[0]) if row else ""
@@ -42,12 +42,12 @@ def find_output(root: Path, digest: str) -> str:
 def _open_index(root: Path) -> Generator[sqlite3.Connection]:
     """Open the index; one that is damaged is made again, and in a workspace that is read-only it is in memory."""
     path = root / "cache" / INDEX_FILE
-    connection = _connect(path)
+    connection = _connect_database(path)
     with closing(connection):
         yield connection
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect_database(path: Path) -> sqlite3.Connection:
     for _ in range(2):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _update(connection: sqlite3.Connection, folder: Path) -> None:
+def _update_index(connection: sqlite3.Connection, folder: Path) -> None:
     """Bring the index to the state of the folder `outputs`."""
     known = dict(connection.execute("SELECT day, changed FROM days"))
     found: dict[str, int] = {}

@@ -74,7 +74,9 @@ def load_checkpoint(state: TrainState, folder: Path, network: str = "") -> LoadR
         warnings = [f"{reason}; resuming from the checkpoint of step {state.step:,}." for reason in problems]
         saved_machine, current_machine = metadata["machine"], describe_environment(state)
         if differences := [
-            f"{k} {saved_machine.get(k, 'not recorded')} → {v}" for k, v in current_machine.items() if saved_machine.get(k) != v
+            f"{k} {saved_machine.get(k, 'not recorded')} → {v}"
+            for k, v in current_machine.items()
+            if saved_machine.get(k) != v
         ]:
             warnings.append(
                 f"This machine is set up differently ({'; '.join(differences)}). The run continues, but its weights "

@@ -213,7 +213,7 @@ def check_text(policy: ContentPolicy, text: str, target: Target = "prompt") -> l
         if not rule.classifier:
             decisions.append(Decision(name, rule.action, rule.reason or name, words))
         elif "text" in list_media(rule.classifier) and not (rule.none and reader.has_entry(rule.none)):
-            decisions += _classify(name, rule, [text], words)
+            decisions += _classify_values(name, rule, [text], words)
     return sorted(decisions, key=lambda decision: _SEVERITY[decision.action])
 
 
@@ -222,17 +222,17 @@ def check_values(policy: ContentPolicy, medium: str, values: Sequence[Any]) -> l
     found = []
     for name, rule in list_value_rules(policy, medium):
         for number, value in enumerate(values):
-            found += [(number, decision) for decision in _classify(name, rule, [value], ())]
+            found += [(number, decision) for decision in _classify_values(name, rule, [value], ())]
     return sorted(found, key=lambda pair: _SEVERITY[pair[1].action])
 
 
 def list_value_rules(policy: ContentPolicy, medium: str) -> list[tuple[str, Rule]]:
-    """Return the rules that read outputs of a medium other than text by a classifier."""
+    """Return the rules that read outputs of a medium by a classifier; `check_text` applies those of text."""
     rules = [(name, rule) for name, rule in policy.rules.items() if rule.classifier and "output" in rule.on]
-    return [(name, rule) for name, rule in rules if medium != "text" and medium in list_media(rule.classifier)]
+    return [(name, rule) for name, rule in rules if medium in list_media(rule.classifier)]
 
 
-def _classify(name: str, rule: Rule, values: Sequence[Any], words: tuple[str, ...]) -> list[Decision]:
+def _classify_values(name: str, rule: Rule, values: Sequence[Any], words: tuple[str, ...]) -> list[Decision]:
     """Return the decision if the score of the one value reaches the threshold."""
     [score] = compute_scores(rule.classifier, rule.settings, values).tolist()
     return [Decision(name, rule.action, rule.reason or name, words, round(score, 4))] if score >= rule.threshold else []

@@ -245,6 +245,7 @@ def measure_exposure(secret_losses: Losses, candidate_losses: Losses) -> Exposur
     ranks = 1 + np.searchsorted(ordered, secret_losses, "right")  # ties count against exposure
     exposures = math.log2(num_candidates) - np.log2(ranks)
     low, high = bootstrap_interval(exposures)
+    high = min(high, math.log2(num_candidates))  # the bootstrap of few values does not know the bound
     mean = IntervalEstimate(float(exposures.mean()), low, high, len(exposures))
     return Exposure(mean, tuple(exposures.tolist()), num_candidates)
 

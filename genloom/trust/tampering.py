@@ -24,7 +24,7 @@ def list_changes(workspace: Workspace, ledger: Ledger) -> Iterator[str]:
             yield from _explain_error(lambda path=path: _verify_output(workspace, path))
     for path in sorted(root.glob("outputs/originals/*.*")):
         yield from _explain_error(lambda path=path: _verify_original(path))
-    for pattern in ("data/*/*/manifest.json", "models/*/*/card.json"):
+    for pattern in ("data/*/[!.]*/manifest.json", "models/*/[!.]*/card.json"):
         for path in sorted(root.glob(pattern)):
             yield from _explain_error(lambda path=path: _verify_version(path))
     yield from _explain_error(ledger.verify)

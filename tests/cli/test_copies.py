@@ -11,11 +11,11 @@ import pytest
 import genloom as gl
 from genloom.api.copies import find_training_data
 from genloom.cli import run
-from genloom.media import music
+from genloom.media import music, text
 from genloom.media.image import encode
 from genloom.media.music.score import Score
 from genloom.store.dataset_removal import remove_documents
-from genloom.trust.copies import CopyReport, Match
+from genloom.trust.copies import CopyReport, Match, TrainingData, measure_copies
 from genloom.types import Item
 from tests import worlds
 from tests.errors import raises_code
@@ -205,7 +205,6 @@ class TestPictures:
 
         values = [item.value for item in ws.store.get_dataset("noise").iter_documents("val")]
         data = find_training_data(ws, "", "noise")
-        from genloom.trust.copies import measure_copies
 
         found = [report.matches[0].id for report in measure_copies(values, data)]
         coarse, extract = efficientnet.compute_coarse_embedding, efficientnet.build_extractor()
@@ -217,3 +216,11 @@ def test_an_equal_item_counts_without_held_out_values() -> None:
     match = Match("a.txt", "CC0-1.0", is_identical=True)
     assert CopyReport((match,), None).is_beyond_chance
     assert not CopyReport((replace(match, is_identical=False),), None).is_beyond_chance
+
+
+def test_data_that_could_not_be_searched_are_not_a_clean_result(tmp_path: Path) -> None:
+    (report,) = measure_copies(["a tale"], TrainingData(text, (), tmp_path, ("tales/1 was not trained here",)))
+    assert not report.is_searched
+    assert not report.is_beyond_chance
+    assert not report.to_json()["searched"]
+    assert not any("found" in line for line in report.lines)

@@ -8,7 +8,7 @@ import pytest
 from genloom.codecs.selfies import Codec, Config, write_selfies
 from genloom.codecs.spelled_tokens import END, FIRST_TOKEN
 from genloom.errors import GenloomError
-from genloom.media.molecule.molecule import Molecule, canonicalise
+from genloom.media.molecule.molecule import Molecule, canonicalise_molecule
 from genloom.testing import check_codec
 
 chem = pytest.importorskip("rdkit.Chem")
@@ -27,7 +27,7 @@ CODEC = Codec.fit(map(Molecule, DRUGS), Config(context_length=64))
 
 def test_codec_contract() -> None:
     def is_same(value: Molecule, roundtrip: Molecule) -> bool:
-        return canonicalise(value).smiles == roundtrip.smiles
+        return canonicalise_molecule(value).smiles == roundtrip.smiles
 
     check_codec(CODEC, map(Molecule, [*DRUGS, "", "C[Se]C"]), is_close=is_same)
 

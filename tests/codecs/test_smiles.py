@@ -141,6 +141,11 @@ def test_grammar_allows_every_molecule(smiles: str) -> None:
         ("", "CCO", "c1ccccc1"),
         ("CCOC(=O)", "C", ""),
         ("c1cc(", "C(=O)O", ")ccc1Cl"),
+        ("C(C", ")C", "O"),  # closes a branch that is open before the gap
+        ("CC", "C(", "C)O"),  # opens one that ends after it
+        ("c1ccc2c(c1", ")CC", "CC2"),
+        ("CC", "1CC", "C1"),
+        ("CC", "1CC1C1C", "C1"),
     ],
 )
 def test_gaps_can_be_filled(prefix: str, middle: str, suffix: str) -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from genloom.exchange import gguf_file, gguf_header, safetensors_file
+from genloom.exchange.importer import open_source
 from tests.errors import raises_code
 
 TENSORS = {"a.weight": torch.arange(12.0).view(3, 4), "b.bias": torch.ones(5, dtype=torch.float16)}
@@ -228,3 +229,13 @@ def test_damaged_tables_are_errors_or_stay_within_the_file(data: st.DataObject, 
         return
     for load in tensors.values():
         load()
+
+
+def test_a_folder_with_one_gguf_file_is_that_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gguf_file, "read", lambda path: path)
+    (tmp_path / "notes.gguf").touch()
+    with open_source(str(tmp_path)) as (source, _):
+        assert source == tmp_path / "notes.gguf"
+    (tmp_path / "other.gguf").touch()
+    with raises_code("exchange.no_config", path=tmp_path), open_source(str(tmp_path)):
+        pass

@@ -190,7 +190,7 @@ def test_the_studio_starts_answers_and_ends(tmp_path: Path) -> None:
         while not link and (line := process.stdout.readline()):
             link = (re.findall(r"http://\S+#token=\S+", line) or [""])[0]
         url, _, token = link.partition("/#token=")
-        with httpx2.Client(base_url=url, timeout=20) as client:
+        with httpx2.Client(base_url=url, timeout=600) as client:
             assert client.get("/").headers["content-type"].startswith("text/html")
             assert client.post("/api/login", json={"token": token}).status_code == 200
             assert client.get("/api/keys").json()["data"] == []

@@ -207,7 +207,7 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (count + 100, resource.getrlimit(reso
 request = f"GET /api/stream HTTP/1.1\\r\\nHost: 127.0.0.1:{port}\\r\\nAuthorization: Bearer {key}\\r\\n\\r\\n".encode()
 connections = []
 for _ in range(count):
-    connections.append(socket.create_connection(("127.0.0.1", port), timeout=60))
+    connections.append(socket.create_connection(("127.0.0.1", port), timeout=600))
     connections[-1].sendall(request)
 print(sum(connection.recv(12) == b"HTTP/1.1 200" for connection in connections), flush=True)
 sys.stdin.read()

@@ -57,7 +57,7 @@ def test_no_request_is_a_fault_of_ours(api: RunningServer, mode: str) -> None:  
                 suppress_health_check=list(HealthCheck),
             )
             def call(case: Any) -> None:
-                response = case.call(headers=headers, timeout=60)
+                response = case.call(headers=headers, timeout=600)
                 statuses[response.status_code] += 1
                 if response.status_code >= 500 and response.json()["error"]["code"] == "internal_error":
                     request = f"{case.method} {case.path} {case.query} {str(case.body)[:300]}"

@@ -128,3 +128,14 @@ def test_a_writer_that_is_killed_leaves_the_last_turn(tmp_path: Path) -> None:
     (talk,) = Workspace(tmp_path).list_conversations()
     assert int(talk.questions[-1]) >= int(acknowledged)
     assert talk.messages[-1] == Message("user", str(len(talk.questions) - 1))
+
+
+def test_half_a_character_in_a_file_is_read_as_one_that_can_be_written(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    saved = workspace.save_conversation(Conversation().with_question("smile"))
+    (file,) = tmp_path.glob("conversations/**/*.json")
+    file.write_text(file.read_text(encoding="utf-8").replace("smile", "\\ud83d"), encoding="utf-8")
+    (loaded,) = workspace.list_conversations()
+    assert loaded.questions == ("\ufffd",)
+    workspace.save_conversation(loaded.with_answer("yes", "m/1", ""))
+    assert saved.id == loaded.id

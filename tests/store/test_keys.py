@@ -68,7 +68,7 @@ def test_a_key_that_is_not_there_is_an_error_with_its_cure(tmp_path: Path, id: s
 def test_a_damaged_key_is_never_used(tmp_path: Path, content: bytes) -> None:
     key = MarkingKeys(tmp_path).get_active()
     (tmp_path / "keys" / "marking" / f"{key.id}.key").write_bytes(content)
-    with raises_code("store.damaged"):
+    with raises_code("store.damaged_marking_key"):
         MarkingKeys(tmp_path).get_active()
 
 

@@ -258,6 +258,23 @@ def test_a_file_that_is_not_a_ledger_is_refused(tmp_path: Path) -> None:
         list(open_ledger(tmp_path).iter_events())
 
 
+def test_a_rating_beyond_the_largest_file_is_refused_with_a_cure(tmp_path: Path) -> None:
+    """As with `ulimit -f`; the entries before stay whole."""
+    open_ledger(tmp_path).append("rating", {"n": 1})
+    program = (
+        "import resource, sys; from pathlib import Path; from genloom.store.ledger import open_ledger\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "try:\n    open_ledger(Path(sys.argv[1])).append('rating', {'n': 2})\n"
+        "except ValueError as error:\n    print(error.code, error.fields['reason'])"
+    )
+    result = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert "store.ledger_unavailable" in result.stdout
+    assert "ulimit -f" in result.stdout
+    ledger = open_ledger(tmp_path)
+    ledger.verify()
+    assert [event.body for event in ledger.iter_events()] == [{"n": 1}]
+
+
 @pytest.mark.parametrize("id", ["x" * 65, "a\nb"])
 def test_ids_are_short_and_printable(id: str, tmp_path: Path) -> None:
     with raises_code("store.invalid_event_id", limit=64):

@@ -83,7 +83,7 @@ def test_two_models_answer_the_same_prompt(visit: Callable[..., Any]) -> None:
     page.get_by_label("Prompt").fill("ROMEO:")
     page.get_by_role("button", name="Make both").click()
     expect(page.locator(".compare-pair figure")).to_have_count(2)
-    expect(page.locator(".compare-pair figcaption")).to_have_text(["shakespeare/1", "shakespeare/2"])
+    expect(page.locator(".compare-pair figcaption > span:first-child")).to_have_text(["shakespeare/1", "shakespeare/2"])
     jobs = [body["params"] for method, path, body in world.requests if (method, path) == ("POST", "jobs")]
     assert [job["model"] for job in jobs] == ["shakespeare/1", "shakespeare/2"]
     assert jobs[0]["seed"] == jobs[1]["seed"]

@@ -69,7 +69,7 @@ def test_the_loss_is_the_squared_error_of_the_implied_score(toys, causal_toy) ->
     phase = objective.phases[0]
     with torch.no_grad():
         nll, reference_nll = (toy.objective.loss(each, batch, phase, noise).per_sample for each in (parts, reference))
-        loss = objective.loss(parts, Rollouts(batch, torch.zeros(6), reward=score), phase, noise)
+        loss = objective.loss(parts, Rollouts(batch, score, reward=score), phase, noise)
     assert_close(loss.per_sample, ((reference_nll - nll) / 4 - score).square(), "the loss")
     assert loss.metrics["reward"] == pytest.approx(0.5)
     with raises_code("objectives.bad_setting", name="sigma"):
@@ -89,7 +89,8 @@ def test_scores_tilt_the_distribution_and_keep_samples_valid(toys) -> None:
         *_, output_ids = toy.objective.sample(dict(parts.items()), 16, None, noise, SamplingParams(max_tokens=6))
         x = torch.cat([torch.full((16, 1), toys.TOKENS.bos), output_ids], 1)
         x = torch.nn.functional.pad(x, (0, 7 - x.shape[1]), value=toys.TOKENS.eos)
-        return Rollouts(Batch(x), torch.zeros(16), reward=toys.classify(toy.space, x).float())
+        score = toys.classify(toy.space, x).float()
+        return Rollouts(Batch(x), score - score.mean(), reward=score)
 
     adam = OptimizerConfig(family="adamw", lr_matrix=1e-3, lr_embedding=1e-3, lr_vector=1e-3)
     parts = toys.train_parts(toy, build_rollouts, TrainConfig(steps=40, seed=1, optimizer=adam), parts, objective)

@@ -191,7 +191,7 @@ def test_a_damaged_marking_key_is_a_problem(tmp_path: Path, name: str) -> None:
     assert list(find_signing_problems(tmp_path)) == []
     (path,) = (tmp_path / "keys" / "marking").glob(name)
     path.write_bytes(b"x" * path.stat().st_size)
-    assert len(list(find_signing_problems(tmp_path))) == 1
+    assert len(set(find_signing_problems(tmp_path))) == 1
 
 
 def test_without_the_packages_the_cure_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

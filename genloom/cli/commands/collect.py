@@ -43,6 +43,7 @@ def run(
     answer, become conversations to fine-tune on. Images: png, jpg, webp, gif, bmp, tiff, svg, and parquet with an image
     column. A caption comes from a .txt or .json beside the image, a table (csv, jsonl, parquet) with a column
     file_name, the file's metadata (EXIF, XMP, title), or its name. Music: MIDI, MusicXML, ABC and Humdrum files.
+    Molecules: smi, sdf, mol, inchi, and csv or parquet with a column of SMILES.
 
     Removes exact and near duplicates, records a licence for each document, and holds out validation and test data.
     Files that cannot be read are skipped and listed with the reason.

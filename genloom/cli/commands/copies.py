@@ -23,7 +23,8 @@ def run(
 
     Text: the longest passages, verbatim. Music: the longest runs of notes, in any key. Images: the nearest by features
     and pixels. Each with its source and licence, beside what held-out items share. The first search builds an index of
-    the data. Exits with 1 if one shares more than chance explains, or if none of the training data is here to be searched.
+    the data. Exits with 1 if one shares more than chance explains, or if none of the training data is here to be
+    searched.
 
     Parameters
     ----------

@@ -155,6 +155,7 @@ def _print_result(result: RunResult, folder: Path, console: Console) -> None:
     for title, key, formatter in (
         ("training time", "seconds", format_duration),
         ("memory", "memory_bytes", format_bytes),
+        ("epsilon", "epsilon", "{:.3g}".format),
         *(
             (f"{unit_name} per second", f"{unit_name}_per_second", "{:,.0f}".format)
             for unit_name in ("tokens", "samples")

@@ -184,7 +184,7 @@ def read_structures(file: SourceFile, options: Config) -> Iterator[RawMolecule |
 def build_raw(entry: Entry, source: str, folder_licence: str, options: Config) -> RawMolecule:
     """Return a molecule of a file with its fields."""
     numbers = {name: rows.to_number(name, entry.values.get(name)) for name in options.property}
-    lower = {rows.normalise(name): value for name, value in entry.values.items()}
+    lower = {rows.normalise_name(name): value for name, value in entry.values.items()}
     statement = next((lower[key] for key in licence.LICENCE_COLUMNS if isinstance(lower.get(key), str)), "")
     found = licence.identify_licence(statement) if statement.strip() else folder_licence
     return RawMolecule(entry.smiles, source, entry.name, found, numbers, pick_columns(entry.values, options.keep))
@@ -206,14 +206,15 @@ def build_document(raw: RawMolecule, options: Config, counters: Counters) -> tup
     descriptors = list_descriptors(options)
     missing = [name for name in descriptors if name not in raw.numbers]
     numbers = {**compute_mol_properties(mol, missing), **raw.numbers}
-    columns = {"content": medium.encode(value), "inchi_key": key}
+    content = medium.encode(value)
+    columns: dict[str, Any] = {"content": content, "inchi_key": key}
     columns |= {name: numbers.get(name) for name in (*descriptors, *options.property)}
     document = Document(
         raw.name or find_name(value),
         hashlib.sha256(key.encode()).digest(),
         raw.source,
         options.licence or raw.licence or licence.UNKNOWN_LICENCE,
-        len(columns["content"]),
+        len(content),
         columns,
         review_reasons=tuple(medium.check(medium.Item(value))),
         kept_values=raw.values,

@@ -49,7 +49,7 @@ class Columns:
     keep: tuple[str, ...] = ()
 
 
-def normalise(name: str) -> str:
+def normalise_name(name: str) -> str:
     """Return the name of a column as it is compared."""
     return re.sub(r"[\s.-]+", "_", name.strip().strip("\ufeff").lower())
 
@@ -64,9 +64,9 @@ def is_structure(text: Any) -> bool:
 
 def find_structure_column(names: Sequence[str], head: Sequence[Mapping[str, Any]]) -> str:
     """Return the column that is named and filled like one of structures; "" without one."""
-    by_name = {normalise(name): name for name in reversed(names)}
+    by_name = {normalise_name(name): name for name in reversed(names)}
     candidates = [by_name[name] for name in STRUCTURE_NAMES if name in by_name]
-    candidates += [name for name in names if "smiles" in normalise(name) and name not in candidates]
+    candidates += [name for name in names if "smiles" in normalise_name(name) and name not in candidates]
     for name in candidates:
         values = [row.get(name) for row in head if row.get(name)]
         if values and sum(map(is_structure, values)) * 2 > len(values):
@@ -88,7 +88,7 @@ def read_head(path: Path) -> tuple[list[str], list[Mapping[str, Any]]]:
     if path.suffix.lower() == ".parquet":
         with open_parquet(path) as file:
             names = list_text_columns(file.schema_arrow)
-            if not any("smi" in normalise(name) or normalise(name) in STRUCTURE_NAMES for name in names):
+            if not any("smi" in normalise_name(name) or normalise_name(name) in STRUCTURE_NAMES for name in names):
                 return [], []
             batch = next(file.iter_batches(SNIFF_ROWS, columns=names), None)
             return names, batch.to_pylist() if batch is not None else []
@@ -131,7 +131,7 @@ def read_parquet_rows(
             names, batch.to_pylist() if batch is not None else [], structure, properties, descriptors, keep
         )
         used = {columns.structure, *columns.properties, *columns.descriptors, *columns.keep}
-        used |= {name for name in texts if normalise(name) in (*NAME_COLUMNS, *licence.LICENCE_COLUMNS, "source")}
+        used |= {name for name in texts if normalise_name(name) in (*NAME_COLUMNS, *licence.LICENCE_COLUMNS, "source")}
         number = 0
         for each in file.iter_batches(BATCH_ROWS, columns=[name for name in names if name in used]):
             for record in each.to_pylist():
@@ -155,7 +155,7 @@ def choose_columns(
     found = structure or find_structure_column(names, head)
     if not found:
         raise GenloomError("molecule.no_structure_column", columns=shown)
-    present = {normalise(name): name for name in names}
+    present = {normalise_name(name): name for name in names}
     own = tuple(present[name] for name in descriptors if name in present and present[name] not in properties)
     return Columns(found, tuple(properties), own, tuple(name for name in keep if name in names))
 
@@ -167,10 +167,10 @@ def parse_row(number: int, record: Any, columns: Columns) -> Row:
     try:
         kept_values = pick_columns(record, columns.keep)
         numbers = {name: to_number(name, record.get(name)) for name in columns.properties}
-        numbers |= {normalise(name): to_number(name, record.get(name)) for name in columns.descriptors}
+        numbers |= {normalise_name(name): to_number(name, record.get(name)) for name in columns.descriptors}
     except GenloomError as error:
         return Row(number, problem=error)
-    lower = {normalise(str(name)): value for name, value in record.items() if name != columns.structure}
+    lower = {normalise_name(str(name)): value for name, value in record.items() if name != columns.structure}
     structure = record.get(columns.structure)
     text = str(structure).strip() if structure is not None else ""
     if not text:

@@ -21,7 +21,7 @@ from genloom.generate.selection import Judgement
 from genloom.media.molecule.fingerprints import compute_fingerprint, compute_similarities
 from genloom.media.molecule.goals import Goals, parse_goals
 from genloom.media.molecule.hazards import screen_mol
-from genloom.media.molecule.molecule import Molecule, canonicalise, parse_smiles, shorten, to_mol
+from genloom.media.molecule.molecule import Molecule, canonicalise_molecule, parse_smiles, shorten_text, to_mol
 from genloom.media.molecule.names import find_molecule
 from genloom.media.molecule.properties import compute_mol_properties
 from genloom.media.opening import open_limited
@@ -38,7 +38,7 @@ GROWING_PROPERTIES = ("mw", "heavy_atoms", "rings", "aromatic_rings")  # which n
 
 @dataclass(frozen=True)
 class EditOptions:
-    """What molecules are to be like."""
+    """Wishes for the molecules."""
 
     goal: str | None = option(None, 'Goals: "logp=2..3 qed>0.7 mw<400", or words: "a small soluble amine".')
     scaffold: str | None = option(None, "Scaffold to contain, as SMILES; it grows at each [*], or anywhere.")
@@ -84,7 +84,8 @@ class MoleculeEdit:
         if not self.needs_start:
             return SamplerStart(build_constraint(model, request, len(request.prompts) * [1]))
         rngs = [np.random.default_rng([nonce, 0x65646974]) for nonce in request.nonces]
-        space, codec = model.codec.space, model.codec
+        codec: Any = model.codec
+        space = codec.space
         if isinstance(space, TokenSpace) and self.source is not None and "known_ids" in list_inputs(model):
             return SamplerStart({"known_ids": mask_source(codec, self.source, self.vary, rngs)})
         if not isinstance(space, TokenSpace) or not is_left_to_right(model):
@@ -123,7 +124,7 @@ class MoleculeEdit:
             return Judgement(withheld=format_message("molecule.withheld_link"))
         score = 1.0
         if self.source is not None:
-            if canonicalise(value) == self.source:
+            if canonicalise_molecule(value) == self.source:
                 return Judgement(withheld=format_message("molecule.withheld_same"))
             score = measure_similarity(mol, self.source)
             if score < self.similarity:
@@ -170,9 +171,10 @@ def start_after(
     model: Model, request: Request, prompts: Sequence[np.ndarray], rows: Sequence[Template] = ()
 ) -> dict[str, Any]:
     """Return the inputs of a sampler that continues these tokens, which it keeps to, and the pieces of templates."""
-    prompt_ids = tuple(np.concatenate([[model.codec.space.bos], ids]).astype(np.int64) for ids in prompts)
+    codec: Any = model.codec
+    prompt_ids = tuple(np.concatenate([[codec.space.bos], ids]).astype(np.int64) for ids in prompts)
     starts = [len(ids) for ids in prompt_ids]
-    rest = max((sum(len(model.codec.encode_text(piece)) for piece in row.pieces[1:]) for row in rows), default=0)
+    rest = max((sum(len(codec.encode_text(piece)) for piece in row.pieces[1:]) for row in rows), default=0)
     if max(starts) + rest + MIN_NEW_TOKENS > model.design.context_length:
         num_tokens = max(starts) + rest
         raise GenloomError("molecule.too_long_for_model", num_tokens=num_tokens, maximum=model.design.context_length)
@@ -277,7 +279,9 @@ def check_growth(goals: Goals, scaffold: Any, text: str) -> None:
     for name, value in values.items():
         if value > goals.ranges[name][1]:
             goal = goals.by_name[name]
-            raise GenloomError("molecule.goal_below_scaffold", name=name, text=shorten(text), value=value, goal=goal)
+            raise GenloomError(
+                "molecule.goal_below_scaffold", name=name, text=shorten_text(text), value=value, goal=goal
+            )
 
 
 def unpack_edit(record: Mapping[str, Any], medium: Any, load_blob: LoadBlob) -> MoleculeEdit:

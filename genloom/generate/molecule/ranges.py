@@ -1,6 +1,5 @@
 """Conditions of models drawn within the ranges of goals, so that a model aims at what the choice then keeps."""
 
-from collections.abc import Mapping
 from math import ceil, floor, inf, isfinite
 from statistics import NormalDist
 from typing import Any
@@ -33,8 +32,9 @@ def draw_conditions(model: Model, goals: Goals, nonce: int) -> dict[str, float]:
 def read_statistics(conditioner: Any) -> tuple[float, float] | None:
     """Return the mean and deviation of a condition of one number; None for another one."""
     config = getattr(conditioner, "config", None)
-    mean, std = getattr(config, "mean", ()), getattr(config, "std", ())
-    return (float(mean[0]), float(std[0])) if len(mean) == len(std) == 1 else None
+    mean: tuple[float, ...] = getattr(config, "mean", ())
+    std: tuple[float, ...] = getattr(config, "std", ())
+    return (float(mean[0]), float(std[0])) if len(mean) == 1 and len(std) == 1 else None
 
 
 def draw_between(low: float, high: float, mean: float, std: float, share: float) -> float:
@@ -48,8 +48,3 @@ def draw_between(low: float, high: float, mean: float, std: float, share: float)
         return low if abs(low - mean) < abs(high - mean) else high
     probability = min(max(first + share * (last - first), MIN_PROBABILITY / 2), 1 - MIN_PROBABILITY / 2)
     return min(max(normal.inv_cdf(probability), low), high)
-
-
-def add_conditions(given: Mapping[str, Any], drawn: Mapping[str, float]) -> dict[str, Any]:
-    """Return the conditions of a row: those that a person gave win."""
-    return {**drawn, **given}

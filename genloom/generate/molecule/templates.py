@@ -13,7 +13,7 @@ import numpy as np
 
 from genloom.errors import GenloomError
 from genloom.media.molecule.libraries import load_chem
-from genloom.media.molecule.molecule import MAX_ATOMS, Mol, Molecule, parse_mol, shorten, to_mol
+from genloom.media.molecule.molecule import MAX_ATOMS, Mol, Molecule, parse_mol, shorten_text, to_mol
 from genloom.media.molecule.syntax import Token, split_tokens
 
 Closing = Literal["branch", "chain", "end"]
@@ -39,7 +39,7 @@ def read_scaffold(text: str) -> Mol:
     """Return a scaffold with its attachment points; GenloomError if it is none, or has no place to grow."""
     mol = read_fragment(text)
     if not count_dummies(mol) and not list_open_atoms(mol):
-        raise GenloomError("molecule.scaffold_closed", text=shorten(text))
+        raise GenloomError("molecule.scaffold_closed", text=shorten_text(text))
     return mol
 
 
@@ -47,12 +47,12 @@ def read_fragment(text: str) -> Mol:
     """Return one part with its attachment points; GenloomError for several parts and points without a single bond."""
     mol = parse_mol(text)
     if len(load_chem().GetMolFrags(mol)) != 1 or not mol.GetNumHeavyAtoms():
-        raise GenloomError("molecule.scaffold_parts", text=shorten(text))
+        raise GenloomError("molecule.scaffold_parts", text=shorten_text(text))
     if mol.GetNumHeavyAtoms() > MAX_ATOMS:
         raise GenloomError("molecule.too_many_atoms", count=mol.GetNumHeavyAtoms(), limit=MAX_ATOMS)
     for atom in mol.GetAtoms():
         if atom.GetAtomicNum() == 0 and not is_attachment(atom):
-            raise GenloomError("molecule.bad_attachment", text=shorten(text))
+            raise GenloomError("molecule.bad_attachment", text=shorten_text(text))
     return mol
 
 
@@ -70,7 +70,7 @@ def read_fragments(text: str) -> tuple[Mol, Mol]:
     first, second = (read_fragment(part) for part in parts)
     for part, mol in zip(parts, (first, second), strict=True):
         if count_dummies(mol) != 1:
-            raise GenloomError("molecule.link_points", text=shorten(part), count=count_dummies(mol))
+            raise GenloomError("molecule.link_points", text=shorten_text(part), count=count_dummies(mol))
     return first, second
 
 
@@ -168,7 +168,7 @@ def write_to_dummy(mol: Mol, rng: np.random.Generator) -> str:
     for _ in range(MAX_LINK_TRIES):
         if LAST_DUMMY.search(text := write_random_order(mol, rng)):
             return text
-    raise GenloomError("molecule.scaffold_parts", text=shorten(load_chem().MolToSmiles(mol)))
+    raise GenloomError("molecule.scaffold_parts", text=shorten_text(load_chem().MolToSmiles(mol)))
 
 
 def draw_gap_template(value: Molecule, share: float, rng: np.random.Generator) -> Template:

@@ -92,7 +92,7 @@ def check(item: Item) -> list[str]:
     return list_problems(item.value)
 
 
-def screen(value: Molecule) -> str:
+def screen_value(value: Molecule) -> str:
     """Return why a molecule is not handed out: it is none, or the screen withholds it; "" if it may be."""
     from genloom.media.molecule.facts import find_withholding_reason
 

@@ -25,7 +25,7 @@ def lay_out(mol: Mol) -> Mol:
     return copy
 
 
-def draw(mol: Mol | None, drawer: Any) -> Any:
+def draw_mol(mol: Mol | None, drawer: Any) -> Any:
     """Draw a molecule, or nothing, and return what was drawn."""
     options = drawer.drawOptions()
     options.includeMetadata = False
@@ -43,7 +43,7 @@ def draw(mol: Mol | None, drawer: Any) -> Any:
 def draw_svg(value: Molecule) -> bytes:
     """Return a drawing as SVG, with the notice in its description."""
     drawing = load_library("rdkit.Chem.Draw.rdMolDraw2D")
-    svg: str = draw(find_mol(value), drawing.MolDraw2DSVG(WIDTH, HEIGHT))
+    svg: str = draw_mol(find_mol(value), drawing.MolDraw2DSVG(WIDTH, HEIGHT))
     head, mark, rest = svg.partition("<!-- END OF HEADER -->")
     described = f"{head}<title>{escape(value.smiles)}</title><desc>{escape(NOTICE)}</desc>"
     return (described + rest if mark else svg).encode()
@@ -54,7 +54,7 @@ def draw_image(mol: Mol) -> Any:
     from PIL import Image
 
     drawing = load_library("rdkit.Chem.Draw.rdMolDraw2D")
-    return Image.open(io.BytesIO(draw(mol, drawing.MolDraw2DCairo(WIDTH, HEIGHT)))).convert("RGB")
+    return Image.open(io.BytesIO(draw_mol(mol, drawing.MolDraw2DCairo(WIDTH, HEIGHT)))).convert("RGB")
 
 
 def draw_png(values: Sequence[Molecule], captions: Sequence[str] = ()) -> bytes:
@@ -72,7 +72,7 @@ def draw_png(values: Sequence[Molecule], captions: Sequence[str] = ()) -> bytes:
         left, top = number % columns * WIDTH, number // columns * height
         if (mol := find_mol(value)) is not None:
             image.paste(draw_image(mol), (left, top))
-        lines = [*wrap(caption, 52)[: CAPTION_LINES - 1], summarise(value)]
+        lines = [*wrap(caption, 52)[: CAPTION_LINES - 1], summarise_facts(value)]
         for line, text in enumerate(lines):
             width = pen.textlength(text, font)
             place = (left + max((WIDTH - width) / 2, 2), top + HEIGHT + line * LINE_HEIGHT)
@@ -83,7 +83,7 @@ def draw_png(values: Sequence[Molecule], captions: Sequence[str] = ()) -> bytes:
     return buffer.getvalue()
 
 
-def summarise(value: Molecule) -> str:
+def summarise_facts(value: Molecule) -> str:
     """Return the main properties in the width of a drawing."""
     facts = compute_facts(value)
     if not facts:

@@ -9,7 +9,7 @@ from typing import Any
 
 from genloom.errors import GenloomError
 from genloom.media.molecule.libraries import load_chem, load_library
-from genloom.media.molecule.molecule import MAX_ATOMS, build_mol_error, sanitise, shorten
+from genloom.media.molecule.molecule import MAX_ATOMS, build_mol_error, sanitise_mol, shorten_text
 
 MAX_BLOCK_LINES = 20_000  # of one molecule in an SDF file
 MAX_LINE_CHARS = 100_000
@@ -68,7 +68,7 @@ def read_inchi(number: int, text: str, name: str = "") -> Entry:
     is_inchi = text.startswith("InChI=") and len(text) <= MAX_LINE_CHARS and text.isascii()
     mol = load_library("rdkit.Chem.inchi").MolFromInchi(text) if is_inchi else None
     if mol is None:
-        return Entry(number, problem=GenloomError("molecule.bad_inchi", text=shorten(text)))
+        return Entry(number, problem=GenloomError("molecule.bad_inchi", text=shorten_text(text)))
     return Entry(number, chem.MolToSmiles(mol), name[:MAX_FIELD_CHARS])
 
 
@@ -105,7 +105,7 @@ def read_block(number: int, lines: list[str]) -> Entry:
     if mol.GetNumHeavyAtoms() > 4 * MAX_ATOMS:
         error = GenloomError("molecule.too_many_atoms", count=mol.GetNumHeavyAtoms(), limit=MAX_ATOMS)
         return Entry(number, name=name, values=values, problem=error)
-    if problems := sanitise(mol.__class__(mol)):
+    if problems := sanitise_mol(mol.__class__(mol)):
         return Entry(number, name=name, values=values, problem=build_mol_error(mol, problems[0]))
     mol = chem.MolFromMolBlock(text)  # again with rdkit's own order of steps: wedges are read before they are removed
     if mol is None:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
-from genloom.errors import GenloomError, format_message
+from genloom.errors import GenloomError
 from genloom.media.molecule.libraries import load_chem, load_library
 from genloom.media.molecule.syntax import Fault, find_fault, list_atom_positions
 
 MAX_ATOMS = 200  # heavy atoms; the largest drugs that are not proteins have about 120
 MAX_CHARS = 4000  # of a text, which is checked before it is read
 ELEMENTS = frozenset("H B C N O F Si P S Cl As Se Br Te I".split())  # noqa: SIM905
+UNKNOWN_FAULT = Fault(0, GenloomError("molecule.unreadable"))
 Mol = Any  # rdkit.Chem.Mol
 
 
@@ -64,20 +65,19 @@ def parse_mol(text: str) -> Mol:
     if len(text) > MAX_CHARS:
         raise GenloomError("molecule.text_too_long", count=len(text), limit=MAX_CHARS)
     if "{" in text:
-        raise GenloomError("molecule.polymer", text=shorten(text))
+        raise GenloomError("molecule.polymer", text=shorten_text(text))
     chem = load_chem()
     mol = chem.MolFromSmiles(text, sanitize=False) if text else None
     if mol is None:
-        fault = find_fault(text) or Fault(0, "unreadable")
-        raise build_syntax_error(text, fault)
+        raise build_syntax_error(text, find_fault(text) or UNKNOWN_FAULT)
     if mol.GetNumHeavyAtoms() > 4 * MAX_ATOMS:  # with its salts; sanitising takes time
         raise GenloomError("molecule.too_many_atoms", count=mol.GetNumHeavyAtoms(), limit=MAX_ATOMS)
-    if problems := sanitise(mol):
+    if problems := sanitise_mol(mol):
         raise build_chemistry_error(text, mol, problems[0])
     return mol
 
 
-def sanitise(mol: Mol) -> list[Any]:
+def sanitise_mol(mol: Mol) -> list[Any]:
     """Sanitise a molecule in place and find its stereochemistry, or return its chemistry problems."""
     chem = load_chem()
     before = chem.Mol(mol)  # the problems of one that was sanitised in part are not found
@@ -91,8 +91,8 @@ def sanitise(mol: Mol) -> list[Any]:
 
 def build_syntax_error(text: str, fault: Fault) -> GenloomError:
     """Return the error of a fault of the grammar, with the text up to it."""
-    reason = format_message(f"molecule.{fault.key}", text=fault.text)
-    return GenloomError("molecule.bad_smiles", text=shorten(text), position=fault.position + 1, reason=reason)
+    position = fault.position + 1
+    return GenloomError("molecule.bad_smiles", text=shorten_text(text), position=position, reason=fault.error)
 
 
 def build_chemistry_error(text: str, mol: Mol, problem: Any) -> GenloomError:
@@ -100,7 +100,7 @@ def build_chemistry_error(text: str, mol: Mol, problem: Any) -> GenloomError:
     index, reason = describe_problem(mol, problem)
     positions = list_atom_positions(text)
     position = positions[index] if index < len(positions) else 0
-    return GenloomError("molecule.bad_smiles", text=shorten(text), position=position + 1, reason=reason)
+    return GenloomError("molecule.bad_smiles", text=shorten_text(text), position=position + 1, reason=reason)
 
 
 def build_mol_error(mol: Mol, problem: Any) -> GenloomError:
@@ -109,17 +109,19 @@ def build_mol_error(mol: Mol, problem: Any) -> GenloomError:
     return GenloomError("molecule.bad_atom", number=index + 1, reason=reason)
 
 
-def describe_problem(mol: Mol, problem: Any) -> tuple[int, str]:
-    """Return the first atom of a chemistry problem of rdkit, and the problem in words."""
+def describe_problem(mol: Mol, problem: Any) -> tuple[int, GenloomError]:
+    """Return the first atom of a chemistry problem of rdkit, and the problem as an error."""
     if hasattr(problem, "GetAtomIdx"):
         index = problem.GetAtomIdx()
     else:
         index = next(iter(problem.GetAtomIndices()), 0) if hasattr(problem, "GetAtomIndices") else 0
-    key = "bad_valence" if problem is not None and problem.GetType() == "AtomValenceException" else "bad_ring"
-    return index, format_message(f"molecule.{key}", atom=mol.GetAtomWithIdx(index).GetSymbol())
+    atom = mol.GetAtomWithIdx(index).GetSymbol()
+    if problem is not None and problem.GetType() == "AtomValenceException":
+        return index, GenloomError("molecule.bad_valence", atom=atom)
+    return index, GenloomError("molecule.bad_ring", atom=atom)
 
 
-def shorten(text: str, limit: int = 60) -> str:
+def shorten_text(text: str, limit: int = 60) -> str:
     """Return a text for a message, with an ellipsis if it is long."""
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
@@ -171,13 +173,13 @@ def pick_part(mol: Mol) -> Mol:
     parts = {chem.MolToSmiles(part): part for part in chem.GetMolFrags(mol, asMols=True, sanitizeFrags=True)}
     organic = {smiles: part for smiles, part in parts.items() if any(a.GetAtomicNum() == 6 for a in part.GetAtoms())}
     if not organic:
-        raise GenloomError("molecule.inorganic", text=shorten(chem.MolToSmiles(mol)))
+        raise GenloomError("molecule.inorganic", text=shorten_text(chem.MolToSmiles(mol)))
     if len(organic) > 1:
         organic = {smiles: part for smiles, part in organic.items() if not is_counterion(smiles)} or organic
     ordered = sorted(organic.items(), key=lambda pair: (-pair[1].GetNumHeavyAtoms(), pair[0]))
     sizes = [part.GetNumHeavyAtoms() for _, part in ordered]
     if len(sizes) > 1 and 2 * sizes[1] > sizes[0]:
-        raise GenloomError("molecule.mixture", first=shorten(ordered[0][0]), second=shorten(ordered[1][0]))
+        raise GenloomError("molecule.mixture", first=shorten_text(ordered[0][0]), second=shorten_text(ordered[1][0]))
     return ordered[0][1]
 
 
@@ -188,13 +190,13 @@ def load_counterions() -> frozenset[str]:
     return frozenset(chem.CanonSmiles(smiles) for smiles in COUNTERIONS)
 
 
-COUNTERIONS = (
+COUNTERIONS = (  # noqa: SIM905
     "CC(=O)O OC(=O)C(F)(F)F CS(=O)(=O)O OC(=O)/C=C/C(=O)O OC(=O)/C=C\\C(=O)O OC(=O)CCC(=O)O OC(=O)C(=O)O "
     "OC(=O)CC(O)(CC(=O)O)C(=O)O OC(=O)[C@H](O)[C@@H](O)C(=O)O OC(=O)[C@@H](O)[C@H](O)C(=O)O OC(=O)C(O)C(O)C(=O)O "
     "Cc1ccc(cc1)S(=O)(=O)O OS(=O)(=O)c1ccccc1 OC(=O)c1ccccc1 OC(=O)C(O)CC(=O)O CC(O)C(=O)O OC=O CO CCO CC(C)O "
     "CC(C)=O CC#N CS(C)=O CN(C)C=O ClCCl ClC(Cl)Cl CCOC(C)=O Cc1ccccc1 CCN(CC)CC NCCO OCC(N)(CO)CO "
     "CNC[C@H](O)[C@@H](O)[C@H](O)[C@H](O)CO OC(=O)c1cc2ccccc2c(Cc2c(O)c(cc3ccccc23)C(=O)O)c1O"
-).split()  # noqa: SIM905
+).split()
 
 
 def is_counterion(smiles: str) -> bool:
@@ -207,9 +209,9 @@ def check_elements(mol: Mol) -> None:
     """Raise GenloomError for a metal or another element that models of molecules do not know, or without carbon."""
     elements = [atom.GetSymbol() for atom in mol.GetAtoms()]
     if foreign := next((symbol for symbol in elements if symbol not in ELEMENTS), None):
-        raise GenloomError("molecule.metal", symbol=foreign, known=" ".join(sorted(ELEMENTS)))
+        raise GenloomError("molecule.metal", element=foreign, known=" ".join(sorted(ELEMENTS)))
     if "C" not in elements:
-        raise GenloomError("molecule.inorganic", text=shorten(load_chem().MolToSmiles(mol)))
+        raise GenloomError("molecule.inorganic", text=shorten_text(load_chem().MolToSmiles(mol)))
 
 
 @cache
@@ -240,7 +242,7 @@ def to_mol(molecule: Molecule) -> Mol:
     return mol
 
 
-def canonicalise(molecule: Molecule) -> Molecule:
+def canonicalise_molecule(molecule: Molecule) -> Molecule:
     """Return the molecule in its canonical form, with its charges; itself if it is none."""
     try:
         return parse_smiles(molecule.smiles, AS_WRITTEN)
@@ -254,7 +256,7 @@ def parse_error(text: str) -> GenloomError:
         parse_mol(text)
     except GenloomError as error:
         return error
-    return build_syntax_error(text, Fault(0, "unreadable"))
+    return build_syntax_error(text, UNKNOWN_FAULT)
 
 
 @lru_cache(maxsize=4096)

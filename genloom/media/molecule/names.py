@@ -37,7 +37,7 @@ def find_molecule(text: str) -> Molecule:
     if (smiles := load_names().get(name)) is not None:
         return Molecule(smiles)
     fault = find_fault(text)
-    if fault is not None and fault.key == "unknown_symbol" and WORD.search(text):
+    if fault is not None and fault.error.code == "molecule.unknown_symbol" and WORD.search(text):
         raise GenloomError("molecule.unknown_name", name=text, hint=format_suggestion(name, load_names()))
     return parse_smiles(text)
 

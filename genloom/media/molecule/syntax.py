@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from genloom.errors import GenloomError
+
 TOKEN = re.compile(
     r"(?P<bracket>\[[^\[\]]*\])|(?P<atom>Br|Cl|[BCNOPSFI]|[bcnops])|(?P<wildcard>\*)"
     r"|(?P<ring>%\d\d|%\(\d{1,5}\)|\d)|(?P<bond>->|<-|[-=#$:/\\~])|(?P<open>\()|(?P<close>\))|(?P<dot>\.)"
@@ -31,11 +33,10 @@ class Token:
 
 @dataclass(frozen=True)
 class Fault:
-    """The place where a text stops being SMILES, and the key of what is wrong there in the messages of molecules."""
+    """The place where a text stops being SMILES, and what is wrong there."""
 
     position: int  # from 0
-    key: str
-    text: str = ""
+    error: GenloomError
 
 
 def split_tokens(smiles: str) -> Iterator[Token | Fault]:
@@ -44,8 +45,10 @@ def split_tokens(smiles: str) -> Iterator[Token | Fault]:
     while position < len(smiles):
         match = TOKEN.match(smiles, position)
         if match is None:
-            key = "open_bracket" if smiles[position] == "[" else "unknown_symbol"
-            yield Fault(position, key, smiles[position])
+            if smiles[position] == "[":
+                yield Fault(position, GenloomError("molecule.open_bracket"))
+            else:
+                yield Fault(position, GenloomError("molecule.unknown_symbol", text=smiles[position]))
             return
         assert match.lastgroup is not None
         yield Token(match.lastgroup, match[0], position)
@@ -71,38 +74,43 @@ def find_fault(smiles: str) -> Fault | None:
         if token.kind == "bracket":
             match = BRACKET.fullmatch(token.text)
             if match is None:
-                return Fault(token.begin, "bad_bracket", token.text)
+                return Fault(token.begin, GenloomError("molecule.bad_bracket", text=token.text))
             if match[1] not in SYMBOLS:
-                return Fault(token.begin, "unknown_element", match[1])
+                return Fault(token.begin, GenloomError("molecule.unknown_element", text=match[1]))
         if bond is not None and not is_atom and token.kind != "ring":
-            return Fault(bond.begin, "bond_without_atom", bond.text)
+            return Fault(bond.begin, GenloomError("molecule.bond_without_atom", text=bond.text))
         if not is_atom and previous in ("", "dot") and token.kind not in ("open", "bond"):
-            return Fault(token.begin, "symbol_without_atom", token.text)
+            return Fault(token.begin, GenloomError("molecule.symbol_without_atom", text=token.text))
         if token.kind in ("bond", "open") and previous in ("", "dot"):
-            return Fault(token.begin, "symbol_without_atom", token.text)
+            return Fault(token.begin, GenloomError("molecule.symbol_without_atom", text=token.text))
         if token.kind == "open":
             if previous == "open":
-                return Fault(token.begin, "symbol_without_atom", token.text)
+                return Fault(token.begin, GenloomError("molecule.symbol_without_atom", text=token.text))
             branches.append(token.begin)
         elif token.kind == "close":
             if not branches or previous == "open":
-                return Fault(token.begin, "close_without_open" if not branches else "empty_branch", token.text)
+                return Fault(
+                    token.begin,
+                    GenloomError("molecule.empty_branch") if branches else GenloomError("molecule.close_without_open"),
+                )
             branches.pop()
         elif token.kind == "ring":
             if previous in ("open", "close"):
-                return Fault(token.begin, "symbol_without_atom", token.text)
+                return Fault(token.begin, GenloomError("molecule.symbol_without_atom", text=token.text))
             number = token.text.strip("%()").lstrip("0") or "0"
             rings.pop(number) if number in rings else rings.update({number: token.begin})
         bond = token if token.kind == "bond" else None
         previous = token.kind
     if bond is not None:
-        return Fault(bond.begin, "bond_without_atom", bond.text)
+        return Fault(bond.begin, GenloomError("molecule.bond_without_atom", text=bond.text))
     if branches:
-        return Fault(branches[-1], "open_without_close", "(")
+        return Fault(branches[-1], GenloomError("molecule.open_without_close", text="("))
     if rings:
         number, position = next(iter(rings.items()))
-        return Fault(position, "open_ring", number)
-    return Fault(max(len(smiles) - 1, 0), "symbol_without_atom", smiles[-1:]) if previous in ("", "dot") else None
+        return Fault(position, GenloomError("molecule.open_ring", text=number))
+    if previous in ("", "dot"):
+        return Fault(max(len(smiles) - 1, 0), GenloomError("molecule.symbol_without_atom", text=smiles[-1:]))
+    return None
 
 
 _HYDROGEN = re.compile(r"\[\d*H\d?[+-]?\]")

@@ -10,7 +10,7 @@ from genloom.media.molecule.drawing import draw_png, draw_svg, lay_out
 from genloom.media.molecule.facts import NOTICE
 from genloom.media.molecule.hazards import format_alerts, screen_mol
 from genloom.media.molecule.libraries import load_chem, load_library
-from genloom.media.molecule.molecule import Mol, Molecule, canonicalise, compute_inchi_key, to_mol
+from genloom.media.molecule.molecule import Mol, Molecule, canonicalise_molecule, compute_inchi_key, to_mol
 from genloom.media.molecule.properties import MAIN_PROPERTIES, PROPERTIES, compute_mol_properties
 from genloom.types import Item
 
@@ -49,7 +49,7 @@ def render_several(items: Sequence[Item], suffix: str) -> bytes:
 def write_smiles(items: Sequence[Item]) -> bytes:
     """Return lines of SMILES and names, after the notice."""
     lines = [f"# {NOTICE}"]
-    lines += [f"{canonicalise(item.value).smiles} {item.meta.get('name', '')}".rstrip() for item in items]
+    lines += [f"{canonicalise_molecule(item.value).smiles} {item.meta.get('name', '')}".rstrip() for item in items]
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -75,7 +75,7 @@ def write_table(items: Sequence[Item]) -> bytes:
     """Return a table with the SMILES, the name and the properties of each molecule, and the notice in a column."""
     rows = [
         {
-            "smiles": canonicalise(item.value).smiles,
+            "smiles": canonicalise_molecule(item.value).smiles,
             "name": item.meta.get("name", ""),
             **describe_item(item),
             "notice": NOTICE,
@@ -92,7 +92,7 @@ def write_table(items: Sequence[Item]) -> bytes:
 
 def name_item(item: Item) -> dict[str, str]:
     """Return the canonical SMILES and the name of a molecule."""
-    return {"smiles": canonicalise(item.value).smiles, "name": str(item.meta.get("name", ""))}
+    return {"smiles": canonicalise_molecule(item.value).smiles, "name": str(item.meta.get("name", ""))}
 
 
 def protect_cell(value: Any) -> Any:
@@ -103,13 +103,17 @@ def protect_cell(value: Any) -> Any:
 def write_sdf_entry(item: Item) -> str:
     """Return a molecule with its conformer and fields."""
     mol, note = embed_conformer(to_mol(item.value))
-    fields: Mapping[str, Any] = {"SMILES": canonicalise(item.value).smiles, **describe_item(item), "notice": NOTICE}
+    fields: Mapping[str, Any] = {
+        "SMILES": canonicalise_molecule(item.value).smiles,
+        **describe_item(item),
+        "notice": NOTICE,
+    }
     fields = {**fields, **({"conformer": note} if note else {})}
-    text = "".join(f"> <{name}>\n{flatten(value)}\n\n" for name, value in fields.items())
+    text = "".join(f"> <{name}>\n{flatten_value(value)}\n\n" for name, value in fields.items())
     return f"{write_block(mol, str(item.meta.get('name', '')))}{text}$$$$\n"
 
 
-def flatten(value: Any) -> str:
+def flatten_value(value: Any) -> str:
     """Return a value on one line, as fields of SDF files need it."""
     return " ".join(str(value).split()) or "-"
 
@@ -119,7 +123,7 @@ def write_block(mol: Mol, name: str) -> str:
     chem = load_chem()
     lines = chem.MolToMolBlock(mol).splitlines()
     is_3d = mol.GetConformer().Is3D()
-    lines[0], lines[1] = flatten(name)[:80] if name else "", f"  Genloom{'':10}{'3D' if is_3d else '2D'}"
+    lines[0], lines[1] = flatten_value(name)[:80] if name else "", f"  Genloom{'':10}{'3D' if is_3d else '2D'}"
     lines[2] = NOTICE[:80]
     return "\n".join(lines) + "\n"
 

@@ -27,7 +27,7 @@ def verify(workspace: Workspace, job: Job, reporter: Reporter) -> dict[str, Any]
             return {"files": [describe_verification(workspace.verify(path, marks=params["marks"]), path.name)]}
     from genloom.api.verification import list_files
 
-    paths = list(list_files(job["paths"]["upload"]))
+    paths = list(dict.fromkeys(list_files(job["paths"]["upload"])))  # a file and its manifest are one
     found = []
     for number, path in enumerate(paths[:MAX_VERIFIED]):
         check_cancelled(reporter)

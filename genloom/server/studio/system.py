@@ -20,8 +20,8 @@ from genloom.store.recycle_bin import count_bytes
 router = APIRouter()
 _STARTED = time.monotonic()
 _KINDS = {
-    "models": ("models", "*/*/card.json"),
-    "datasets": ("data", "*/*/manifest.json"),
+    "models": ("models", "*/[!.]*/card.json"),
+    "datasets": ("data", "*/[!.]*/manifest.json"),
     "outputs": ("outputs", "*/*.json"),
     "runs": ("runs", "*/run.json"),
     "conversations": ("conversations", "*.json"),

@@ -113,7 +113,7 @@ export function renderVerdict(found, { plain = false } = {}) {
   const { facts: known, manifest } = found;
   const data = (Array.isArray(known.data) ? known.data : []).map((/** @type {any} */ each) => `${each.name}${each.licences?.length ? ` (${[each.licences].flat().join(', ')})` : ''}`);
   return html`<article class="trust-verdict ${tone} ${plain ? 'plain' : 'card'}">${icon(tone === 'good' ? 'badgeCheck' : tone === 'bad' ? 'triangleAlert' : 'circleHelp')}
-    <div>${plain ? nothing : html`<p class="file">${found.file}</p>`}<h3>${title}</h3><p class="soft">${text}</p>
+    <div>${plain ? html`<h3>${title}</h3>` : html`<p class="file">${found.file}</p><h2>${title}</h2>`}<p class="soft">${text}</p>
       ${facts([
         [t('trust.fact_mark'), describeMark(found)],
         [t('trust.fact_output'), found.output && !plain ? html`<a class="text-link" href=${href(['gallery', found.output])}>${found.output}</a>` : ''],

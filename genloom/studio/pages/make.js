@@ -249,8 +249,7 @@ class Make extends Element {
       const seed = this.seed.trim() === '' ? {} : { seed: Number(this.seed) };
       const edit = await this.source.makeParams(this.values);
       const job = await startJob('generate', { model: model.ref, prompt: this.prompt, n: this.count, ...seed, given,
-        params: { ...params, ...edit.params }, files: edit.files, refuse_copies: Boolean(this.values.refuse_copies),
-        preset: this.additions.presets.some(({ name }) => name === this.values.preset) ? [this.values.preset] : [], adapters: this.additions.adapters.filter((ref) => this.values.adapters?.includes(ref)) });
+        params: { ...params, ...edit.params }, files: edit.files, ...this.listAdditions() });
       this.mine.add(job.id);
       announce(t('make.started'));
     } catch (error) {
@@ -260,6 +259,17 @@ class Make extends Element {
       this.isStarting = false;
       this.requestUpdate();
     }
+  }
+
+  /** What is added to a generation: a preset, adapters, and whether copies are withheld; only what is chosen. */
+  listAdditions() {
+    const { preset, adapters, refuse_copies: refusesCopies } = this.values;
+    const added = this.additions.adapters.filter((ref) => adapters?.includes(ref));
+    return {
+      ...(this.additions.presets.some(({ name }) => name === preset) ? { preset: [preset] } : {}),
+      ...(added.length ? { adapters: added } : {}),
+      ...(refusesCopies ? { refuse_copies: true } : {}),
+    };
   }
 
   /** Whether a model varies what it made; its options are read when it is asked for the first time. @param {string} ref */

@@ -74,9 +74,12 @@ class PackedDocuments:
         if not (num_cut := build_packed_batches(self.documents, model, job).num_cut):
             return []
         longest = int(np.diff(self.documents.ends, prepend=0).max())
+        how = "They are read whole, in several rows that do not see each other."
+        if job.plan.private.is_on:
+            how = "Private tuning reads their first row only."
         message = (
             f"{num_cut:,} of {len(self.documents.ends):,} documents are longer than a row of {job.tokens_per_row} "
-            "tokens. They are read whole, in several rows that do not see each other."
+            f"tokens. {how}"
         )
         if (pack_length := min(longest, job.design.context_length)) > job.tokens_per_row:
             message += f" For longer rows, which need more memory: --set pack_length={pack_length}"

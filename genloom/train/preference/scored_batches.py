@@ -77,7 +77,9 @@ class ScoredBatches:
         batch = with_reference_nll(self.base_objective, self.reference, replace(batch, cond=cond), noise)
         reward_B = torch.tensor(rewards, dtype=torch.float32)
         weight_B = torch.tensor(weights, dtype=torch.float32)
-        return Rollouts(batch, torch.zeros_like(reward_B), weight=weight_B, reward=reward_B)
+        is_new_B = torch.arange(self.batch_size) < self.num_rollouts
+        advantage_B = reward_B - reward_B[: self.num_rollouts].mean()
+        return Rollouts(batch, advantage_B, weight=weight_B, reward=reward_B, is_new=is_new_B)
 
     def score_rollouts(self, step: int, indices: Sequence[int], nonces: Sequence[int]) -> list[ScoredSample]:
         """Sample answers to these prompts, and score them."""

@@ -23,6 +23,7 @@ from genloom.train.data.source import BatchFn
 from genloom.train.events import TOKENS, Event, Status
 from genloom.train.job import Job, read_job
 from genloom.train.loop import compute_copy
+from genloom.train.optimizers import OptimizerConfig
 from genloom.train.planning import forecast
 from genloom.train.planning.auto_config import Budget
 from genloom.train.post_training import PostTraining
@@ -42,7 +43,9 @@ from genloom.types import Codec, Parts, is_open_sequence
 RATINGS_DATA = "ratings"  # the name of the data in jobs of such runs
 ADAPTER_MIN_PARAMETERS = 20_000_000  # smaller models train all their weights
 PREFERENCE_BATCH_SIZE = 8
-ROLLOUTS_PER_STEP = {"grpo": 16, "reinvent": 88}  # with the replayed rows
+ROLLOUTS_PER_STEP = {"grpo": 16, "reinvent": 40}  # with the replayed rows
+REINVENT_OPTIMIZER = OptimizerConfig("adamw", lr_matrix=1e-3, lr_embedding=1e-3, lr_vector=1e-3)
+REINVENT_COOLDOWN = 0.2  # of the steps: early ones find little, so that late ones matter
 MAX_EPOCHS = {"reinvent": 1_000_000}  # 4 for other methods
 MEMORY_FILE = "scores.jsonl"  # in the folder of a run
 ALLOWED_OVERRIDES = ("batch_size", "plan", "adapter", "learning")
@@ -161,6 +164,8 @@ class PreferenceTraining(PostTraining):
         """Return the job before any measurement."""
         data = name, RATINGS_DATA, self.preferences.digest
         tables = self.build_default_tables(design, base, data, seed, has_adapter)
+        if self.method == "reinvent":
+            tables["plan"] |= {"optimizer": to_table(REINVENT_OPTIMIZER), "cooldown": REINVENT_COOLDOWN}
         tables["batch_size"] = ROLLOUTS_PER_STEP.get(self.method, PREFERENCE_BATCH_SIZE)
         tables["learning"] = to_table(build_default_config(self.method))
         job = Job.from_tables(apply_overrides(tables, overrides))

@@ -95,9 +95,9 @@ def build_data_card(workspace: Workspace, ledger: Ledger, dataset: Dataset) -> C
         )
     if without := dataset.manifest.get("without"):
         sections.append(Section("Removed later", (format_count(len(without), "document"),)))
-    size = format_bytes(sum(entry["bytes"] for entry in dataset.manifest["files"].values()))
+    stored = format_bytes(sum(entry["bytes"] for entry in dataset.manifest["files"].values()))
     count = format_count(sum(splits.values()), "document")
-    summary = f"{count} of the medium {dataset.medium}, {size}, collected by Genloom."
+    summary = f"{count} of the medium {dataset.medium}, collected by Genloom; its files have {stored}."
     facts = {
         "data": dataset.name,
         "digest": dataset.digest,

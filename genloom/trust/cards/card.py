@@ -11,7 +11,7 @@ _STYLE = """
   font: 16px/1.55 system-ui, sans-serif }
 h1 { font-size: 26px } h2 { font-size: 18px; margin-top: 30px } table { border-collapse: collapse; width: 100% }
 th, td { text-align: left; padding: 5px 16px 5px 0; border-top: 1px solid #8886; vertical-align: top;
-  overflow-wrap: anywhere }
+  overflow-wrap: break-word; min-width: 5em; max-width: 28em }
 th { border: 0; font-weight: 500; opacity: .7 } code { font-size: 14px }
 """
 

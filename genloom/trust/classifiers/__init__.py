@@ -28,11 +28,11 @@ def build_classifier(name: str, settings: Mapping[str, Any]) -> Classifier:
 
     Raise GenloomError for an unknown name (core.unknown_part) and a wrong setting.
     """
-    return _build(name, json.dumps(to_plain(settings), sort_keys=True))
+    return _build_once(name, json.dumps(to_plain(settings), sort_keys=True))
 
 
 @lru_cache(maxsize=32)
-def _build(name: str, settings: str) -> Classifier:
+def _build_once(name: str, settings: str) -> Classifier:
     module = plugins.find_part("classifier", name)
     return module.build(parse_settings(module.Config, json.loads(settings), f"classifier.{name}"))
 

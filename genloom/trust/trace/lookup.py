@@ -64,7 +64,7 @@ class Lookup:
     def datasets(self) -> list[Dataset]:
         """Every version of every data set."""
         found = []
-        for path in sorted(self.workspace.root.glob("data/*/*/manifest.json")):
+        for path in sorted(self.workspace.root.glob("data/*/[!.]*/manifest.json")):
             try:
                 found.append(open_dataset(path.parents[1].name, path.parent))
             except ValueError:

@@ -7,7 +7,7 @@ from html import escape
 from genloom.text_format import quote_beginning
 from genloom.trust.trace.graph import KIND_NOUNS, RELATIONS, Kind, Trace, TraceNode
 
-_WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 236, 66, 104, 18, 12  # of a box, in pixels
+_WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _MARGIN = 272, 66, 104, 18, 12  # of a box, in pixels
 _MAX_NAME_CHARS, _MAX_DETAIL_CHARS, _MAX_FACT_CHARS = 28, 35, 600
 _MAX_DRAWN = 300  # nodes; the list has all
 _HUES: Mapping[Kind, int] = {

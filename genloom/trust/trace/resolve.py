@@ -86,7 +86,7 @@ def _get_entry(workspace: Workspace, name: str) -> Mapping[str, Any]:
     name, _, prefix = name.partition("@")
     dataset = workspace.get_dataset(name)
     if prefix and not dataset.digest.startswith(prefix):
-        versions = [path.parent.name for path in dataset.folder.parent.glob("*/manifest.json")]
+        versions = [path.parent.name for path in dataset.folder.parent.glob("[!.]*/manifest.json")]
         full = next((digest for digest in versions if digest.startswith(prefix)), prefix)
         dataset = workspace.get_dataset(name, full)
     return {"name": name, "digest": dataset.digest}

@@ -325,7 +325,7 @@ def test_values_that_a_medium_withholds_are_replaced_or_left_out(
         return "for a test" if len(screened) % 2 else ""
 
     for screen, num_stored in ((withhold_every_other, 2), (lambda value: "for a test", 0)):
-        monkeypatch.setattr("genloom.media.image.screen", screen, raising=False)
+        monkeypatch.setattr("genloom.media.image.screen_value", screen, raising=False)
         request = GenerationRequest("blots", prompts=("a red boat",), n=2, seed=1, params={"steps": 2})
         server.submit(request)
         server.run()

@@ -34,7 +34,7 @@ class RunningServer:
 
     def open(self, key: str = "", **options: Any) -> httpx2.Client:
         headers = {"authorization": f"Bearer {key or self.key}"}
-        return httpx2.Client(base_url=self.url, headers=headers, timeout=60, **options)
+        return httpx2.Client(base_url=self.url, headers=headers, timeout=600, **options)
 
     def state(self) -> dict[str, Any]:
         """Return the state of the engine."""

@@ -39,7 +39,7 @@ class Visitor(BaseModel):
 
 @pytest.fixture
 def client(api: RunningServer) -> Any:
-    with openai.OpenAI(base_url=api.base_url, api_key=api.key, max_retries=0, timeout=60) as client:
+    with openai.OpenAI(base_url=api.base_url, api_key=api.key, max_retries=0, timeout=600) as client:
         yield client
 
 
@@ -112,7 +112,7 @@ def test_openai_follows_the_events_of_a_response(client: openai.OpenAI) -> None:
 
 
 def test_openai_reads_errors_and_does_not_repeat_what_failed(api: RunningServer) -> None:
-    with openai.OpenAI(base_url=api.base_url, api_key=api.key, timeout=60) as client:
+    with openai.OpenAI(base_url=api.base_url, api_key=api.key, timeout=600) as client:
         with pytest.raises(openai.NotFoundError) as unknown:
             client.chat.completions.create(model="gpt-4o", messages=QUESTION)
         assert (unknown.value.code, unknown.value.param) == ("model_not_found", "model")
@@ -125,7 +125,7 @@ def test_openai_reads_errors_and_does_not_repeat_what_failed(api: RunningServer)
         with pytest.raises(openai.NotFoundError):
             client.get("/nothing", cast_to=object)
     with (
-        openai.OpenAI(base_url=api.base_url, api_key="gl-wrong", timeout=60) as stranger,
+        openai.OpenAI(base_url=api.base_url, api_key="gl-wrong", timeout=600) as stranger,
         pytest.raises(openai.AuthenticationError),
     ):
         stranger.models.list()
@@ -167,7 +167,7 @@ def test_openai_makes_and_edits_pictures(client: openai.OpenAI) -> None:
 
 def test_an_asynchronous_client_that_leaves_frees_its_place(api: RunningServer) -> None:
     async def leave() -> None:
-        async with openai.AsyncOpenAI(base_url=api.base_url, api_key=api.key, timeout=60) as client:
+        async with openai.AsyncOpenAI(base_url=api.base_url, api_key=api.key, timeout=600) as client:
             for is_stream in (True, False):
                 options: Any = {"model": "tales", "messages": QUESTION, "max_tokens": 480, "stream": is_stream}
                 task = asyncio.create_task(client.chat.completions.create(**options))
@@ -179,7 +179,7 @@ def test_an_asynchronous_client_that_leaves_frees_its_place(api: RunningServer) 
                     await stream.close()
                 else:
                     task.cancel()
-            for _ in range(100):
+            for _ in range(2000):
                 if api.state()["queue"] == {"active": 0, "open": 0, "limit": 256}:
                     return
                 await asyncio.sleep(0.05)

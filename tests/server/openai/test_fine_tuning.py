@@ -43,7 +43,7 @@ def wait_for_end(client: openai.OpenAI, id: str, seconds: float = 240) -> Any:
 
 @pytest.fixture
 def official(api: RunningServer) -> Any:
-    with openai.OpenAI(base_url=api.base_url, api_key=api.key, max_retries=0, timeout=60) as client:
+    with openai.OpenAI(base_url=api.base_url, api_key=api.key, max_retries=0, timeout=600) as client:
         yield client
 
 

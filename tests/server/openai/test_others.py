@@ -32,7 +32,7 @@ RING: Any = {
 
 @pytest.fixture
 def claude(api: RunningServer) -> Iterator[anthropic.Anthropic]:
-    with anthropic.Anthropic(base_url=api.url, api_key=api.key, max_retries=0, timeout=60) as client:
+    with anthropic.Anthropic(base_url=api.url, api_key=api.key, max_retries=0, timeout=600) as client:
         yield client
 
 
@@ -114,7 +114,7 @@ def llama(api: RunningServer) -> Iterator[httpx2.Client]:
         time.sleep(0.02)
     key = guard.keys.create_key("ollama", "local", SCOPES)[1]
     url = f"http://127.0.0.1:{config.port}"
-    with httpx2.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=60) as client:
+    with httpx2.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=600) as client:
         yield client
     server.should_exit = True
     thread.join(20)
@@ -145,7 +145,7 @@ def test_assistants_generate_rate_and_find_outputs(api: RunningServer) -> None:
 
     async def work() -> None:
         async with (
-            httpx2.AsyncClient(headers={"authorization": f"Bearer {api.other_key}"}, timeout=60) as http,
+            httpx2.AsyncClient(headers={"authorization": f"Bearer {api.other_key}"}, timeout=600) as http,
             streamable_http_client(f"{api.url}/mcp", http_client=http) as (read, write),
             ClientSession(read, write) as session,
         ):

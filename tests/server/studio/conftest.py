@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -109,7 +110,8 @@ class Studio:
 
     def wait(self, client: TestClient, job: str) -> dict[str, Any]:
         """Return a job once it has ended."""
-        for _ in range(2000):
+        deadline = time.monotonic() + 600
+        while time.monotonic() < deadline:
             found = client.get(f"/api/jobs/{job}").json()
             if found["state"] in ("succeeded", "failed", "cancelled"):
                 return found
