@@ -30,7 +30,6 @@ from paired import Spread
 from torch import nn
 
 import genloom as gl
-from genloom.codecs.smiles import Codec
 from genloom.evaluate.molecule import measures
 from genloom.media.molecule.libraries import load_chem
 from genloom.metrics.frechet import frechet_distance
@@ -49,7 +48,7 @@ Draw = Callable[[int, int], list[str]]  # SMILES, by number and seed
 
 def draw_ours(model: Any, has_grammar: bool, batch_size: int) -> Draw:
     """Return a function that draws SMILES of a model without conditions."""
-    codec: Codec = model.codec
+    codec: Any = model.codec
 
     @torch.inference_mode()
     def draw(count: int, seed: int) -> list[str]:
@@ -262,7 +261,8 @@ def run_speed(arguments: argparse.Namespace) -> None:
     model = gl.Workspace().model(arguments.model).load()
     batch_size, num_runs = arguments.batch_size, arguments.runs
     draws = {"ours": draw_ours(model, True, batch_size), "ours, no grammar": draw_ours(model, False, batch_size)}
-    length = round(np.mean([len(model.codec.encode_text(text)) + 1 for text in draws["ours"](batch_size, 1)]))
+    codec: Any = model.codec
+    length = round(np.mean([len(codec.encode_text(text)) + 1 for text in draws["ours"](batch_size, 1)]))
     peer = build_qwen(model.parts["model"])
     x_B1 = torch.zeros(batch_size, 1, dtype=torch.long)
     kept = {"min_new_tokens": length, "max_new_tokens": length, "do_sample": True, "top_k": 0, "pad_token_id": 0}

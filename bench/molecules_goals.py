@@ -29,8 +29,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from rdkit import Chem, DataStructs, RDLogger
-from rdkit.Chem import AllChem, Crippen, rdFingerprintGenerator, rdMolDescriptors
+from rdkit import Chem, DataStructs, rdBase
+from rdkit.Chem import rdChemReactions, rdFingerprintGenerator, rdMolDescriptors
 from rdkit.Chem.QED import qed
 
 import genloom as gl
@@ -44,7 +44,7 @@ from genloom.train.optimizers import OptimizerConfig
 from genloom.train.preference.score_memory import ScoreMemory
 from genloom.train.preference.scored_batches import ScoredBatches
 
-RDLogger.DisableLog("rdApp.*")
+rdBase.DisableLog("rdApp.*")
 Mol = Any
 Score = Callable[[Mol], float]
 TOP, LOG_EVERY = 10, 100
@@ -103,7 +103,7 @@ def be_isomer(formula: dict[str, int]) -> Score:
 
 
 def compute_logp(mol: Mol) -> float:
-    return float(Crippen.MolLogP(mol))
+    return float(rdMolDescriptors.CalcCrippenDescriptors(mol)[0])
 
 
 def compute_tpsa(mol: Mol) -> float:
@@ -200,8 +200,10 @@ def split_bonds(mol: Mol, bonds: list[int], labels: list[tuple[int, int]]) -> li
     return list(parts) if len(parts) == 2 else []
 
 
-JOIN_CHAIN = AllChem.ReactionFromSmarts("[*:1]-[1*].[1*]-[*:2]>>[*:1]-[*:2]")
-JOIN_RING = AllChem.ReactionFromSmarts("([*:1]~[1*].[*:2]~[2*]).([*:3]~[1*].[*:4]~[2*])>>([*:1]-[*:3].[*:2]-[*:4])")
+JOIN_CHAIN = rdChemReactions.ReactionFromSmarts("[*:1]-[1*].[1*]-[*:2]>>[*:1]-[*:2]")
+JOIN_RING = rdChemReactions.ReactionFromSmarts(
+    "([*:1]~[1*].[*:2]~[2*]).([*:3]~[1*].[*:4]~[2*])>>([*:1]-[*:3].[*:2]-[*:4])"
+)
 
 
 def cross_parents(first: Mol, second: Mol, rng: random.Random) -> Mol | None:
@@ -271,7 +273,7 @@ def mutate_mol(mol: Mol, rng: random.Random) -> Mol | None:
     kekulised = Chem.Mol(mol)
     Chem.Kekulize(kekulised, clearAromaticFlags=True)
     for _ in range(10):
-        reaction = AllChem.ReactionFromSmarts(list_mutations(rng))
+        reaction = rdChemReactions.ReactionFromSmarts(list_mutations(rng))
         mutant = run_reaction(reaction, (kekulised,), rng)
         if mutant is not None:
             return mutant

@@ -13,7 +13,7 @@ import numpy as np
 
 from genloom.capabilities import TokenConstraint
 from genloom.codecs.codec_json import read_table, write_config
-from genloom.codecs.spelled_tokens import END, FIRST_TOKEN, Vocabulary, check_vocabulary
+from genloom.codecs.spelled_tokens import END, FIRST_TOKEN, Vocabulary, read_vocabulary
 from genloom.errors import GenloomError
 from genloom.media.molecule.libraries import load_library
 from genloom.media.molecule.molecule import Molecule, canonicalise_molecule
@@ -116,11 +116,8 @@ class Codec:
     @classmethod
     def load(cls, folder: Path) -> "Codec":
         path = folder / "codec.json"
-        content = read_table(path, "selfies")
-        keys = ("tokens", "context_length")
-        tokens, length = map(content.get, keys)
-        check_vocabulary(path, tokens, length, split_symbols, set(content) == {*keys}, ", ".join(("codec", *keys)))
-        return cls(tuple(tokens), Config(length))
+        tokens, length = read_vocabulary(path, read_table(path, "selfies"), split_symbols)
+        return cls(tokens, Config(length))
 
 
 class SymbolConstraint:

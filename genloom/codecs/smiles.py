@@ -16,7 +16,7 @@ import numpy as np
 
 from genloom.capabilities import TokenConstraint
 from genloom.codecs.codec_json import read_table, write_config
-from genloom.codecs.spelled_tokens import END, MIDDLE, PREFIX, SUFFIX, Vocabulary, check_vocabulary
+from genloom.codecs.spelled_tokens import END, MIDDLE, PREFIX, SUFFIX, Vocabulary, read_vocabulary
 from genloom.errors import GenloomError
 from genloom.media.molecule.libraries import load_chem
 from genloom.media.molecule.molecule import Molecule
@@ -135,12 +135,11 @@ class Codec:
     def load(cls, folder: Path) -> "Codec":
         path = folder / "codec.json"
         content = read_table(path, "smiles")
-        keys = ("tokens", "context_length", "infill", "random")
-        tokens, length, infill, random = map(content.get, keys)
-        is_valid = set(content) == {*keys} and type(infill) in (int, float) and 0 <= infill <= 1
-        is_valid = is_valid and type(random) is int and 0 <= random <= MAX_RANDOM
-        check_vocabulary(path, tokens, length, split_tokens, is_valid, ", ".join(("codec", *keys)))
-        return cls(tuple(tokens), Config(length, (), float(infill), random))
+        infill, random = content.get("infill"), content.get("random")
+        has_infill = isinstance(infill, int | float) and 0 <= infill <= 1
+        is_valid = has_infill and isinstance(random, int) and 0 <= random <= MAX_RANDOM
+        tokens, length = read_vocabulary(path, content, split_tokens, ("infill", "random"), is_valid)
+        return cls(tokens, Config(length, (), float(infill or 0), int(random or 0)))
 
 
 def write_random_smiles(smiles: str, count: int, rng: np.random.Generator) -> list[str]:

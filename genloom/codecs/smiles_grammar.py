@@ -65,7 +65,7 @@ class SmilesConstraint:
         self.texts, self.max_length = vocabulary.texts, max_length or 1 << 30
         self.vocab_size = vocabulary.size
         self.rows = [SmilesState() for _ in range(num_rows)]
-        self.beginnings: dict[bytes, list[int]] = {}  # what may follow the first tokens, which many rows share
+        self.shared_starts: dict[bytes, list[int]] = {}  # what may follow the first tokens, which many rows share
         self.ids = {token: FIRST_TOKEN + index for index, token in enumerate(vocabulary.tokens)}
         self.atoms: dict[AtomKind, list[int]] = {}
         for token, number in self.ids.items():
@@ -89,9 +89,9 @@ class SmilesConstraint:
             if state.begins_gap:
                 state.begins_gap, state.reserved = False, frozenset(state.graph.rings)
             key = b"" if state.section == MIDDLE or state.is_gap or len(context) > MAX_SHARED else context.tobytes()
-            numbers = self.beginnings.get(key) or self.list_allowed(state) or [END]
+            numbers = self.shared_starts.get(key) or self.list_allowed(state) or [END]
             if key:
-                self.beginnings[key] = numbers
+                self.shared_starts[key] = numbers
             allowed[row, numbers] = True
         return allowed
 
@@ -240,7 +240,17 @@ class SmilesConstraint:
         if number not in self.ids or not graph.fits_syntax(number) or graph.num_free < 1:
             return False
         after = graph.copy()
-        return after.read(number) and (after.num_free > 0 or self.can_stop(state, after))
+        if not after.read(number):
+            return False
+        return self.can_go_on(after) or self.can_stop(state, after)
+
+    def can_go_on(self, graph: Graph) -> bool:
+        """Return whether an atom, or a ring that is closed, can follow."""
+        if graph.num_free < 1:
+            return False
+        if not graph.kinds[graph.current].is_aromatic:
+            return True
+        return any(graph.copy().read(token) for token in (CARBON, AROMATIC_CARBON, *graph.rings))
 
     def can_write(self, state: SmilesState, token: str) -> bool:
         """Return whether a branch can begin, or end, here."""

@@ -98,8 +98,15 @@ class Graph:
 
     def copy(self) -> "Graph":
         return Graph(
-            *map(list, (self.kinds, self.used, self.has_double, self.parents, self.is_ring_atom)),
-            *map(list, (self.neighbours, self.mates, self.is_left, self.num_open)),
+            self.kinds.copy(),
+            self.used.copy(),
+            self.has_double.copy(),
+            self.parents.copy(),
+            self.is_ring_atom.copy(),
+            self.neighbours.copy(),
+            self.mates.copy(),
+            self.is_left.copy(),
+            self.num_open.copy(),
             self.ring_bonds,
             self.aromatic_bonds,
             dict(self.rings),
@@ -167,14 +174,17 @@ class Graph:
         return fits and (is_aromatic or not self.kinds[parent].is_aromatic or self.can_close_aromatic_rings())
 
     def can_close_aromatic_rings(self) -> bool:
-        """Return whether the open rings that must be aromatic can still be reached through aromatic bonds."""
-        live = {self.current, *(atom for atom, _ in self.branches)}
-        starts = [atom for atom, _ in self.rings.values() if self.kinds[atom].is_aromatic]
-        for start in starts:
-            if not self.is_ring_atom[start] and start not in live:
-                ends = live.union(starts) - {start}
-                if ends.isdisjoint(self.find_path(start)):
-                    return False
+        """Return whether aromatic atoms can still be in rings: among them one is open, and there are two ends."""
+        live, seen = {self.current, *(atom for atom, _ in self.branches)}, set[int]()
+        for atom, kind in enumerate(self.kinds):
+            if not kind.is_aromatic or self.is_ring_atom[atom] or atom in seen:
+                continue
+            group = self.find_path(atom)
+            seen.update(group)
+            num_open = sum(other in group for other, _ in self.rings.values())
+            is_new = self.must_open_ring and self.current in group
+            if not is_new and (not num_open or num_open + len(live & group.keys()) < 2):
+                return False
         return True
 
     def find_path(self, start: int, end: int = -1) -> dict[int, int]:
@@ -271,7 +281,7 @@ class Graph:
             self.mark_ring(atom, other)
             self.neighbours[atom] += (other,)
             self.neighbours[other] += (atom,)
-        return self.num_open[other] > 0 or self.leave(other)
+        return (self.num_open[other] > 0 or self.leave(other)) and self.can_close_aromatic_rings()
 
     def raise_order(self, atom: int, difference: int) -> bool:
         if difference <= 0:

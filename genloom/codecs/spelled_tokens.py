@@ -1,10 +1,11 @@
 """A vocabulary of the tokens of a notation, fitted to data; others are spelled in characters, so that none is lost."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -84,15 +85,24 @@ def spell_token(token: str) -> list[int]:
     return ids
 
 
-def check_vocabulary(path: Path, tokens: object, length: object, split: SplitTokens, is_valid: bool, keys: str) -> None:
-    """Raise GenloomError for tokens or a context length of a stored codec that cannot be used."""
+def read_vocabulary(
+    path: Path, content: Mapping[str, Any], split: SplitTokens, other_keys: Sequence[str] = (), is_valid: bool = True
+) -> tuple[tuple[str, ...], int]:
+    """Return the tokens and the context length of a stored codec, whose `other_keys` are valid or not.
+
+    GenloomError for other keys, or values that cannot be used.
+    """
+    keys = ("tokens", "context_length", *other_keys)
+    tokens, length = content.get("tokens"), content.get("context_length")
     is_valid = (
         is_valid
+        and set(content) == {*keys}
         and isinstance(tokens, list)
         and all(isinstance(token, str) and is_token(token, split) for token in tokens)
         and len(set(tokens)) == len(tokens) <= MAX_TOKENS
         and type(length) is int
         and 8 <= length <= 1 << 16
     )
-    if not is_valid:
-        raise damaged_error(path, format_message("codecs.wrong_codec_keys", keys=keys))
+    if not is_valid or not isinstance(tokens, list) or not isinstance(length, int):
+        raise damaged_error(path, format_message("codecs.wrong_codec_keys", keys=", ".join(("codec", *keys))))
+    return tuple(tokens), length

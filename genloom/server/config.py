@@ -98,7 +98,7 @@ class Config:
     def _list_direct_hosts(self) -> frozenset[str]:
         names = {*LOOPBACK_NAMES, *self.hosts}
         if self.has_open_address:
-            names |= {*map(format_host, list_addresses()), *list_names()}
+            names |= {*map(format_host, list_addresses()), *list_host_names()}
         return frozenset(name.lower() for name in names)
 
     def list_urls(self) -> list[str]:
@@ -165,7 +165,7 @@ def list_private_addresses() -> list[str]:
     return sorted(private, key=lambda address: (":" in address, address))
 
 
-def list_names() -> list[str]:
+def list_host_names() -> list[str]:
     """List the names of this machine on the local network."""
     name = socket.gethostname().lower()
     return [name, f"{name.partition('.')[0]}.local"] if name else []

@@ -239,6 +239,6 @@ def _parse_date(value: Any, location: str) -> date:
         raise ValueError(f"{location} must be a date such as 2027-12-31 (got {value!r})") from None
 
 
-def list_names(consents: Collection[Consent]) -> str:
+def join_names(consents: Collection[Consent]) -> str:
     """Return the names of persons, for a message."""
     return ", ".join(consent.who for consent in consents)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from genloom import plugins
 from genloom.media.abilities import get_ability
-from genloom.store.consent import Consent, Purpose, apply_withdrawals, list_names, read_consents
+from genloom.store.consent import Consent, Purpose, apply_withdrawals, join_names, read_consents
 from genloom.store.dataset import Dataset
 from genloom.text_format import format_count
 from genloom.trust.policy import ConsentAction, ConsentRules, ContentPolicy, find_list_entries
@@ -51,7 +51,7 @@ def judge_entry(
             reason = f"the data set {name!r} holds {' and '.join(missing)} of persons, and no consent to it"
             findings.append(ConsentFinding("consent-missing", rules.missing, reason, name, digest))
     for kind, group in _group_invalid(consents, _PURPOSES[target], today).items():
-        reason = f"{kind}: the consent of {list_names(group)} to the data set {name!r}"
+        reason = f"{kind}: the consent of {join_names(group)} to the data set {name!r}"
         action = rules.generation if target == "prompt" else rules.invalid
         findings.append(ConsentFinding("consent-invalid", action, reason, name, digest))
     if target == "prompt":  # once a model is there, only consents that no longer hold are told

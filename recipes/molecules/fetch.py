@@ -46,7 +46,7 @@ def iter_smiles(wheel: Path, split: str) -> Iterator[str]:
     """Yield the canonical SMILES of a split."""
     name = f"moses/dataset/data/{split}.csv.gz"
     with zipfile.ZipFile(wheel) as archive, archive.open(name) as packed, gzip.open(packed) as unpacked:
-        for row in csv.DictReader(io.TextIOWrapper(LimitedReader(unpacked, MAX_BYTES), "ascii")):
+        for row in csv.DictReader(io.TextIOWrapper(io.BufferedReader(LimitedReader(unpacked, MAX_BYTES)), "ascii")):
             yield row["SMILES"]
 
 
@@ -67,7 +67,7 @@ class LimitedReader(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # ty: ignore[invalid-method-override]  a writable buffer
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # ty: ignore[incompatible-method-override]  a writable buffer
         data = self.stream.read(len(buffer))
         self.num_left -= len(data)
         if self.num_left < 0:

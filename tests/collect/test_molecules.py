@@ -3,6 +3,7 @@
 import gzip
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -116,10 +117,11 @@ def test_what_cannot_be_read_is_listed_and_the_rest_is_kept(workspace: gl.Worksp
 def test_missing_columns_and_wrong_options_are_errors(workspace: gl.Workspace, tmp_path: Path) -> None:
     (tmp_path / "assay.csv").write_text("smiles,pIC50\nCCO,5\nCCN,low\n")
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    for options, reason in (
+    wrong: tuple[tuple[dict[str, Any], str], ...] = (
         ({"smiles": "structure"}, "structure"),
         ({"property": ["Ki"]}, "Ki"),
-    ):
+    )
+    for options, reason in wrong:
         with raises_code("collect.nothing_readable") as caught:
             workspace.collect(tmp_path / "assay.csv", **options)
         assert reason in caught.value.fields["reasons"]

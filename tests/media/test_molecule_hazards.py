@@ -55,7 +55,7 @@ DRUGS = {
     "penicillin G": "CC1(C)SC2C(NC(=O)Cc3ccccc3)C(=O)N2C1C(=O)O",
     "metformin": "CN(C)C(=N)NC(N)=N",
 }
-# Of the test set of MOSES (ZINC Clean Leads); bench/molecules_goals.py screens a thousand of them.
+# Of MOSES (ZINC Clean Leads). Of 3,000 of its training molecules, none has an alert of agents or of reactive groups.
 ORDINARY = (
     "CC1C2CCC(C2)C1CN(CCO)C(=O)c1ccc(Cl)cc1", "COc1ccc(-c2cc(=O)c3c(O)c(OC)c(OC)cc3o2)cc1O",
     "CCOC(=O)c1ncn2c1CN(C)C(=O)c1cc(F)ccc1-2", "Clc1ccccc1-c1nc(-c2ccncc2)no1",

@@ -48,7 +48,7 @@ def mode(request: pytest.FixtureRequest) -> str:
 def build_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Reach]:
     """Return a function that builds the application for a way to reach it."""
     monkeypatch.setattr("genloom.server.config.list_addresses", lambda: [LAN_ADDRESS, "fd00::20"])
-    monkeypatch.setattr("genloom.server.config.list_names", lambda: ["studio-pc", "studio-pc.local"])
+    monkeypatch.setattr("genloom.server.config.list_host_names", lambda: ["studio-pc", "studio-pc.local"])
 
     def build(mode: str = "loopback", **options: Any) -> Reach:
         config = Config(host="0.0.0.0" if mode == "lan" else "127.0.0.1", is_lan=mode == "lan", **options)

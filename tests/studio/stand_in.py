@@ -25,7 +25,7 @@ from starlette.staticfiles import StaticFiles
 from genloom.server.answer import CONTENT_SECURITY_POLICY
 from genloom.server.studio.shapes.conversations import ConversationDetail, Imported, Turn
 from genloom.server.studio.shapes.models import Additions, ModelDetail, Preset
-from genloom.server.studio.shapes.outputs import Choice, Facets, Output, OutputDetail, Rating, Setting
+from genloom.server.studio.shapes.outputs import Facets, Output, OutputDetail, Preference, Rating, Setting
 from genloom.server.studio.shapes.session import Session, User
 from genloom.server.studio.shapes.system import Hit
 from genloom.studio import FOLDER
@@ -129,7 +129,7 @@ def build_app(world: World) -> Starlette:
                 presets = [Preset(name="watercolour", help="As a watercolour.")] if name == "icons" else []
                 return JSONResponse(dump(Additions(presets=presets, adapters=[])))
             case "POST", ["outputs", _, "prefer"]:
-                return JSONResponse(dump(Choice(event="e1", at=world.now())))
+                return JSONResponse(dump(Preference(event="e1", at=world.now())))
             case "GET", ["jobs"]:
                 rows = [job for job in world.jobs.values() if not query.get("state") or job.state == query["state"]]
                 return JSONResponse(make_page(rows[::-1]))

@@ -26,16 +26,16 @@ def measure_safeguards(
     workspace: Workspace, champion: Model, challenger: Model, writers: Sequence[Model], answers: AnswerPairs
 ) -> list[Measure]:
     """Measure valid and distinct molecules, distinct scaffolds, alerts and, if the data are here, copies."""
-    sides = answers.champion, answers.challenger
-    validity, repeats, scaffolds, alerts = (
-        [measure(values) for values in sides]
-        for measure in (list_validity, list_repeats, list_shared_scaffolds, count_alerts)
-    )
+    before, after = answers.champion, answers.challenger
+    repeats, new_repeats = list_repeats(before), list_repeats(after)
+    scaffolds, new_scaffolds = list_shared_scaffolds(before), list_shared_scaffolds(after)
     measures = [
-        measure_scores("valid molecules", "check", *validity, tolerance=VALIDITY_TOLERANCE),
-        measure_scores("repeated molecules", "regression", *repeats, "lower", REPEAT_TOLERANCE),
-        measure_scores("shared scaffolds", "regression", *scaffolds, "lower", SCAFFOLD_TOLERANCE),
-        measure_scores("alerts", "check", *alerts, "lower", ALERT_TOLERANCE),
+        measure_scores(
+            "valid molecules", "check", list_validity(before), list_validity(after), tolerance=VALIDITY_TOLERANCE
+        ),
+        measure_scores("repeated molecules", "regression", repeats, new_repeats, "lower", REPEAT_TOLERANCE),
+        measure_scores("shared scaffolds", "regression", scaffolds, new_scaffolds, "lower", SCAFFOLD_TOLERANCE),
+        measure_scores("alerts", "check", count_alerts(before), count_alerts(after), "lower", ALERT_TOLERANCE),
     ]
     return [*measures, *measure_copies(workspace, champion, answers)]
 
@@ -77,5 +77,5 @@ def measure_copies(workspace: Workspace, model: Model, answers: AnswerPairs) -> 
     keys = [[identify_value(value) for value in values] for values in (answers.champion, answers.challenger)]
     wanted = {key for side in keys for key in side}
     known = {item.value.smiles for item in dataset.iter_documents("train") if item.value.smiles in wanted}
-    flags = [[float(key in known) for key in side] for side in keys]
-    return [measure_scores("copies of training molecules", "regression", *flags, "lower", COPY_TOLERANCE)]
+    before, after = ([float(key in known) for key in side] for side in keys)
+    return [measure_scores("copies of training molecules", "regression", before, after, "lower", COPY_TOLERANCE)]

@@ -104,7 +104,7 @@ def find_fault(smiles: str) -> Fault | None:
     if bond is not None:
         return Fault(bond.begin, GenloomError("molecule.bond_without_atom", text=bond.text))
     if branches:
-        return Fault(branches[-1], GenloomError("molecule.open_without_close", text="("))
+        return Fault(branches[-1], GenloomError("molecule.open_without_close"))
     if rings:
         number, position = next(iter(rings.items()))
         return Fault(position, GenloomError("molecule.open_ring", text=number))

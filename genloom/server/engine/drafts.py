@@ -1,4 +1,4 @@
-"""What the engine reads of drafts: log-probabilities, how a text ended, and when a value is worth a preview."""
+"""Facts about drafts for the engine: log-probabilities, how a text ended, and when a value is worth a preview."""
 
 import time
 from collections.abc import Iterator, Sequence

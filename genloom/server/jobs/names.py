@@ -1,4 +1,4 @@
-"""What the parameters of a job name: models, data sets, outputs and uploads, looked up before it is queued."""
+"""Names in the parameters of a job: models, data sets, outputs and uploads, looked up before it is queued."""
 
 import secrets
 from typing import TYPE_CHECKING, Any

@@ -12,7 +12,6 @@ from genloom.server.jobs.jobs import Jobs
 from genloom.server.studio.output_rows import add_details, build_outputs, find_row
 from genloom.server.studio.services import CurrentJobs, Cursor, Limit, Name, Words, build_page
 from genloom.server.studio.shapes.outputs import (
-    Choice,
     Facets,
     NewChoice,
     NewRating,
@@ -20,6 +19,7 @@ from genloom.server.studio.shapes.outputs import (
     OutputChange,
     OutputDetail,
     OutputIds,
+    Preference,
     Rating,
 )
 from genloom.server.studio.shapes.shape import Page
@@ -157,7 +157,7 @@ def rate_output(id: str, body: NewRating, user: CurrentUser, jobs: CurrentJobs) 
     return jobs.index.get_ratings([id], jobs.get_rater(user))[id]
 
 
-@router.post("/api/outputs/{id}/prefer", response_model=Choice)
+@router.post("/api/outputs/{id}/prefer", response_model=Preference)
 @require_scope("rate")
 def prefer_output(id: str, body: NewChoice, user: CurrentUser, jobs: CurrentJobs) -> Any:
     """Prefer an output to another one for the same prompt, also of another model; a model can learn from that."""

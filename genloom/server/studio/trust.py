@@ -11,6 +11,7 @@ from genloom.api.workspace import Workspace
 from genloom.errors import GenloomError
 from genloom.server.access import require_scope
 from genloom.server.files import build_file_response
+from genloom.server.remote_error import RemoteError
 from genloom.server.studio.services import CurrentWorkspace, Limit, build_page
 from genloom.server.studio.shapes.shape import Page
 from genloom.server.studio.shapes.trust import (
@@ -139,4 +140,5 @@ def check_policy_file(text: str) -> None:
         try:
             policy.load_policy(path.parent)
         except GenloomError as error:
-            raise GenloomError(error.code, **{**error.fields, "path": policy.POLICY_FILE}) from None
+            message = str(error).replace(str(path), policy.POLICY_FILE)  # not the path that was only here
+            raise RemoteError(error.code, message, error.fields) from None

@@ -99,17 +99,17 @@ def describe_node(node: TraceNode) -> dict[str, Any]:
         "name": node.name,
         "state": node.state,
         "problem": node.problem,
-        "facts": {name: shorten(value) for name, value in node.facts.items() if value not in (None, "", [], {})},
+        "facts": {name: shorten_fact(value) for name, value in node.facts.items() if value not in (None, "", [], {})},
     }
 
 
-def shorten(value: Any) -> Any:
+def shorten_fact(value: Any) -> Any:
     """Return a fact as a page shows it: of a long list or table its beginning."""
     match value:
         case Mapping():
-            return {str(name): shorten(each) for name, each in list(value.items())[:_MAX_LISTED]}
+            return {str(name): shorten_fact(each) for name, each in list(value.items())[:_MAX_LISTED]}
         case list() | tuple():
-            return [shorten(each) for each in value[:_MAX_LISTED]]
+            return [shorten_fact(each) for each in value[:_MAX_LISTED]]
         case str():
             return value[:2000]
     return value

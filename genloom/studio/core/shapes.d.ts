@@ -46,11 +46,6 @@ export interface Certificate {
   pem: string;
 }
 
-export interface Choice {
-  event: string;
-  at: string;
-}
-
 export interface Chosen {
   event: string | null;
   reveal: Reveal | null;
@@ -417,12 +412,12 @@ export interface Move {
 }
 
 export interface NewChoice {
-  over: string;
+  pair: string;
+  winner: "a" | "b" | "tie" | "bad" | "skip";
 }
 
 export interface NewChoice {
-  pair: string;
-  winner: "a" | "b" | "tie" | "bad" | "skip";
+  over: string;
 }
 
 export interface NewConversation {
@@ -585,6 +580,11 @@ export interface PairProgress {
   job: string;
   done: number;
   total: number;
+}
+
+export interface Preference {
+  event: string;
+  at: string;
 }
 
 export interface Preset {

@@ -14,7 +14,7 @@ from genloom.server.openai.response_writer import find_cut_reason
 from tests.server.openai.conftest import RunningServer
 from tests.server.openai.test_chat import post
 
-BODY = {"model": "tales", "prompt": "The old king", "max_tokens": 400, "temperature": 2, "seed": 5}
+BODY = {"model": "tales", "prompt": "The old king", "max_tokens": 450, "temperature": 1.2, "seed": 5}
 WITHHELD = Stored(0, "", "withheld", "", 3)
 
 
@@ -38,6 +38,7 @@ def test_a_text_of_the_api_verifies(api: RunningServer, client: httpx2.Client, i
     found = verify(client, {"text.txt": answer.content, "text.txt.c2pa": client.get(address).content})
     assert (found["signature"], found["fine"], found["output"]) == ("unchanged", True, id)
     assert found["manifest"]["authority"] == "workspace"
+    assert found["mark"], found["mark_problem"]
     assert found["mark"]["found"] is is_marked
 
 

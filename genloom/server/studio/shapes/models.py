@@ -26,7 +26,7 @@ class Preset(Shape):
 
 
 class Additions(Shape):
-    """What can be added to a generation: presets, and adapters that were tuned on the same base."""
+    """Additions to a generation: presets, and adapters that were tuned on the same base."""
 
     presets: list[Preset]
     adapters: list[str]

@@ -77,7 +77,7 @@ class NewChoice(Body):
     over: Annotated[str, Field(max_length=40)]
 
 
-class Choice(Shape):
+class Preference(Shape):
     event: str
     at: str
 
