@@ -6,7 +6,7 @@
 moses: samples without conditions, with the rules of the grammar and without them (Polykovskiy et al. 2020, MOSES).
 valid: share that rdkit reads. unique: of the first 1,000 and 10,000 valid ones. novel: of the different valid ones,
 those that are not among the 1,584,663 training molecules. FCD: Fréchet distance of ChemNet's activations (Preuer et al.
-2018, package fcd) between the valid ones and the first --references molecules of a test set. SNN, Frag, Scaf, IntDiv,
+2018, package fcd) between the valid ones and --references random molecules of a test set. SNN, Frag, Scaf, IntDiv,
 filters as in MOSES, on the first --detail of them. The intervals are those of ten parts of the samples, but for FCD,
 which depends on their number: MOSES uses 30,000 samples and all 176,074 and 176,225 test molecules. The peer is CharRNN
 with the settings of MOSES (3 LSTM layers of 768, Adam, batches of 64), trained for --peer-minutes of one thread on the
@@ -20,7 +20,6 @@ import argparse
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -137,13 +136,19 @@ def passes_filters(mol: Any, alerts: Sequence[Any]) -> bool:
     return not any(with_hydrogens.HasSubstructMatch(alert) for alert in alerts)
 
 
+def draw_molecules(wheel: Path, split: str, count: int, seed: int = 0) -> list[str]:
+    """Return random molecules of a split, whose file is not in a random order."""
+    smiles = list(iter_smiles(wheel, split))
+    return [smiles[n] for n in np.random.default_rng(seed).permutation(len(smiles))[:count]]
+
+
 class Reference:
-    """The first molecules of a test set, with what samples are compared with; the activations are kept in a file."""
+    """Random molecules of a test set, with what samples are compared with; the activations are kept in a file."""
 
     def __init__(self, wheel: Path, split: str, count: int, detail: int, activate: Callable[[list[str]], np.ndarray]):
-        smiles = list(islice(iter_smiles(wheel, split), count))
+        smiles = draw_molecules(wheel, split, count)
         mols = read_mols(smiles[:detail])
-        path = wheel.parent / f"{split}-{count}.npy"
+        path = wheel.parent / f"{split}-random-{count}.npy"
         if not path.exists():
             np.save(path, activate(smiles))
         self.activations_ND = np.load(path, allow_pickle=False)
@@ -208,7 +213,8 @@ def run_moses(arguments: argparse.Namespace) -> None:
         for name, split in (("test", "test"), ("scaffolds", "test_scaffolds"))
     }
     samples = {name: draw(arguments.count, arguments.seed) for name, draw in draws.items()}
-    samples["test molecules"] = list(islice(iter_smiles(wheel, "test"), arguments.references, None))[: arguments.count]
+    both = draw_molecules(wheel, "test", arguments.references + arguments.count)  # others than the references
+    samples["test molecules"] = both[arguments.references :]
     for name, texts in samples.items():
         found = measure_samples(texts, set(train), references, activate, alerts, arguments.detail)
         print(f"\n{name}: {len(texts):,} samples", flush=True)

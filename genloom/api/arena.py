@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from genloom.store.ledger import Event
 
 Pair = tuple[str, str]
+MAX_TRIES = 10  # to generate outputs in place of those that the medium withholds
 
 
 @check_arguments
@@ -195,9 +196,27 @@ class Arena:
         return (outputs[0], outputs[1]) if len(outputs) == 2 else ("", "")
 
     def _generate_outputs(self, model: "LoadedModel", task: str, count: int, stop_event: Flag) -> list[str]:
+        """Generate and store outputs, and others in place of those that the medium withholds."""
+        output_ids: list[str] = []
+        withheld: Counter[str] = Counter()
+        for _ in range(MAX_TRIES):
+            new_ids, reasons = self._generate_batch(model, task, count - len(output_ids), stop_event)
+            output_ids += new_ids
+            withheld.update(reasons)
+            if len(output_ids) == count or stop_event.is_set():
+                return output_ids
+        text = ", ".join(f"{number:,} × {reason}" for reason, number in withheld.most_common(4))
+        raise GenloomError("generate.nothing_selected", model=model.ref, count=withheld.total(), reasons=text)
+
+    def _generate_batch(
+        self, model: "LoadedModel", task: str, count: int, stop_event: Flag
+    ) -> tuple[list[str], list[str]]:
+        """Return the ids of new outputs, and why others were withheld."""
+        from genloom import plugins
         from genloom.api.policy import apply_policy, list_output_texts, list_output_values
         from genloom.generate import engine, output_records
         from genloom.generate.marking import mark_request
+        from genloom.generate.selection import find_withheld_rows
         from genloom.generate.text.conversation import as_questions, describe_question, describe_unread
 
         prompt, given = self.tasks[task]
@@ -213,10 +232,14 @@ class Arena:
             request = mark_request(self.workspace.store, model, request)
         *_, draft = engine.generate(model, request, stop_event.is_set)
         if stop_event.is_set():
-            return []
+            return [], []
         values = list_output_values(self.workspace, model, draft)
         apply_policy(self.workspace, list_output_texts(model, draft), model.ref, "output", values)
-        return output_records.store_outputs(self.workspace.store, model, request, draft, metadata)
+        withheld = find_withheld_rows(plugins.find_part("medium", model.design.medium), draft.values)
+        output_ids = output_records.store_outputs(
+            self.workspace.store, model, request, draft, metadata, withheld_rows=withheld
+        )
+        return output_ids, list(withheld.values())
 
     def __repr__(self) -> str:
         contenders = self.first.ref if self.first is self.second else f"{self.first.ref} against {self.second.ref}"

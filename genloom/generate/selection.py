@@ -7,7 +7,7 @@ Shape letters: B rows of a request.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -96,6 +96,12 @@ def build_selection(model: Model, request: Request) -> "Selection | None":
     if screen is None and not isinstance(request.edit, JudgingEdit):
         return None
     return Selection(model, request)
+
+
+def find_withheld_rows(medium: Any, values: Sequence[Any]) -> dict[int, str]:
+    """Return the rows whose values the medium does not hand out, each with the reason."""
+    screen = get_ability(medium, "screen_value")
+    return {row: reason for row, value in enumerate(values) if screen is not None and (reason := screen(value))}
 
 
 class Selection:

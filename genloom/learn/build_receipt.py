@@ -12,6 +12,7 @@ import numpy as np
 import psutil
 
 from genloom import plugins
+from genloom.generate.selection import find_withheld_rows
 from genloom.learn.comparison import AnswerPairs
 from genloom.media.abilities import get_ability
 from genloom.model import describe_machine
@@ -111,15 +112,16 @@ def format_machine() -> str:
 
 
 def build_examples(inputs: ReceiptInputs) -> tuple[receipts.Example, ...]:
-    answers = zip(inputs.answers.eval_prompts, inputs.answers.champion, inputs.answers.challenger, strict=True)
-    preferred_versions = inputs.preferred_versions or ("",) * len(inputs.answers.eval_prompts)
+    """Build the first examples; pairs with an answer that the medium withholds are left out."""
+    versions = inputs.preferred_versions or ("",) * len(inputs.answers.eval_prompts)
+    rows = zip(inputs.answers.eval_prompts, inputs.answers.champion, inputs.answers.challenger, versions, strict=True)
     medium = plugins.find_part("medium", inputs.job.design.medium)
-    return tuple(
-        build_example(medium, eval_prompt.prompt, champion_answer, challenger_answer, preferred_version)
-        for (eval_prompt, champion_answer, challenger_answer), preferred_version in islice(
-            zip(answers, preferred_versions, strict=True), MAX_EXAMPLES
-        )
+    examples = (
+        build_example(medium, eval_prompt.prompt, champion_answer, challenger_answer, version)
+        for eval_prompt, champion_answer, challenger_answer, version in rows
+        if not find_withheld_rows(medium, (champion_answer, challenger_answer))
     )
+    return tuple(islice(examples, MAX_EXAMPLES))
 
 
 def build_example(

@@ -7,10 +7,12 @@ from typing import Any, cast
 
 import numpy as np
 
+from genloom import plugins
 from genloom.codecs.chat_template import ChatCodec, render_chat
 from genloom.errors import GenloomError
 from genloom.generate import conditions, engine, output_records
 from genloom.generate.marking import mark_request
+from genloom.generate.selection import find_withheld_rows
 from genloom.model import Model
 from genloom.noise import NUM_NONCES
 from genloom.old_names import upgrade_request
@@ -250,6 +252,7 @@ def generate_answers(
     workspace: Workspace, model: Model, eval_prompts: Sequence[EvalPrompt], metadata: Mapping[str, Any]
 ) -> list[Any]:
     """Generate and store answers in the order of the prompts, each with its own nonce and sampling parameters."""
+    medium = plugins.find_part("medium", model.design.medium)
     answers: dict[int, Any] = {}
     groups: dict[str, list[int]] = {}
     for n, eval_prompt in enumerate(eval_prompts):  # a request has one set of sampling parameters
@@ -276,7 +279,8 @@ def generate_answers(
         request = mark_request(workspace, model, request)
         for batch in engine.split_batches(request, engine.fit_batch_size(model)):
             draft = engine.run_request(model, batch)
-            output_records.store_outputs(workspace, model, batch, draft, metadata)
+            withheld = find_withheld_rows(medium, draft.values)
+            output_records.store_outputs(workspace, model, batch, draft, metadata, withheld_rows=withheld)
             for answer in draft.continuations:
                 answers[indices[num_done]] = answer
                 num_done += 1

@@ -223,6 +223,18 @@ def test_a_session_of_choices_is_continued(ws: gl.Workspace) -> None:
         ws.model("notes").arena("x", against="notes/1")
 
 
+def test_an_arena_shows_nothing_that_the_medium_withholds(ws: gl.Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    from genloom.media import text
+
+    reasons = iter(["banned", "", "banned", ""])
+    monkeypatch.setattr(text, "screen_value", lambda value: next(reasons), raising=False)
+    (trial,) = ws.model("notes").arena(["The"], repeats=0, max_tokens=6)
+    assert {output.id for output in ws.outputs} == {trial.a.id, trial.b.id}
+    monkeypatch.setattr(text, "screen_value", lambda value: "banned")
+    with raises_code("generate.nothing_selected"):
+        list(ws.model("notes").arena(["A"], repeats=0, max_tokens=6))
+
+
 def test_a_model_learns_from_ratings_and_is_promoted_and_rolled_back(ws: gl.Workspace) -> None:
     model = ws.model("notes")
     outputs = model.generate([f"Tale {n}\n" for n in range(64)], n=2, seed=1, max_tokens=24)

@@ -73,7 +73,7 @@ def test_a_saved_conversation_is_read_again(tmp_path: Path) -> None:
     longer = workspace.save_conversation(saved.with_question("Three? \ud800 \u2028"))
     assert (longer.id, longer.created) == (saved.id, saved.created)
     assert longer.changed > saved.changed
-    assert workspace.get_conversation(saved.id).questions[-1] == "Three? \ud800 \u2028"
+    assert workspace.get_conversation(saved.id).questions[-1] == "Three? \ufffd \u2028"
     assert len(workspace.list_conversations()) == 1
 
 

@@ -412,12 +412,12 @@ export interface Move {
 }
 
 export interface NewChoice {
-  pair: string;
-  winner: "a" | "b" | "tie" | "bad" | "skip";
+  over: string;
 }
 
 export interface NewChoice {
-  over: string;
+  pair: string;
+  winner: "a" | "b" | "tie" | "bad" | "skip";
 }
 
 export interface NewConversation {
