@@ -47,7 +47,7 @@ def test_listing_parts_imports_none_of_them() -> None:
 
 def test_a_medium_without_its_own_part_has_the_default() -> None:
     assert plugins.find_medium_part("editing", "image") is plugins.find_part("editing", "image")
-    assert plugins.find_medium_part("editing", "molecule") is plugins.find_part("editing", "default")
-    assert plugins.find_medium_part("safeguards", "molecule") is plugins.find_part("safeguards", "default")
-    with raises_code("core.unknown_part", name="molecule"):
-        plugins.find_part("editing", "molecule")
+    assert plugins.find_medium_part("editing", "video") is plugins.find_part("editing", "default")
+    assert plugins.find_medium_part("safeguards", "video") is plugins.find_part("safeguards", "default")
+    with raises_code("core.unknown_part", name="video"):
+        plugins.find_part("editing", "video")

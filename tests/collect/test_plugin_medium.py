@@ -16,6 +16,7 @@ import pytest
 from genloom.cli.options.collecting import build_collect_flags
 from genloom.collect import Report, captions, collect, media_tables
 from genloom.collect.image.options import Config as ImageConfig
+from genloom.collect.molecule import Config as MoleculeConfig
 from genloom.collect.music import Config as MusicConfig
 from genloom.collect.options import Options
 from genloom.collect.preparation import REQUIRED_NAMES, build_options, get_preparation
@@ -104,7 +105,7 @@ def test_a_medium_has_its_own_options_and_defaults(melodies: Path, workspace: Wo
 
 def test_the_command_line_has_the_options_of_every_medium(melodies: Path) -> None:
     names = {f.name for f in fields(build_collect_flags())}
-    own_names = {f.name for config in (TextConfig, ImageConfig, MusicConfig) for f in fields(config)} - SHARED
+    own_names = {f.name for config in (TextConfig, ImageConfig, MoleculeConfig, MusicConfig) for f in fields(config)} - SHARED
     assert names == {*own_names, "transpose"}
     assert not names & SHARED
 

@@ -84,11 +84,9 @@ def run(
     model
         Model name, e.g. notes (its active version) or notes/2.
     prompt
-        Start of a text, or description of an image; in the latter (fox:1.3) gives a word more weight, (fox:0.5) less,
-        and \\( \\) \\: are literal. Repeatable.
+        Start of a text, or description of an image, where (fox:1.3) weighs a word more. Repeatable.
     preset
-        Preset of prompt and settings: the styles flat, glossy, simple, office, outline; the scenes night and beach;
-        draft, fine, faithful, free; and those in presets.toml of the workspace. Repeatable.
+        Preset of prompt and settings, such as flat, night or draft; --presets lists them. Repeatable.
     list_presets
         List of the presets.
     list_options

@@ -13,8 +13,8 @@ from genloom.settings import read_bounded_text
 GivenValues = Annotated[
     list[str],
     Parameter(
-        help="Value of a condition of the model as NAME=VALUE: a number, a class, a text, or an array file (.npy). "
-        "Repeatable; several values of one condition give outputs for each."
+        help="Value of a condition as NAME=VALUE: a number, class, text or array file (.npy). Repeatable; several "
+        "values of one condition give outputs for each."
     ),
 ]
 PromptsFile = Annotated[Path, Parameter(help="File of prompts, one per line.")]
@@ -28,15 +28,13 @@ ChatPrompts = Annotated[
 ]
 Adapters = Annotated[
     list[str],
-    Parameter(
-        help="Adapter to add: a model tuned on the same base with --method lora; NAME=0.5 adds half of it. Repeatable."
-    ),
+    Parameter(help="Adapter to add: a model tuned by LoRA on the same base; NAME=0.5 adds half. Repeatable."),
 ]
 Precision = Annotated[
     str,
     Parameter(
-        help="float32, bfloat16, int8, int4 or auto; fewer bits are faster and slightly less exact. auto quantizes "
-        "large transformers if that loses little."
+        help="float32, bfloat16, int8, int4 or auto, which quantizes large transformers if that loses little; fewer "
+        "bits are faster."
     ),
 ]
 

@@ -45,7 +45,7 @@ class EditOptions:
     key: str | None = option(None, 'Key: "D minor", "Bb", "E dorian".')
     meter: str | None = option(None, "Meter, such as 3/4.")
     tempo: float | None = option(None, "Tempo in quarter notes a minute.", minimum=20, maximum=300)
-    instruments: str | None = option(None, 'Instruments from the highest part: "flute and two violins".')
+    instruments: str | None = option(None, 'Instruments from the highest part: "two flutes".')
     in_key: bool | None = option(None, "Whether only notes of the scale are generated.")
     no_crossing: bool | None = option(
         None, "Whether every voice stays below the one above it; by default, in new pieces and voices."
@@ -60,7 +60,7 @@ class EditOptions:
     fill: str | None = option(None, "Bars of the source to rewrite, FROM-TO, counted from 1: 5-8.")
     vary: float | None = share_option("Share of the source's cells (a voice in a bar) to rewrite, above 0 to 1.")
     harmonise: int | None = option(None, "Voices to add below the source.", minimum=1, maximum=8)
-    accompany: str | None = option(None, 'Instruments to add below the source: "piano", "cello and bass".')
+    accompany: str | None = option(None, 'Instruments to add below the source: "cello".')
 
 
 @dataclass(frozen=True, eq=False)
