@@ -12,6 +12,7 @@ import pytest
 from genloom import plugins
 from genloom.errors import GenloomError
 from genloom.media.abilities import get_ability
+from genloom.media.molecule.molecule import parse_smiles
 from genloom.media.music.score import Key, Meter, Note, Part, Score
 from genloom.testing import (
     check_check,
@@ -37,7 +38,15 @@ SCORES = [
     ),
     Score((Part(0, (Note(0, 48, 60, 100), Note(0, 48, 64), Note(6, 20, 76), Note(100, 3, 30))),), style="étude"),
 ]
-VALUES: dict[str, list[Any]] = {"text": TEXTS, "image": IMAGES, "music": SCORES}  # of every medium
+MOLECULES = [
+    parse_smiles(smiles) for smiles in ("CC(=O)Oc1ccccc1C(=O)O", "C[C@@H](C(=O)O)N", "c1ccc2[nH]ccc2c1", "ClCCl")
+]
+VALUES: dict[str, list[Any]] = {
+    "text": TEXTS,
+    "image": IMAGES,
+    "molecule": MOLECULES,
+    "music": SCORES,
+}  # of every medium
 
 
 def test_every_medium_has_values_here() -> None:

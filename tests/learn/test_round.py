@@ -127,12 +127,21 @@ def test_answers_of_both_versions_can_be_replayed(workspace: Workspace, ledger: 
     output_records.replay_output(workspace, answers[-1][0])
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_random_ratings_promote_nothing(workspace: Workspace, ledger: Ledger, seed: int) -> None:
-    rate_randomly(workspace, ledger, seed)
-    last = run_round(workspace, ledger, budget=Budget(steps=10))
-    assert not last.receipt.decision.should_promote
-    assert workspace.get_model("tales").ref == "tales/1"
+def test_random_ratings_promote_nothing(text_workspace: Path, tmp_path: Path) -> None:
+    """Nothing but by chance: the gate allows one round in twenty, so two of three would be a fault of the gate.
+
+    Which round, if any, differs with the last bits of a processor; `bench/loop.py coin` counts over forty rounds.
+    """
+    promoted = []
+    for seed in range(3):
+        shutil.copytree(text_workspace, tmp_path / str(seed))
+        workspace = Workspace(tmp_path / str(seed))
+        ledger = open_ledger(workspace.root)
+        rate_randomly(workspace, ledger, seed)
+        last = run_round(workspace, ledger, budget=Budget(steps=10))
+        promoted.append(last.receipt.decision.should_promote)
+        assert workspace.get_model("tales").ref == ("tales/2" if promoted[-1] else "tales/1")
+    assert sum(promoted) <= 1
 
 
 def test_noisy_labels_are_not_trained_on(workspace: Workspace, ledger: Ledger) -> None:

@@ -36,6 +36,7 @@ from tests.studio.stand_in_data import (
     make_models,
     make_options,
 )
+from tests.studio.stand_in_trust import make_line
 from tests.studio.stand_in_world import World, dump, make_page, pass_gate, start_job
 
 
@@ -232,6 +233,8 @@ def build_app(world: World) -> Starlette:
                         world.uploads[id] = Image.open(io.BytesIO(await files[0].read()))
                 upload = {"id": id, "created": world.now(), "files": 1, "bytes": 1, "names": [name]}
                 return JSONResponse(upload, 201)
+            case "GET", ["outputs", id, "provenance"]:
+                return JSONResponse(dump(make_line(id)))
             case "GET", ["search"]:
                 hits = [
                     Hit(

@@ -139,8 +139,6 @@ class Trust:
 
     async def answer(self, request: Request, method: str, parts: list[str], body: Any) -> Response | None:
         match method, parts:
-            case "GET", ["outputs", id, "provenance"]:
-                return JSONResponse(dump(make_line(id)))
             case "POST", ["jobs"] if body["kind"] in ("verify", "copies", "bias", "privacy"):
                 return JSONResponse(dump(self.run_job(body["kind"], body["params"])), 202)
             case "POST", ["uploads"]:

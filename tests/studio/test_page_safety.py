@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.studio.stand_in import World
+from tests.studio.stand_in_trust import Trust
 from tests.studio.waiting import wait_until
 
 HOSTILE = [
@@ -66,13 +67,14 @@ def test_prompts_names_tags_notes_and_files_are_text(visit: Any) -> None:
         output.tags = [text[:60]]
         world.add_output("shakespeare/1", "text", prompt=text, text=text)
         output.model = f"{text[:40]}/{n}"
+    Trust(world)
     studio = visit(world)
     for route in ("make", "gallery", f"gallery/{output.id}"):
         page = studio.open(route)
         shown = "gl-output-detail gl-viewer" if "/" in route else f".page-{route} gl-viewer"
         expect(page.locator(shown).first).to_be_visible()
         assert_nothing_ran(page)
-    page.get_by_role("button", name="Find the nearest training data").click()
+    page.locator("gl-provenance").get_by_role("button", name="What it copied").click()
     expect(page.get_by_text("OFL-1.1").first).to_be_visible()
     page.keyboard.press("Control+k")
     page.get_by_role("combobox", name="Search").fill("window")
