@@ -126,7 +126,7 @@ def test_evaluation_of_conversations_is_of_the_answers(
     here = ["--workspace", str(workspace.root)]
     few = [word for name, value in FEW.items() for word in ("--set", f"{name}={value}")]
     assert run(["train", "talks", "--from", "tales", "--name", "answers", "--steps", "3", *few, *here]) == 0
-    assert "genloom chat answers" in capsys.readouterr().out
+    assert f"genloom chat --workspace {workspace.root} answers" in capsys.readouterr().out
     assert run(["evaluate", "answers", "--samples", "1", "--max-tokens", "8", "--json", *here]) == 0
     report = json.loads(capsys.readouterr().out)
     held_out = documents.load_held_out_documents(
