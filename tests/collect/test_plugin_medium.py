@@ -105,7 +105,9 @@ def test_a_medium_has_its_own_options_and_defaults(melodies: Path, workspace: Wo
 
 def test_the_command_line_has_the_options_of_every_medium(melodies: Path) -> None:
     names = {f.name for f in fields(build_collect_flags())}
-    own_names = {f.name for config in (TextConfig, ImageConfig, MoleculeConfig, MusicConfig) for f in fields(config)} - SHARED
+    own_names = {
+        f.name for config in (TextConfig, ImageConfig, MoleculeConfig, MusicConfig) for f in fields(config)
+    } - SHARED
     assert names == {*own_names, "transpose"}
     assert not names & SHARED
 

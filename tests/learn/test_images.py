@@ -115,7 +115,7 @@ def test_the_receipt_of_a_round_shows_images(workspace: Workspace, ledger: Ledge
     assert workspace.get_model("tiles/2").parent_ref == "tiles/1"
 
 
-@pytest.mark.parametrize("method", ["auto", "none"])
+@pytest.mark.parametrize("method", ["auto", pytest.param("none", marks=pytest.mark.slow)])
 def test_edited_outputs_alone_are_refused_before_training(workspace: Workspace, ledger: Ledger, method: str) -> None:
     for path, record in list(workspace.list_records()):
         source = workspace.save_original(path.read_bytes(), path.suffix)
@@ -142,6 +142,7 @@ def test_a_reward_model_of_images_learns_the_preferred_colour(workspace: Workspa
     assert blue > red
 
 
+@pytest.mark.slow
 def test_best_of_n_is_bluer(workspace: Workspace, ledger: Ledger) -> None:
     rate_bluer(workspace, ledger)
     last = run_round(workspace, ledger, method="none", best_of=16, max_eval_prompts=40)
@@ -151,6 +152,7 @@ def test_best_of_n_is_bluer(workspace: Workspace, ledger: Ledger) -> None:
     assert workspace.get_model("tiles").version == 1
 
 
+@pytest.mark.slow
 def test_an_interrupted_round_is_resumed(workspace: Workspace, ledger: Ledger, tmp_path: Path) -> None:
     rate_bluer(workspace, ledger)
     shutil.copytree(workspace.root, tmp_path / "other")
@@ -168,7 +170,7 @@ def test_an_interrupted_round_is_resumed(workspace: Workspace, ledger: Ledger, t
     )
 
 
-@pytest.mark.parametrize("method", ["kto", "weighted"])
+@pytest.mark.parametrize("method", ["kto", pytest.param("weighted", marks=pytest.mark.slow)])
 def test_single_thumbs_about_images_train(workspace: Workspace, ledger: Ledger, method: str) -> None:
     for path, record in workspace.list_records():
         blue = load_output(path, record)[..., 2].mean() > 150

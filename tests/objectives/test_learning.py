@@ -100,6 +100,7 @@ def test_guidance_follows_a_weak_condition_more_strongly(toys, name):
     assert share(1.5, zeros) > unguided + 0.05
 
 
+@pytest.mark.slow
 def test_samples_of_higher_weight_count_more(toys, plain_toy):
     """Weights need no likelihood, so a GAN supports them too."""
     toy = toys.TOYS[plain_toy]
