@@ -279,7 +279,9 @@ class Person:
 def test_on_a_terminal(home: Workspace) -> None:
     """Editing, history, Ctrl-C during an answer and at the prompt, and Ctrl-D."""
     # With this seed neither answer ends by itself before it is stopped.
-    with Person("chat", "tales", "--max-tokens", "100000", "--temperature", "1.5", "--seed", "1") as person:
+    with Person(
+        "chat", "tales", "--max-tokens", "100000", "--temperature", "1.5", "--seed", "1", "--unmarked"
+    ) as person:
         person.waits_for("› ")
         person.types("Who saw thy\x7fe sea?\n")
         person.waits_for("\n")
