@@ -13,7 +13,7 @@ from genloom.server.studio.output_rows import add_details, build_outputs, find_r
 from genloom.server.studio.services import CurrentJobs, Cursor, Limit, Name, Words, build_page
 from genloom.server.studio.shapes.outputs import (
     Facets,
-    NewChoice,
+    NewPreference,
     NewRating,
     Output,
     OutputChange,
@@ -159,7 +159,7 @@ def rate_output(id: str, body: NewRating, user: CurrentUser, jobs: CurrentJobs) 
 
 @router.post("/api/outputs/{id}/prefer", response_model=Preference)
 @require_scope("rate")
-def prefer_output(id: str, body: NewChoice, user: CurrentUser, jobs: CurrentJobs) -> Any:
+def prefer_output(id: str, body: NewPreference, user: CurrentUser, jobs: CurrentJobs) -> Any:
     """Prefer an output to another one for the same prompt, also of another model; a model can learn from that."""
     row = find_row(jobs, user, id)
     find_row(jobs, user, body.over)

@@ -412,10 +412,6 @@ export interface Move {
 }
 
 export interface NewChoice {
-  over: string;
-}
-
-export interface NewChoice {
   pair: string;
   winner: "a" | "b" | "tie" | "bad" | "skip";
 }
@@ -438,6 +434,10 @@ export interface NewKey {
   scopes: (string)[];
   user?: string;
   days?: number;
+}
+
+export interface NewPreference {
+  over: string;
 }
 
 export interface NewRating {

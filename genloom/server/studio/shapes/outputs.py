@@ -71,7 +71,7 @@ class NewRating(Body):
     note: Annotated[str, Field(max_length=10_000)] = ""
 
 
-class NewChoice(Body):
+class NewPreference(Body):
     """A preference: this output over another one for the same prompt."""
 
     over: Annotated[str, Field(max_length=40)]
