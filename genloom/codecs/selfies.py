@@ -54,7 +54,7 @@ def write_selfies(smiles: str) -> str:
 
 
 def read_selfies(text: str) -> str:
-    """Return the SMILES of SELFIES; symbols that are none are left out."""
+    """Return the SMILES of SELFIES; unknown symbols are left out."""
     library = load_library("selfies")
     try:
         return library.decoder(text)

@@ -145,7 +145,7 @@ class Codec:
 def write_random_smiles(smiles: str, count: int, rng: np.random.Generator) -> list[str]:
     """Return SMILES of the same molecule that begin at random atoms and go on in random orders.
 
-    There are none of a SMILES that cannot be read.
+    A SMILES that cannot be read has no variants.
     """
     if not count:
         return []

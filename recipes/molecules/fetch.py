@@ -2,13 +2,12 @@
 
 import csv
 import gzip
-import hashlib
 import io
-import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from recipes import wheels
 
 VERSION = "0.3.1"
 SHA256 = "7f4450e3ebecebe79c3a2a55950c93daddee071120daf64a163d03481e811d34"
@@ -17,29 +16,8 @@ MAX_BYTES = 256 << 20  # of a split, unpacked
 
 
 def fetch_wheel(folder: Path) -> Path:
-    """Return the wheel of molsets in `folder`, downloaded by pip if missing; check its digest."""
-    path = folder / f"molsets-{VERSION}-py3-none-any.whl"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        call = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            f"molsets=={VERSION}",
-            "-d",
-            str(folder),
-        ]
-        done = subprocess.run(call, capture_output=True, text=True, timeout=600, check=False)
-        if done.returncode != 0 or not path.exists():
-            raise ValueError(f"pip could not fetch molsets {VERSION}. Try again later: {done.stderr.strip()[-300:]}")
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != SHA256:
-        raise ValueError(f"{path} is not molsets {VERSION} (its SHA-256 is {digest}). Delete it and run again.")
-    return path
+    """Return the wheel of molsets in `folder`, downloaded by pip if missing; ValueError if its digest is another."""
+    return wheels.fetch_wheel(folder, "molsets", VERSION, SHA256)
 
 
 def iter_smiles(wheel: Path, split: str) -> Iterator[str]:

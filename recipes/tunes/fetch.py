@@ -1,8 +1,6 @@
 """Fetches the pinned package music21 from PyPI and reads the free part of the scores in it, one piece at a time."""
 
-import hashlib
 import re
-import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -11,6 +9,7 @@ from pathlib import Path
 
 from genloom.media.music.notation import read_notation
 from genloom.media.music.score import Score
+from recipes import wheels
 
 VERSION = "10.5.1"
 SHA256 = "dc3309498c4c95cebdf8d4f20c868deb6b63bce1d929cad4f51a7ccc982987b1"
@@ -57,29 +56,8 @@ class Piece:
 
 
 def fetch_wheel(folder: Path) -> Path:
-    """Return the wheel of music21 in `folder`, downloaded by pip if missing; check its digest."""
-    path = folder / f"music21-{VERSION}-py3-none-any.whl"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        call = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            f"music21=={VERSION}",
-            "-d",
-            str(folder),
-        ]
-        done = subprocess.run(call, capture_output=True, text=True, timeout=600, check=False)
-        if done.returncode != 0 or not path.exists():
-            raise ValueError(f"pip could not fetch music21 {VERSION}. Try again later: {done.stderr.strip()[-300:]}")
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != SHA256:
-        raise ValueError(f"{path} is not music21 {VERSION} (its SHA-256 is {digest}). Delete it and run again.")
-    return path
+    """Return the wheel of music21 in `folder`, downloaded by pip if missing; ValueError if its digest is another."""
+    return wheels.fetch_wheel(folder, "music21", VERSION, SHA256)
 
 
 def iter_pieces(wheel: Path) -> Iterator[Piece]:

@@ -83,9 +83,9 @@ def render(score: Score, suffix: str) -> bytes:
     if suffix in MIDI_SUFFIXES:
         return midi.write_midi(score)
     if suffix in (".musicxml", ".mxl", ".xml"):
-        from genloom.media.music import notation
+        from genloom.media.music.notation_writing import write_notation
 
-        return notation.write_notation(score, suffix)
+        return write_notation(score, suffix)
     if suffix == ".abc":
         from genloom.media.music.abc import write_abc
 

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import Any
 
 from genloom.errors import GenloomError
-from genloom.media.music.notation import write_notation
+from genloom.media.music.notation_writing import write_notation
 from genloom.media.music.score import Score
 
 PAGE_WIDTH, MAX_PAGE_HEIGHT, SCALE = 2100, 60_000, 40  # Verovio's units, and percent
