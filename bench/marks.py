@@ -1,10 +1,9 @@
-"""How often the mark in tokens is found, how often it is found wrongly, and what it costs.
+"""How often the mark in tokens is found, and how often it is found wrongly; `marks_cost.py` says what it costs.
 
     python bench/marks.py texts --count 100          # texts of 200 tokens of known entropy, as they are and edited
     python bench/marks.py model REF --workspace W    # the same for texts of a model
     python bench/marks.py music --count 20           # scores of 256 notes, transposed and through MIDI
     python bench/marks.py wrong-keys --count 1000    # p-values without a mark: about a thousand for each
-    python bench/marks.py overhead                   # generation with and without the mark, in turn
 
 A mark is found at p < 1e-6, after all corrections. The peer of each rate is the other method in the same run: blind
 detection, which knows the key only, and detection by the model's probabilities.
@@ -19,13 +18,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from paired import time_paired
 
 from genloom.generate import engine, sampling_params
 from genloom.generate.marking import mark_request
 from genloom.model import Model, load_model
 from genloom.noise import TOKEN_POOL_SIZE, Noise, are_free, pool_token_bits, to_uniform
-from genloom.store.keys import MarkingKeys, derive_noise_key
+from genloom.store.keys import derive_noise_key
 from genloom.store.workspace import Workspace
 from genloom.trust.marks import MAX_P_VALUE, compute_candidates, iter_readings
 from genloom.trust.token_marks import (
@@ -47,7 +45,7 @@ LEVEL = math.log(MAX_P_VALUE)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, default in (("texts", 20), ("model", 20), ("music", 4), ("wrong-keys", 100), ("overhead", 5)):
+    for name, default in (("texts", 20), ("model", 20), ("music", 4), ("wrong-keys", 100)):
         command = commands.add_parser(name)
         command.add_argument("--count", type=int, default=default, help=f"texts, scores or rounds (default: {default})")
         command.add_argument("--seed", type=int, default=0)
@@ -71,7 +69,6 @@ def main() -> None:
         "model": measure_model,
         "music": measure_music,
         "wrong-keys": measure_wrong_keys,
-        "overhead": measure_overhead,
     }
     runs[options.command](options)
 
@@ -235,32 +232,6 @@ def measure_wrong_keys(options: argparse.Namespace) -> None:
         print(
             f"{len(texts):,} texts, p < {level:g}: {(texts < level).sum()}, at most {len(texts) * level:.1f} expected"
         )
-
-
-def measure_overhead(options: argparse.Namespace) -> None:
-    """Generation by the built-in model, and sampling alone from a large vocabulary, marked against unmarked."""
-    workspace = Workspace(options.workspace)
-    model = load_model(workspace, "tunes")
-    params = sampling_params.add_suggested_params(model, {"max_tokens": 100, "temperature": 1.0})
-    request = engine.build_request(["32 bars"], 1, options.seed, (), params)
-    marked = replace(mark_request(workspace, model, request), nonces=request.nonces)
-    # Scores differ in length and tokens: the time of a token counts.
-    plain_tokens, marked_tokens = (len(engine.run_request(model, each).token_ids[0]) for each in (request, marked))
-    timing = time_paired(
-        lambda: engine.run_request(model, request), lambda: engine.run_request(model, marked), rounds=options.count
-    )
-    ratio = timing.ratio.median * plain_tokens / marked_tokens
-    print(f"tunes, unmarked {plain_tokens} and marked {marked_tokens} tokens: {timing}; a token {ratio:.3f} times")
-    logits, context = 3 * torch.randn(1, 49_152), np.arange(200) * 7
-    key = MarkingKeys(workspace.root).get_active()
-    noises = [Noise(derive_noise_key(key.secret, "text"), (5,), is_marked) for is_marked in (False, True)]
-
-    def sample(noise: Noise) -> None:
-        for n in range(200):
-            noise.sample_tokens(logits, [context[: 100 + n % 100]])
-
-    timing = time_paired(lambda: sample(noises[0]), lambda: sample(noises[1]), rounds=options.count)
-    print(f"200 tokens of 49,152 without a network: {timing}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """Time to first token and tokens a second of the server at 1, 4 and 16 clients, beside llama.cpp's on the same weights.
 
-SmolLM2 answers different questions of about 40 tokens with 128 new ones each, greedily, streamed as chat completions;
-end tokens are forbidden, so that only Genloom ends some answers before, which repeat themselves. Both servers run as
-processes of their own with the same number of threads and take turns; one client process asks both. Genloom has the
-weights in 4 bits as they came (Q4_1), and in 8 (Q8_0, llama.cpp by Genloom's own export). "engine alone" is the same
-batch without a server: the difference is the cost of HTTP, JSON, the ledger and the pipe.
+SmolLM2 answers different questions of about 40 tokens with 128 new ones each (BENCH_TOKENS), greedily, streamed as
+chat completions; end tokens are forbidden, so that only Genloom ends some answers before, which repeat themselves.
+Both servers run as processes of their own with the same number of threads and take turns; one client process asks both.
+Genloom has the weights in 4 bits as they came (Q4_1), and in 8 (Q8_0, llama.cpp by Genloom's own export). "engine
+alone" is the same batch without a server: the difference is the cost of HTTP, JSON, the ledger and the pipe. The memory
+of a server is what its processes hold after the round.
 
 The peer is llama.cpp's own server (--llama-server PATH), which batches its clients; without it, that of
 llama-cpp-python (--peer-python PYTHON with llama-cpp-python[server]), which answers one client after the other.
@@ -22,14 +23,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import psutil
 
-NEW = 128
+NEW = int(os.environ.get("BENCH_TOKENS", "128"))  # of each answer
 PRECISIONS = ("int4", "int8")
 SUBJECTS = (
     "a river", "the moon", "old bread", "a bicycle", "the number seven", "rain", "a letter", "chess",
@@ -47,6 +48,13 @@ class Target:
     key: str
     precision: str = ""  # of Genloom
     pid: int = 0
+    startup: float = 0.0  # seconds until it answered
+    idle_bytes: int = 0  # of memory then
+
+    def measure_memory(self) -> int:
+        """Return the resident bytes of the server's processes."""
+        root = psutil.Process(self.pid)
+        return sum(each.memory_info().rss for each in (root, *root.children(recursive=True)))
 
     def count_seconds(self, is_busy: bool) -> float:
         """Return the time; on a busy machine the processor time that the server's processes have taken."""
@@ -131,12 +139,13 @@ def run_process(command: list[str], log: Path, **environment: str) -> Generator[
             process.wait(20)
 
 
-def wait_for_server(target: Target, process: subprocess.Popen) -> None:
+def wait_for_server(target: Target, process: subprocess.Popen, started_at: float) -> Target:
+    """Wait until the server answers; return the target with its start-up and its idle memory."""
     deadline = time.monotonic() + 300
     while process.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(httpx2.HTTPError):
             if httpx2.get(f"{target.url}/v1/models", headers={"authorization": f"Bearer {target.key}"}).is_success:
-                return
+                return replace(target, startup=time.perf_counter() - started_at, idle_bytes=target.measure_memory())
         time.sleep(0.2)
     raise SystemExit(f"{target.name} did not start")
 
@@ -144,13 +153,12 @@ def wait_for_server(target: Target, process: subprocess.Popen) -> None:
 @contextlib.contextmanager
 def serve_genloom(workspace: Path, threads: int) -> Generator[list[Target]]:
     """Start this file as a server, which prints its address and a key."""
-    command = [sys.executable, __file__, "--serve", str(workspace)]
+    command, started_at = [sys.executable, __file__, "--serve", str(workspace)], time.perf_counter()
     with run_process(command, workspace / "serve.log", OMP_NUM_THREADS=str(threads)) as process:
         assert process.stdout is not None
         url, key = process.stdout.readline().split()
-        targets = [Target(f"Genloom {precision}", url, key, precision, process.pid) for precision in PRECISIONS]
-        wait_for_server(targets[0], process)
-        yield targets
+        target = wait_for_server(Target("Genloom", url, key, pid=process.pid), process, started_at)
+        yield [replace(target, name=f"Genloom {precision}", precision=precision) for precision in PRECISIONS]
 
 
 @contextlib.contextmanager
@@ -163,16 +171,14 @@ def serve_llama(args: argparse.Namespace, gguf: Path, name: str, slots: int, log
         sizes = ["--n_ctx", "512", "--n_threads", str(args.threads), "--n_threads_batch", str(args.threads)]
         command = [args.peer_python, "-m", "llama_cpp.server", "--model", str(gguf), "--port", str(port), *sizes]
         command += ["--interrupt_requests", "false"]  # else a new client ends the answer to another
+    started_at = time.perf_counter()
     with run_process(command, log) as process:
         target = Target(name, f"http://127.0.0.1:{port}", "none", pid=process.pid)
-        wait_for_server(target, process)
-        yield target
+        yield wait_for_server(target, process, started_at)
 
 
 def serve_workspace(folder: str) -> None:
     """Be the server of a workspace until the parent ends this process."""
-    from dataclasses import replace
-
     from genloom.api.workspace import Workspace
     from genloom.server.access import SCOPES
     from genloom.server.app import build_app
@@ -246,6 +252,7 @@ def compare_servers(
         late = first[int(0.95 * (len(first) - 1))]
         line = f"{target.name:16s} {format_spread(rates[target.name], ',.0f')}"
         line += f"   first token {statistics.median(first):.3f} s, 95 % within {late:.3f} s"
+        line += f"   {target.measure_memory() / 1e6:,.0f} MB"
         if target.name in alone:
             share = statistics.median(rates[target.name]) / statistics.median(alone[target.name])
             line += f"   engine alone {format_spread(alone[target.name], ',.0f')}: the server loses {1 - share:.1%}"
@@ -291,6 +298,9 @@ def main() -> None:
             for name, path in (("llama.cpp Q4_1", gguf), ("llama.cpp Q8_0", exported)):
                 log = folder / f"{name.replace(' ', '-')}.log"
                 targets.append(stack.enter_context(serve_llama(args, path, name, slots, log)))
+        for target in targets:
+            idle = f"idle {target.idle_bytes / 1e6:,.0f} MB"
+            print(f"{target.name:16s} answers {target.startup:.2f} s after its start, {idle}")
         for clients in args.clients:
             alone = {f"Genloom {p}": measure_alone(folder, p, args, clients) for p in PRECISIONS}
             compare_servers(targets, alone, clients, args)

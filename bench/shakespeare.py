@@ -150,7 +150,7 @@ def train_genloom(seed: int, counts: bool):
         steps, rows = 30, 8
     else:
         network = transformer.build(role, base)
-        steps, rows = 120, 16
+        steps, rows = 200, 16
     parts = nn.ModuleDict({"model": network})
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     precision = "bfloat16" if "bf16" in flags else "float32"  # as auto-configuration does: else it is emulated

@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # the table of parts must start without torch
     from torch import Tensor
 
     from genloom.codecs.chat_template import ChatTemplate
+    from genloom.codecs.fill_tokens import FillTokens
     from genloom.codecs.text_tokens import DecodeStream
     from genloom.noise import Noise
     from genloom.types import Condition, DecodingCache, NetworkSpec, Objective, Parts, Phase, TokenContext
@@ -243,6 +244,14 @@ class ChatCodec(Protocol):
 
 
 @runtime_checkable
+class FillingCodec(Protocol):
+    """A codec that can encode a text with a gap; without fill tokens, this one cannot."""
+
+    @property
+    def fill_tokens(self) -> FillTokens | None: ...
+
+
+@runtime_checkable
 class StreamingCodec(Protocol):
     """A codec of text: more tokens only append characters, so that a terminal can show the text as it grows."""
 
@@ -258,6 +267,15 @@ class TokenConstraint(Protocol):
 
     def describe(self) -> list[str]:
         """Return in words what each row must keep to because of its prompt or options; "" for nothing."""
+        ...
+
+
+@runtime_checkable
+class PredictingConstraint(Protocol):
+    """A constraint that knows where only one continuation is allowed."""
+
+    def predict_tokens(self, contexts: Sequence[np.ndarray]) -> list[int]:
+        """Return the tokens that are likely to follow in the only row; [] where several may."""
         ...
 
 
@@ -334,6 +352,11 @@ def get_storage_dtype(codec: object) -> str:
 def get_chat_template(codec: object) -> ChatTemplate | None:
     """Return the chat template of a codec, or None."""
     return codec.chat_template if isinstance(codec, ChatCodec) else None
+
+
+def get_fill_tokens(codec: object) -> FillTokens | None:
+    """Return the tokens of a codec for filling in the middle, or None."""
+    return codec.fill_tokens if isinstance(codec, FillingCodec) else None
 
 
 def get_special_tokens(codec: object) -> Mapping[str, int]:

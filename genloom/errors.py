@@ -5,7 +5,7 @@ reads `no_data` in `messages/train.toml`. A text is a `str.format` template over
 """
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,20 @@ class GenloomError(ValueError):
 
     def __reduce__(self) -> tuple[Any, ...]:  # so that worker processes can hand it to their parent
         return _rebuild_error, (self.code, self.fields)
+
+
+class ErrorText(str):
+    """The text of an error that was found and not raised, with its code and the values in the text."""
+
+    code: str  # "": of no GenloomError
+    fields: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, error: Exception) -> "ErrorText":
+        """Return the text of an error."""
+        text = cls(error)
+        text.code, text.fields = getattr(error, "code", ""), getattr(error, "fields", {})
+        return text
 
 
 def format_message(code: str, /, **fields: Any) -> str:

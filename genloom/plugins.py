@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, Literal
 
 from genloom.capabilities import Hook
-from genloom.errors import GenloomError, find_nearest, format_message
+from genloom.errors import ErrorText, GenloomError, find_nearest, format_message
 from genloom.old_names import upgrade_part
 
 PartKind = Literal[
@@ -104,7 +104,7 @@ def describe_parts(kind: PartKind) -> dict[str, str]:
     return {name: _get_first_sentence(docs[name] or "") for name in sorted(docs)}
 
 
-def list_problems(*kinds: PartKind) -> list[str]:
+def list_problems(*kinds: PartKind) -> list[ErrorText]:
     """List the plugins of these kinds, or of all, that cannot be used: they are broken, or their name is taken."""
     problems = []
     for kind in kinds or _FOLDERS:
@@ -114,7 +114,7 @@ def list_problems(*kinds: PartKind) -> list[str]:
                     raise GenloomError("core.shadowed_plugin", **_label_plugin(kind, entry_point))
                 find_part(kind, entry_point.name)
             except GenloomError as error:
-                problems.append(str(error))
+                problems.append(ErrorText.of(error))
     return list(dict.fromkeys(problems))  # two of one name have one problem
 
 
@@ -148,11 +148,11 @@ def _list_required_names(kind: PartKind, name: str) -> set[str]:
         "medium": {"kind", "suffixes", "open", "save", "preview", "check", "encode", "decode"},
         "features": {"KEY", "build_extractor", "compute_coarse_embedding"},
         "preparation": {
-            "match_count",
+            "count_matching_files",
             "read",
             "build_document",
             "compute_sketches",
-            "similarity",
+            "compute_similarity",
         },
         "editing": {"EditOptions", "build_edit", "unpack_edit"},
         "evaluation": {"evaluate", "compare", "BATTERY"},

@@ -270,7 +270,7 @@ def flatten_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str,
         if isinstance(value, Mapping):
             flattened |= flatten_settings(value, f"{prefix}{key}.")
         else:
-            flattened[prefix + key] = json.dumps(value, ensure_ascii=False)
+            flattened[prefix + key] = to_toml_value(value)
     return flattened
 
 

@@ -285,6 +285,7 @@ class Message:
     role: str  # "system", "user" or "assistant"
     content: str
     is_learned: bool = True  # whether a model learns to write it, if it is an assistant's
+    is_trusted: bool = True  # whether no text of others is in it, such as a passage of a document
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ PARTS: dict[str, tuple[Any, set[str]]] = {
     "kto": (KTO(Autoregressive(TOKENS)), {"WrappingObjective", "BatchPreparing"}),
     "bytes": (
         plugins.find_part("codec", "bytes").Codec.fit([], None),
-        {"ChatCodec", "SpecialTokensCodec", "StreamingCodec"},
+        {"ChatCodec", "FillingCodec", "SpecialTokensCodec", "StreamingCodec"},
     ),
 }
 

@@ -98,9 +98,18 @@ def check_allowed(found: dict[str, set[str]], allowed: dict[str, str]) -> None:
 
 # What may break a rule, and why.
 IMPORTS = {
+    "api/answering.py": "conversations are text",
     "api/arena.py": "a chat model answers questions, and conversations are text",
     "api/chat.py": "conversations are text",
+    "api/chat_context.py": "conversations are text",
+    "api/code.py": "a chat model is asked in a conversation, which is text",
     "api/generation.py": "a chat model answers questions, and conversations are text",
+    "api/prompts.py": "conversations are text",
+    "assistant/attachments.py": "the text of a file beside a question",
+    "assistant/models.py": "conversations are text",
+    "assistant/tasks/languages.py": "the language of a text",
+    "assistant/tasks/tables.py": "tables are read from text files in any encoding",
+    "assistant/tasks/zero_shot.py": "the likelihood of a label, which is text",
     "cli/commands/train.py": "an assistant is used through conversations, which are text",
     "cli/repl.py": "conversations are text",
     "codecs/notes.py": "a codec of music",

@@ -24,17 +24,17 @@ NOT_PARTICIPLES = frozenset({"seed", "feed", "embed", "created"})
 # Names that many parts define on purpose: the contract of a plug-in, or of a command.
 _SHARED = """Config Codec SamplingParams build build_columns main run check evaluate compare
     default_config resize_config with_dropout read select fit activations_per_token save show sheet count_units
-    build_router find_shared build_document match_count compute_sketches similarity describe_changes EditOptions
-    build_edit unpack_edit measure_safeguards describe open preview encode decode parse"""
+    build_router find_shared build_document count_matching_files compute_sketches compute_similarity describe_changes
+    EditOptions build_edit unpack_edit measure_safeguards describe open preview encode decode parse"""
 SHARED = frozenset(_SHARED.split())
 
 # Single words that functions of a module may be named: contracts of plug-ins and commands, the verbs of the steps and
 # of the Python API, and mathematics and system calls by their own names. Others are a verb and a noun.
 _SINGLE = """
     open read save load show sheet preview render cut split parse encode decode describe fit build check select
-    resolve summary similarity run main option
+    resolve summary run main option
     collect train generate evaluate compare rate learn forget choose withdraw promote rollback remove restore diagnose
-    parts replay verify trace copies
+    parts replay verify trace copies translate summarize classify ask embed write answer
     sigmoid logit lerp quantize"""
 SINGLE = frozenset(_SINGLE.split())
 

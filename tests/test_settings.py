@@ -139,3 +139,10 @@ def test_a_recipe_that_is_nested_too_deeply_is_refused(tmp_path: Path) -> None:
     (tmp_path / "deep.toml").write_text(f"a = {'[' * 20_000}{']' * 20_000}\n")
     with raises_code("core.bad_recipe"):
         read_recipe(tmp_path / "deep.toml")
+
+
+def test_a_recipe_may_set_a_number_without_bound(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text('forgetting = inf\nlist = ["a", 1.5]\n')
+    recipe = read_recipe(path)
+    assert apply_overrides({}, recipe) == {"forgetting": "inf", "list": ["a", 1.5]}

@@ -284,7 +284,7 @@ def fail(reason):
 
 
 PREPARATION_FAULTS: dict[str, tuple[str, Callable[[Any], dict[str, Any]]]] = {
-    "uncounted": ("match_count", lambda p: {"match_count": lambda files: 0}),
+    "uncounted": ("count_matching_files", lambda p: {"count_matching_files": lambda files: 0}),
     "left out": ("select must return every file", lambda p: {"select": lambda files: (files[1:], [])}),
     "unresolved": ("resolve must keep", lambda p: {"resolve": lambda o, files: replace(o, seed=o.seed + 1)}),
     "own options": ("a subclass of", lambda p: {"Config": SimpleNamespace}),

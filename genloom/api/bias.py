@@ -95,7 +95,8 @@ def measure_bias(
     folder = get_report_folder(model.workspace.store, loaded)
     facts = (model.ref, model.digest, loaded.design.medium, language)
     if not _has_sentences(loaded):
-        reason = f"Bias is not measured for this medium ({loaded.design.medium}): there is no measure for it yet."
+        medium = loaded.design.medium
+        reason = f"Bias is not measured for this medium ({medium}): models of text have a measure, of images --groups."
         return Bias(measures.BiasReport(*facts, reasons=(reason,)), folder)
     gaps = _measure_gaps(loaded, language)
     changes = {} if other is None else measures.compare_gaps(language, gaps, _measure_gaps(other, language))

@@ -2,15 +2,48 @@
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from genloom.api.argument_types import check_arguments
 from genloom.api.outputs import Output
 from genloom.store.conversation import Conversation
 
 if TYPE_CHECKING:
+    from genloom.api.knowledge import Knowledge
     from genloom.api.models import Model
+    from genloom.assistant.tools.tool import Tool
+    from genloom.assistant.tools.toolbox import Toolbox
+    from genloom.codecs.chat_template import RenderMessage
     from genloom.generate.text.conversation import TruncatedConversation
+    from genloom.model import Model as LoadedModel
+    from genloom.types import Message
+
+
+class Reader(Protocol):
+    """Something that a model reads beside a conversation."""
+
+    def prepare(self, messages: "list[Message]") -> "list[Message]":
+        """Return the messages that the model reads for its next answer."""
+        ...
+
+    def describe(self, answer: str) -> dict[str, Any]:
+        """Return fields for the record of the answer, by names of `OutputRecord`."""
+        ...
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a person should know about what was read."""
+        ...
+
+    @property
+    def lines(self) -> list[str]:
+        """What is shown below the answer."""
+        ...
+
+    @property
+    def passage_lines(self) -> list[str]:
+        """What was read for the last answer, in full."""
+        ...
 
 
 @check_arguments
@@ -31,6 +64,10 @@ class Chat:
         Whether the last answer was ended because it repeated itself.
     is_cut
         Whether the last answer was cut at the maximum number of tokens.
+    tools
+        The tools that the model may ask for; None: it has none.
+    readers
+        Readers, which give the model what it reads beside the conversation, such as passages of documents.
     """
 
     def __init__(
@@ -43,19 +80,26 @@ class Chat:
         precision: str = "auto",
         is_saved: bool = True,
         is_marked: bool = True,
+        tools: "Toolbox | None" = None,
         params: Mapping[str, Any],
     ):
+        from genloom.assistant.tools.call_formats import find_call_format
         from genloom.generate.text.conversation import DEFAULT_PARAMS, get_chat_codec
 
         self.model, self.conversation, self.seed, self.is_saved = model, conversation, seed, is_saved
-        self.is_marked = is_marked
+        self.is_marked, self.tools = is_marked, tools
+        self.readers: list[Reader] = []
         self.params = {**DEFAULT_PARAMS, **params}
+        self.adapters, self.precision = adapters, precision
         self.context: TruncatedConversation | None = None
         self.has_loop = self.is_cut = False
         self._loaded_model = model.load(adapters, precision)
         self._first_system = conversation.system
+        self._read_messages, self._num_read = list["Message"](), 0  # by the last answer, and those of the conversation
         self._num_answers = 0  # with a seed, so that a repeated question gets another answer
-        get_chat_codec(self._loaded_model)  # raises if the model cannot chat
+        codec = get_chat_codec(self._loaded_model)  # raises if the model cannot chat
+        if tools is not None:
+            tools.call_format = find_call_format(codec)
         self._check_system(conversation.system)
 
     def ask(self, question: str) -> Output:
@@ -111,9 +155,29 @@ class Chat:
         yield from self._iter_answer(should_stop)
 
     @property
+    def loaded_model(self) -> "LoadedModel":
+        """The loaded model."""
+        return self._loaded_model
+
+    @property
     def answer(self) -> Output:
         """The last answer."""
         return self.model.workspace.output(self.conversation.outputs[-1])
+
+    def list_calls(self) -> list[dict[str, Any]]:
+        """List the calls of tools before the last answer: name, arguments and result of each."""
+        if self.tools is None:
+            return []
+        messages = self.conversation.messages
+        begin = max((n for n, message in enumerate(messages) if message.role == "user"), default=0)
+        calls = [
+            {"name": call.name, "arguments": dict(call.arguments)}
+            for message in messages[begin:]
+            if message.role == "assistant"
+            for call in self.tools.parse(message.content).calls
+        ]
+        results = [message.content for message in messages[begin:] if message.role == "tool"]
+        return [{**call, "result": result} for call, result in zip(calls, results, strict=False)]
 
     @property
     def num_tokens(self) -> int:
@@ -122,11 +186,9 @@ class Chat:
 
         if not self.conversation.messages:
             return 0
-        return len(
-            truncate_conversation(
-                get_chat_codec(self._loaded_model), build_messages(self.conversation), self.context_length
-            ).prompt_ids
-        )
+        messages, render_message, _ = self._add_tools(build_messages(self.conversation), False)
+        codec = get_chat_codec(self._loaded_model)
+        return len(truncate_conversation(codec, messages, self.context_length, render_message).prompt_ids)
 
     @property
     def context_length(self) -> int:
@@ -165,36 +227,105 @@ class Chat:
 
     def _apply_policy(self, *questions: str) -> None:
         """Raise GenloomError for a question, with the system prompt before it, that the content rules refuse."""
-        from genloom.api.policy import apply_policy
+        from genloom.api.policy import apply_policy, list_borders
 
         text = "\n".join(filter(None, [self.conversation.system, *questions]))
-        apply_policy(self.model.workspace, [text], self.model.ref)
+        earlier = [question for question in self.conversation.questions if question not in questions][-1:]
+        apply_policy(self.model.workspace, [text, *list_borders([*earlier, *questions])], self.model.ref)
 
     def _iter_answer(self, should_stop: Callable[[], bool]) -> Generator[str]:
+        """Yield the answer; calls of tools come before it, each with its result, as far as they are allowed."""
+        if self.tools is None:
+            yield from self._iter_reply(should_stop)
+            return
+        from genloom.assistant.tools.toolbox import MAX_ROUNDS
+
+        self.tools.begin_turn()
+        for number in range(MAX_ROUNDS + 1):
+            yield from self._iter_reply(should_stop, can_call=number < MAX_ROUNDS)
+            calls = self.tools.parse(self.conversation.messages[-1].content).calls if number < MAX_ROUNDS else ()
+            if not calls or should_stop():
+                return
+            for call in calls:
+                result = self.tools.run(call, self._list_turn(), self.conversation.messages)
+                self.conversation = self.conversation.with_tool_result(result.text, result.is_trusted)
+            self.save()
+
+    def _list_turn(self) -> list["Message"]:
+        """Return what the model read and what was added to it since the last question."""
+        messages = [*self._read_messages, *self.conversation.messages[self._num_read :]]
+        questions = [n for n, message in enumerate(messages) if message.role == "user"]
+        return messages[questions[-1] :] if questions else messages
+
+    def _iter_reply(self, should_stop: Callable[[], bool], can_call: bool = False) -> Generator[str]:
+        """Yield one answer of the model, and store it."""
         from genloom.api.policy import apply_policy
         from genloom.generate import engine
         from genloom.generate.marking import mark_request
         from genloom.generate.text.conversation import build_chat_request, build_messages, store_reply
 
         seed = None if self.seed is None else self.seed + self._num_answers
-        request, self.context = build_chat_request(
-            self._loaded_model, build_messages(self.conversation), seed, self.params
-        )
+        messages = build_messages(self.conversation)
+        for reader in self.readers:
+            messages = reader.prepare(messages)
+        messages, render_message, grammar = self._add_tools(messages, can_call)
+        self._read_messages, self._num_read = messages, len(self.conversation.messages)
+        request, self.context = build_chat_request(self._loaded_model, messages, seed, self.params, render_message)
+        if grammar:
+            request = replace(request, grammar=grammar)
         if self.is_marked:
             request = mark_request(self.model.workspace.store, self._loaded_model, request)
         self._num_answers += 1
         draft, shown_text = None, ""
         for draft in engine.generate(self._loaded_model, request, should_stop):
-            yield draft.continuations[0][len(shown_text) :]
-            shown_text = draft.continuations[0]
+            text = self._get_shown_text(draft.continuations[0], bool(grammar))
+            yield text[len(shown_text) :]
+            shown_text = text
         assert draft is not None, "a request yields at least one draft"
+        text = draft.continuations[0]
+        if not (grammar and self.tools and self.tools.parse(text).calls):
+            yield text[len(shown_text) :]  # what looked like the beginning of a call
         apply_policy(self.model.workspace, draft.continuations, self.model.ref, "output")
         self.conversation = store_reply(
-            self.model.workspace.store, self._loaded_model, self.conversation, request, draft, self.context
+            self.model.workspace.store,
+            self._loaded_model,
+            self.conversation,
+            request,
+            draft,
+            self.context,
+            messages=messages,
+            facts={name: value for reader in self.readers for name, value in reader.describe(text).items()},
         )
         self.has_loop = draft.has_loop[0]
         self.is_cut = not (draft.is_finished[0] or should_stop())
         self.save()
+
+    def _add_tools(
+        self, messages: list["Message"], can_call: bool
+    ) -> "tuple[list[Message], RenderMessage | None, str]":
+        """Return the messages that the model reads, how those about tools are written, and the grammar of an answer."""
+        from functools import partial
+
+        from genloom.assistant.tools.call_formats import find_call_format, render_tool_message
+        from genloom.assistant.tools.toolbox import Toolbox
+        from genloom.codecs.chat_template import require_chat_template
+        from genloom.generate.text.conversation import get_chat_codec
+
+        if self.tools is None and all(message.role != "tool" for message in messages):
+            return messages, None, ""
+        codec = get_chat_codec(self._loaded_model)
+        tools = self.tools or Toolbox([], call_format=find_call_format(codec))
+        render_message = partial(render_tool_message, tools.call_format)
+        if self.tools is None:
+            return tools.write_results(messages), render_message, ""
+        described = tools.describe(require_chat_template(codec), messages)
+        return described, render_message, tools.build_grammar() if can_call else ""
+
+    def _get_shown_text(self, text: str, can_call: bool) -> str:
+        """Return the part of an answer that is shown while it is written: not that of a call."""
+        from genloom.assistant.tools.call_formats import get_visible_part
+
+        return get_visible_part(self.tools.call_format, text) if can_call and self.tools else text
 
     def __str__(self) -> str:
         return "\n".join(f"{message.role}: {message.content}" for message in self.conversation.messages)
@@ -219,6 +350,9 @@ def begin_chat(
     precision: str = "auto",
     is_saved: bool = True,
     is_marked: bool = True,
+    tools: "Sequence[Callable[..., Any] | Tool] | Toolbox" = (),
+    confirm: Callable[[Any], bool | str] | None = None,
+    knowledge: "Knowledge | None" = None,
     **params: Any,
 ) -> Chat:
     """Begin or continue a conversation.
@@ -239,6 +373,14 @@ def begin_chat(
         Whether the conversation is saved in the workspace after every turn.
     is_marked
         Whether the answers are marked by the workspace's key; see `generate`.
+    tools
+        Functions with type hints that the model may call, and tools of `open_toolbox`. A function that is given here
+        runs without a question unless `confirm` is given.
+    confirm
+        Function that gets each call before it runs, and returns True, False, or "always" for its tool.
+    knowledge
+        Documents that questions are answered from (`Workspace.open_knowledge`); each answer has its sources in
+        `chat.readers[0].sentences`. None: the model answers by itself.
     params
         Parameters of the sampler, e.g. max_tokens, temperature.
 
@@ -253,6 +395,9 @@ def begin_chat(
         generate.cannot_chat: the model was not trained on conversations; store.unknown_name_near and its
         like: there is no such conversation.
     """
+    from genloom.api.knowledge_answers import KnowledgeReader
+    from genloom.api.tools import build_toolbox
+
     saved = model.workspace.store.get_conversation(conversation) if conversation else Conversation()
     given_params = {name: value for name, value in params.items() if value is not None}
     chat = Chat(
@@ -263,8 +408,11 @@ def begin_chat(
         precision=precision,
         is_saved=is_saved,
         is_marked=is_marked,
+        tools=build_toolbox(tools, confirm),
         params=given_params,
     )
+    if knowledge is not None:
+        chat.readers.append(KnowledgeReader(knowledge, chat))
     if question:
         chat.ask(question)
     return chat

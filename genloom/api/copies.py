@@ -1,7 +1,7 @@
 """The share of outputs and files that the training data of a model has too, beside that of held-out values."""
 
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,8 @@ def copies(workspace: "Workspace", path: str | Path, model: "Model | str" = "", 
     path
         The file: a text, a picture, a tune or another value of the model's medium.
     model
-        Model whose training data are searched, down to its base.
+        Model whose training data are searched, down to its base. "": the one that made the file, if the workspace has
+        the file's bytes or an unchanged, trusted signature names it.
     data
         Data set to search instead.
 
@@ -38,15 +39,38 @@ def copies(workspace: "Workspace", path: str | Path, model: "Model | str" = "", 
     Raises
     ------
     GenloomError
-        api.copies_of_what: neither model nor data is named; core.unreadable_file, or what the medium says of the file.
+        api.copies_of_what: no model or data set is named, and the file does not tell which model made it;
+        core.unreadable_file, or what the medium says of the file.
     """
     from genloom import plugins
 
     if not (model or data):
-        raise GenloomError("api.copies_of_what", path=path)
+        model = find_maker(workspace, expand_home(path))
     training_data = find_training_data(workspace, model, data)
     value = plugins.find_part("medium", training_data.medium.kind).open(expand_home(path)).value
     return _measure_values([value], training_data, [str(path)])[0]
+
+
+def find_maker(workspace: "Workspace", path: Path) -> "Model":
+    """Return the model that made a file, by its bytes or signature; GenloomError (api.copies_of_what) if unknown."""
+    from genloom.api.verification import verify
+    from genloom.store.files import hash_file
+    from genloom.trust import signing
+
+    facts: Mapping[str, Any] = {}
+    if signing.is_available():
+        found = verify(workspace, path, marks="none")
+        has_facts = found.is_stored or (found.signature == "unchanged" and found.manifest and found.manifest.is_trusted)
+        facts = found.facts if has_facts else {}
+    elif path.is_file() and (id := workspace.store.find_output(hash_file(path))):
+        facts = workspace.store.get_output(id)[1]
+    try:
+        model = workspace.model(str(facts.get("model") or ""))
+    except GenloomError as error:
+        raise GenloomError("api.copies_of_what", path=path) from error
+    if facts.get("model_digest") not in (None, model.digest):  # another model has its name now
+        raise GenloomError("api.copies_of_what", path=path)
+    return model
 
 
 def copies_of_output(output: "Output", *, data: str = "") -> "CopyReport":

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom import plugins
-from genloom.errors import GenloomError, format_message
+from genloom.errors import ErrorText, GenloomError
 from genloom.memory import measure_memory
 from genloom.processors import count_processors
 from genloom.program import name_program
@@ -35,7 +35,7 @@ class Diagnosis:
     machine: Mapping[str, Any]
     torch: Mapping[str, Any]
     workspace: Mapping[str, Any]
-    problems: tuple[str, ...]
+    problems: tuple[ErrorText, ...]
     is_verified: bool  # whether every file was read
 
     def to_json(self) -> dict[str, Any]:
@@ -160,13 +160,13 @@ def _describe_workspace(workspace: Workspace) -> dict[str, Any]:
 
 def _find_problems(
     workspace: Workspace, ledger: "Ledger", workspace_info: dict[str, Any], should_verify: bool
-) -> Iterator[str]:
+) -> Iterator[ErrorText]:
     if workspace_info["free"] < _MIN_FREE_BYTES:
-        yield format_message("api.disk_almost_full", free=format_bytes(workspace_info["free"]))
+        yield _describe_problem("api.disk_almost_full", free=format_bytes(workspace_info["free"]))
     try:
         files.require_writable(workspace.root)
     except ValueError as error:
-        yield str(error)
+        yield ErrorText.of(error)
     yield from plugins.list_problems()
     yield from find_signing_problems(workspace.root)
     yield from workspace.list_faults()
@@ -179,32 +179,36 @@ def _find_problems(
         try:
             check()
         except ValueError as error:
-            yield str(error)
+            yield ErrorText.of(error)
     for run in workspace.list_runs():
         yield from _find_run_problems(run, should_verify)
 
 
-def find_signing_problems(root: Path) -> Iterator[str]:
+def find_signing_problems(root: Path) -> Iterator[ErrorText]:
     """Yield the problems of keys, and why outputs leave without a signature: no package, unreadable preferences."""
     from genloom.store.keys import MarkingKeys, list_exposed
-    from genloom.trust import outgoing, signing
+    from genloom.trust import outgoing, revocation, signing
 
     if exposed := list_exposed(root):
-        yield format_message("trust.exposed_key", path=exposed[-1], folder=root / "keys")
+        yield _describe_problem("trust.exposed_key", path=exposed[-1], folder=root / "keys")
     for check_marking in (MarkingKeys(root).find_active, MarkingKeys(root).list_keys):
         try:
             check_marking()
         except (OSError, ValueError) as error:
-            yield str(error)
+            yield ErrorText.of(error)
     if not signing.is_available():
-        yield format_message("trust.extra_missing")
+        yield _describe_problem("trust.extra_missing")
         return
-    for check in (signing.list_signing_keys, signing.list_trusted, outgoing.read_preferences):
+    for check in (signing.list_signing_keys, signing.list_trusted, revocation.list_revoked, outgoing.read_preferences):
         try:
             check(root)
         except (OSError, ValueError) as error:
-            yield str(error)
-    yield from dict.fromkeys(map(str, signing.find_damaged_keys(root)))
+            yield ErrorText.of(error)
+    yield from dict.fromkeys(map(ErrorText.of, signing.find_damaged_keys(root)))
+
+
+def _describe_problem(code: str, **fields: Any) -> ErrorText:
+    return ErrorText.of(GenloomError(code, **fields))
 
 
 def verify_ledger(workspace: Workspace, ledger: "Ledger", should_read: bool) -> None:
@@ -233,7 +237,7 @@ def find_trace_of_ledger(workspace: Workspace) -> str:
     return f"an arena with {format_count(max(sessions.values()), 'answer')}" if is_used else ""
 
 
-def _find_run_problems(run: Run, should_verify: bool) -> Iterator[str]:
+def _find_run_problems(run: Run, should_verify: bool) -> Iterator[ErrorText]:
     """Yield the problems of a run's files that their headers show; with `should_verify` also those of their digests.
 
     A header that this reader does not understand proves nothing: a checkpoint is damaged if its digest differs, by
@@ -248,9 +252,9 @@ def _find_run_problems(run: Run, should_verify: bool) -> Iterator[str]:
         try:
             read_job(job_path)
         except GenloomError as error:
-            yield format_message("api.damaged_job", problem=f"{job_path}: {error.fields['reason']}")
+            yield _describe_problem("api.damaged_job", problem=f"{job_path}: {error.fields['reason']}")
     for path in checkpoint.list_unreadable(checkpoint_folder):
-        yield format_message("api.damaged_checkpoint", problem=f"{path} cannot be read")
+        yield _describe_problem("api.damaged_checkpoint", problem=f"{path} cannot be read")
     for path, metadata in checkpoint.list_checkpoints(checkpoint_folder):
         try:
             reason = f"{path}: its digest differs from the recorded one"
@@ -264,4 +268,4 @@ def _find_run_problems(run: Run, should_verify: bool) -> Iterator[str]:
         except OSError as error:
             reason, is_damaged = f"{path}: {(error.strerror or '').lower()}", True
         if is_damaged:
-            yield format_message("api.damaged_checkpoint", problem=reason.rstrip("."))
+            yield _describe_problem("api.damaged_checkpoint", problem=reason.rstrip("."))

@@ -3,18 +3,20 @@
 import base64
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from genloom.api import progress as progress_bars
 from genloom.api.progress import ProgressBar
+from genloom.errors import GenloomError
 from genloom.store.files import expand_home, write_atomic
 
 if TYPE_CHECKING:
     from genloom.api.models import Model
     from genloom.api.workspace import Workspace
+    from genloom.evaluate.context import EvaluationOptions
     from genloom.evaluate.progress import Progress
     from genloom.evaluate.report import BatteryComparison, BatteryReport, ComparisonReport, Report, Sample
 
@@ -149,7 +151,6 @@ def evaluate(
         evaluate.other_medium, evaluate.no_dataset: there is no data set that suits the model; evaluate.no_battery,
         evaluate.unknown_task.
     """
-    from genloom.evaluate.context import EvaluationOptions
     from genloom.evaluate.run import evaluate_battery, evaluate_model, get_report_folder
 
     store, loaded_model = model.workspace.store, model.load((), choose_precision(precision, battery))
@@ -157,7 +158,7 @@ def evaluate(
     if battery:
         scores = evaluate_battery(store, loaded_model, split_tasks(tasks), limit, options.get("seed", 0), shown)
         return Evaluation(scores, get_report_folder(store, loaded_model))
-    report = evaluate_model(store, loaded_model, data or None, split, EvaluationOptions(**options), shown)
+    report = evaluate_model(store, loaded_model, data or None, split, _build_options(options), shown)
     return Evaluation(report, get_report_folder(store, loaded_model, report.dataset))
 
 
@@ -186,7 +187,6 @@ def compare(
     GenloomError
         evaluate.different_media: the models are of different media.
     """
-    from genloom.evaluate.context import EvaluationOptions
     from genloom.evaluate.run import compare_batteries, compare_models
 
     workspace = model.workspace
@@ -199,8 +199,18 @@ def compare(
             workspace.store, first, second, split_tasks(tasks), limit, options.get("seed", 0), shown
         )
         return Comparison(scores, folder)
-    report = compare_models(workspace.store, first, second, data or None, split, EvaluationOptions(**options), shown)
+    report = compare_models(workspace.store, first, second, data or None, split, _build_options(options), shown)
     return Comparison(report, folder, report.verdict, report.samples, report.chart)
+
+
+def _build_options(options: Mapping[str, Any]) -> "EvaluationOptions":
+    """Return options by their names; GenloomError for a name that there is not."""
+    from genloom.evaluate.context import EvaluationOptions
+
+    names = [field.name for field in fields(EvaluationOptions)]
+    if unknown := next((name for name in options if name not in names), None):
+        raise GenloomError("api.unknown_argument", name=unknown, known=", ".join(names))
+    return EvaluationOptions(**options)
 
 
 def choose_progress(workspace: "Workspace", progress: "bool | Progress | None") -> "Progress":

@@ -54,6 +54,10 @@ def generate(
     seed: int | None = None,
     given: Rows | None = None,
     stop: str | Sequence[str] = (),
+    schema: Mapping[str, Any] | bool | None = None,
+    regex: str = "",
+    choices: Sequence[str] = (),
+    grammar: str = "",
     preset: str | Sequence[str] = (),
     interpolate: int = 0,
     adapters: Sequence[str] = (),
@@ -80,6 +84,9 @@ def generate(
         command line parses it. A sequence of mappings gives outputs for each.
     stop
         Strings that end a text and are not part of it.
+    schema, regex, choices, grammar
+        One format that a text keeps to: a JSON schema, a regular expression, a list of texts to choose from, or a Lark
+        grammar. The text ends where the format does; one that a limit cut has "is_incomplete" in its record.
     preset
         Names of presets (see `Workspace.presets`).
     interpolate
@@ -116,7 +123,8 @@ def generate(
     GenloomError
         generate.unknown_param: the sampler has no such parameter; conditioners.unknown: the model has no such
         condition; api.stop_without_text, api.empty_stop, api.interpolate_prompts; api.continue_unsupported,
-        api.continue_answer: the output cannot be continued.
+        api.continue_answer: the output cannot be continued; generate.unsupported_schema, generate.bad_format,
+        generate.format_needs_tokens: the format cannot be kept to, or not within max_tokens.
     """
     events, outputs = iter_generate(**drop_progress(locals(), "params")), Outputs()
     with model.workspace.open_bar("Generating", progress) as bar:
@@ -138,6 +146,10 @@ def iter_generate(
     seed: int | None = None,
     given: Rows | None = None,
     stop: str | Sequence[str] = (),
+    schema: Mapping[str, Any] | bool | None = None,
+    regex: str = "",
+    choices: Sequence[str] = (),
+    grammar: str = "",
     preset: str | Sequence[str] = (),
     interpolate: int = 0,
     adapters: Sequence[str] = (),
@@ -149,12 +161,14 @@ def iter_generate(
     **params: Any,
 ) -> Generator[GenerationProgress | Output]:
     """Yield the steps of a generation, and each output once it is stored; takes the arguments of `generate`."""
+    from genloom.generate.output_format import add_format, build_output_format
     from genloom.generate.presets import check_presets
     from genloom.generate.text.conversation import choose_chat
 
     prompts = to_list(prompt)
     if not prompts:
         raise GenloomError("api.no_prompts")
+    output_format = build_output_format(schema, regex, choices, grammar)
     presets = model.workspace.get_presets(to_list(preset))
     prompts, params = apply_presets(presets, prompts, params)
     loaded = model.load(adapters, precision)
@@ -163,6 +177,8 @@ def iter_generate(
     request = build_request(loaded, prompts, n, seed, to_list(stop), given or {}, interpolate, params, is_chat)
     if continue_from:
         request = continue_request(loaded, request, model.workspace.output(continue_from))
+    if output_format is not None:
+        request = add_format(request, loaded, output_format)
     yield from iter_outputs(model.workspace, loaded, request, is_chat, is_marked, refuse_copies)
 
 
@@ -212,6 +228,7 @@ def build_request(
     """
     from genloom.capabilities import StreamingCodec
     from genloom.generate import engine, sampling_params
+    from genloom.generate.blanks import fill_blanks
     from genloom.generate.editing import can_edit, needs_start
 
     if "" in stop:
@@ -229,6 +246,7 @@ def build_request(
             for values in to_rows(given)
         ]
     )
+    request = fill_blanks(model, request) if edit_options is None else request
     if edit_options is not None:
         edit = find_editing(model).build_edit(edit_options, model)
         if needs_start(edit) and not can_edit(model):
@@ -351,9 +369,12 @@ def iter_batch(
     from genloom.generate.text.conversation import as_questions, describe_question, describe_unread
 
     row_metadata = [
-        describe_unread(n) | ({"understood": text} if text else {})
-        for n, text in zip(
-            engine.count_unread_tokens(model, batch), engine.describe_constraints(model, batch), strict=True
+        describe_unread(num_tokens, num_words) | ({"understood": text} if text else {})
+        for num_tokens, num_words, text in zip(
+            engine.count_unread_tokens(model, batch),
+            engine.count_unread_words(model, batch),
+            engine.describe_constraints(model, batch),
+            strict=True,
         )
     ]
     if is_chat:

@@ -12,6 +12,7 @@ from genloom.store import files
 if TYPE_CHECKING:
     from genloom.api.workspace import Workspace
     from genloom.store.keys import MarkingKey
+    from genloom.trust.revocation import RevokedKey
     from genloom.trust.signing import SigningKey, TrustedCertificate
 
 KeyKind = Literal["marking", "signing"]
@@ -28,6 +29,7 @@ class KeyInfo:
     expires: str  # "": never
     is_active: bool  # whether it marks or signs new outputs, or is trusted
     certificate: str = ""  # of the authority, as PEM; it is no secret
+    revoked: str = ""  # when it was revoked, ISO 8601; "": it is not
 
     def to_record(self) -> dict[str, Any]:
         """Return the row of a list of keys."""
@@ -42,18 +44,20 @@ class Keys:
         self.workspace = workspace
 
     def list_keys(self) -> Listing[KeyInfo]:
-        """List the marking keys, the signing keys and the trusted certificates, oldest first."""
+        """List the marking keys, the signing keys and the trusted certificates, oldest first; then revoked ones."""
         from genloom.store.keys import MarkingKeys
-        from genloom.trust import signing
+        from genloom.trust import revocation, signing
 
         root = self.workspace.folder
         marking = MarkingKeys(root)
         active = marking.find_active()
-        return Listing(
+        keys = (
             [_describe_marking(key, active is not None and key.id == active.id) for key in marking.list_keys()]
             + [_describe_signing(key) for key in signing.list_signing_keys(root)]
             + [_describe_trusted(certificate) for certificate in signing.list_trusted(root)]
         )
+        revoked = {key.id: _describe_revoked(key) for key in revocation.list_revoked(root)}
+        return Listing([key for key in keys if key.id not in revoked] + list(revoked.values()))
 
     def get_key(self, id: str) -> KeyInfo:
         """Return the key with this id, or the beginning of one.
@@ -102,6 +106,37 @@ class Keys:
             return _describe_marking(MarkingKeys(self.workspace.folder).rotate(), is_active=True)
         return _describe_signing(signing.rotate_signing_key(self.workspace.folder))
 
+    def revoke_key(self, id: str, reason: str = "") -> KeyInfo:
+        """Revoke a key that others may have, or the authority of somebody else: it proves nothing from now on.
+
+        A signing key of this workspace is deleted, and a new authority of the same name takes over if it was in use;
+        only what this workspace signed with it itself is still trusted. A marking key stays for the replay of what it
+        marked, and another one takes over; its marks are no evidence any more. `id` may be the beginning of one.
+
+        Raises
+        ------
+        GenloomError
+            trust.unknown_key; trust.already_revoked; trust.damaged_key.
+        """
+        from genloom.store.keys import MarkingKeys
+        from genloom.trust import revocation, signing
+
+        key, root = self.get_key(id), self.workspace.folder
+        reason = " ".join(reason.split())[: revocation.MAX_REASON_CHARS]
+        if key.revoked:
+            raise GenloomError("trust.already_revoked", id=key.id, date=key.revoked[:10])
+        if key.kind == "signing":
+            return _describe_revoked(signing.revoke_signing_key(root, key.id, reason))
+        if key.kind == "trusted":
+            (certificate,) = (each for each in signing.list_trusted(root) if each.id == key.id)
+            return _describe_revoked(signing.revoke_trusted(root, certificate, reason))
+        if key.is_active:
+            MarkingKeys(root).rotate()
+        moment = revocation.get_timestamp()
+        revoked = revocation.RevokedKey(key.id, "marking", moment, reason=reason, created=key.created)
+        revocation.record_revocation(root, revoked)
+        return _describe_revoked(revoked)
+
     def export_key(self, path: str | Path, kind: KeyKind = "signing", *, include_secret: bool = False) -> Path:
         """Write the authority's certificate, for others to trust; with `include_secret` the key itself.
 
@@ -131,7 +166,7 @@ class Keys:
         Raises
         ------
         GenloomError
-            trust.no_certificate: the file holds none; trust.extra_missing.
+            trust.no_certificate: the file holds none; trust.revoked_certificate; trust.extra_missing.
         """
         from genloom.trust import signing
 
@@ -149,3 +184,9 @@ def _describe_signing(key: "SigningKey") -> KeyInfo:
 
 def _describe_trusted(certificate: "TrustedCertificate") -> KeyInfo:
     return KeyInfo(certificate.id, "trusted", certificate.name, "", certificate.expires, True, certificate.pem)
+
+
+def _describe_revoked(key: "RevokedKey") -> KeyInfo:
+    kinds: dict[str, Literal["marking", "signing", "trusted"]] = {"marking": "marking", "signing": "signing"}
+    kind = kinds.get(key.kind, "trusted")
+    return KeyInfo(key.id, kind, key.name, key.created, key.expires, False, key.certificate, key.revoked)

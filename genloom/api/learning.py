@@ -116,6 +116,8 @@ def iter_learn(
     is_scored = method == scores.METHOD or (bool(goal) and method in ("auto", "policy"))
     if (goal or calls) and not is_scored:
         raise GenloomError("learn.goal_without_policy", method=method)
+    if minutes and steps:
+        raise GenloomError("learn.several_lengths")
     check_model_consent(model.workspace, model.ref, "training")
     request = LearnRequest(
         model.name,

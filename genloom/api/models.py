@@ -1,13 +1,15 @@
 """Models: they generate, chat, are measured, learn from ratings and are exported."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genloom.api import code as coding
 from genloom.api import evaluations, generation, learning
 from genloom.api.arena import begin_arena
 from genloom.api.argument_types import check_arguments
+from genloom.api.attribute_bias import measure_attribute_bias
 from genloom.api.bias import measure_bias
 from genloom.api.chat import begin_chat
 from genloom.api.consent import check_model_consent
@@ -18,6 +20,8 @@ from genloom.store.files import expand_home
 from genloom.store.model_folder import ModelFolder
 
 if TYPE_CHECKING:
+    from genloom.api.classification import Classification
+    from genloom.api.tasks import Summary, Translation
     from genloom.api.workspace import Workspace
     from genloom.exchange.exporter import ExportResult
     from genloom.model import Model as LoadedModel
@@ -79,11 +83,14 @@ class Model:
     evaluate = evaluations.evaluate
     compare = evaluations.compare
     bias = measure_bias
+    attribute_bias = measure_attribute_bias
     privacy = measure_privacy
     arena = begin_arena
     learn = learning.learn
     iter_learn = learning.iter_learn
     to_receipt = learning.to_receipt
+    write_code = coding.write_code
+    fill_code = coding.fill_code
     forget = learning.forget
     iter_forget = learning.iter_forget
 
@@ -103,6 +110,20 @@ class Model:
         from genloom.rate.auto_rater import rate_pairs
 
         return rate_pairs(self.workspace.store, self.workspace.ledger, self.name, check)
+
+    def translate(self, text: str | Path, *, to: str, **options: Any) -> "Translation":
+        """Translate a document by this model; see `Workspace.translate`."""
+        return self.workspace.translate(text, to=to, model=self, **options)
+
+    def summarize(self, text: str | Path, **options: Any) -> "Summary":
+        """Summarize a document by this model; see `Workspace.summarize`."""
+        return self.workspace.summarize(text, model=self, **options)
+
+    def classify(
+        self, texts: str | Path | Sequence[str], labels: Sequence[str] = (), **options: Any
+    ) -> "Classification":
+        """Classify texts by this model, asked as it is or by a head on its states; see `Workspace.classify`."""
+        return self.workspace.classify(texts, labels, model=self, **options)
 
     def promote(self, reason: str = "") -> "Event":
         """Activate this version; see `Workspace.promote`."""

@@ -79,7 +79,7 @@ class Output:
         return load_output(self.path, self.record)
 
     def verify(self) -> None:
-        """Raise GenloomError (store.output_changed) if the file is not as it was generated."""
+        """Raise GenloomError (store.output_changed, store.output_gone) if the file is not as it was generated."""
         from genloom.store.output_files import verify_output
 
         verify_output(self.path, self.record)
@@ -147,6 +147,7 @@ class Output:
         """Return what the signature of the output tells whoever gets its file; None without the extra `trust`."""
         from genloom.trust import manifests, signing
 
+        self.verify()
         signed = sign_file_of(self, self.path.read_bytes(), self.path.suffix)
         if not signed.is_signed:
             return None
@@ -162,6 +163,9 @@ class Output:
 
     def to_record(self) -> dict[str, Any]:
         """Return the row of a list of outputs."""
+        from genloom.store.output_files import require_file
+
+        require_file(self.path, self.record)
         return {
             "output": self.id,
             "model": self.record.get("model"),

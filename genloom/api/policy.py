@@ -3,11 +3,14 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from genloom.api import progress as progress_bars
 from genloom.api.consent import check_model_consent
 from genloom.errors import GenloomError, format_message
+
+_BORDER_WORDS = 12  # before and after it: the longest window of the rules of the package
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,6 +134,16 @@ def list_output_values(workspace: "Workspace", model: "LoadedModel", draft: "Dra
         return None  # `list_output_texts` has it
     medium = model.design.medium
     return OutputValues(medium, draft.values) if list_value_rules(get_content_policy(workspace), medium) else None
+
+
+def list_borders(messages: Sequence[str]) -> list[str]:
+    """List the words around each border of two messages, so that what a rule forbids is not split over both."""
+    words = [message.split() for message in messages]
+    return [
+        " ".join([*before[-_BORDER_WORDS:], *after[:_BORDER_WORDS]])
+        for before, after in pairwise(words)
+        if before and after
+    ]
 
 
 def list_prompt_texts(model: "LoadedModel", request: "Request") -> list[str]:

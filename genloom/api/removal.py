@@ -1,4 +1,4 @@
-"""Removal of models, data sets, runs, outputs and conversations: found by name, refused while others depend on them."""
+"""Removal of models, data sets, runs, outputs, conversations and prompts: found by name, refused while others depend on them."""
 
 import tomllib
 from collections import Counter
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genloom.api.knowledge import find_paths as find_knowledge_paths
 from genloom.errors import GenloomError, format_message
 from genloom.store import built_in, recycle_bin
 from genloom.store.files import lock_folder
@@ -42,7 +43,7 @@ def remove(workspace: "Workspace", kind: RemovableKind, name: str, *, force: boo
     Parameters
     ----------
     kind
-        "data", "models", "runs", "outputs" or "conversations".
+        "data", "models", "runs", "outputs", "conversations", "prompts" or "knowledge".
     name
         Its name or id; notes/3 is a version of a model, notes/2a79d1 one of a data set by its digest.
     force
@@ -168,6 +169,19 @@ def find_conversation_paths(workspace: "Workspace", name: str) -> list[Path]:
     return [path]
 
 
+def find_prompt_paths(workspace: "Workspace", name: str) -> list[Path]:
+    """Return the folder of a prompt, or the file of a version given as `email/2`."""
+    library = workspace.prompts.library
+    prompt, slash, version = name.partition("/")
+    folder = library.folder / validate_name(prompt, "prompt")
+    if slash and version != "0" and (path := folder / f"{version}.toml").is_file() and version.isdecimal():
+        return [path]
+    if not slash and folder.is_dir():
+        return [folder]
+    library.get(name)  # the error of an unknown name
+    raise GenloomError("api.built_in_removal", name=name)
+
+
 def find_data_losses(workspace: "Workspace", paths: list[Path]) -> Iterator[Loss]:
     """Yield what depends on the removed versions of a data set."""
     (path,) = paths
@@ -257,6 +271,8 @@ PATH_FINDERS = {
     "runs": find_run_paths,
     "outputs": find_output_paths,
     "conversations": find_conversation_paths,
+    "knowledge": find_knowledge_paths,
+    "prompts": find_prompt_paths,
 }
 LOSS_FINDERS = {
     "data": find_data_losses,
@@ -264,4 +280,6 @@ LOSS_FINDERS = {
     "runs": find_no_losses,
     "outputs": find_output_losses,
     "conversations": find_no_losses,
+    "knowledge": find_no_losses,
+    "prompts": find_no_losses,
 }

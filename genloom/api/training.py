@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from genloom.exchange.importer import ImportResult
     from genloom.train.events import Event
 
+DEFAULT_EPSILON, DEFAULT_DELTA = 8.0, 1e-5  # of private tuning
+
 
 def train(
     workspace: "Workspace",
@@ -37,8 +39,8 @@ def train(
     save_steps: int = 0,
     canaries: int = 0,
     private: bool = False,
-    epsilon: float = 8.0,
-    delta: float = 1e-5,
+    epsilon: float | None = None,
+    delta: float | None = None,
     progress: bool | None = None,
 ) -> "Model":
     """Train a model on a data set, or fine-tune an existing one, within a time budget.
@@ -79,9 +81,9 @@ def train(
     private
         Whether the tuning of a model is differentially private: what it learns of any one document is bounded.
     epsilon
-        Bound on that, of private tuning; smaller is more private.
+        Bound on that, of private tuning; smaller is more private. None: 8.
     delta
-        Probability that the bound does not hold, of private tuning; below 1 / number of documents.
+        Probability that the bound does not hold, of private tuning; below 1 / number of documents. None: 0.00001.
     progress
         Whether a bar and the estimate are shown on standard error. None: in notebooks only.
 
@@ -124,8 +126,8 @@ def iter_train(
     save_steps: int = 0,
     canaries: int = 0,
     private: bool = False,
-    epsilon: float = 8.0,
-    delta: float = 1e-5,
+    epsilon: float | None = None,
+    delta: float | None = None,
     num_samples: int = 0,
 ) -> "Generator[Event]":
     """Yield the events of a training, last a RunResult; takes the arguments of `train`.
@@ -151,7 +153,7 @@ def iter_train(
 
         data = add_canaries(workspace.store, workspace.store.get_dataset(data), canaries, seed).name
     settings = read_recipe(expand_home(recipe)) if recipe else {}
-    private_settings = {"plan.private.epsilon": str(epsilon), "plan.private.delta": str(delta)} if private else {}
+    private_settings = _build_private_settings(private, epsilon, delta)
     request = TrainRequest(
         data,
         name,
@@ -166,6 +168,15 @@ def iter_train(
         num_samples=num_samples,
     )
     return train_model(workspace.store, request)
+
+
+def _build_private_settings(private: bool, epsilon: float | None, delta: float | None) -> dict[str, str]:
+    """Return the settings of private tuning. Raise GenloomError for a bound without it, which nothing would keep."""
+    given = {name: value for name, value in (("epsilon", epsilon), ("delta", delta)) if value is not None}
+    if given and not private:
+        raise GenloomError("api.bound_without_private", options=" and ".join(f"--{name}" for name in given))
+    bounds = {"epsilon": DEFAULT_EPSILON, "delta": DEFAULT_DELTA, **given}
+    return {f"plan.private.{name}": str(value) for name, value in bounds.items()} if private else {}
 
 
 def import_model(

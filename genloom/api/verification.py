@@ -3,14 +3,15 @@
 No result says that a person made something: a file without a signature and without a mark gives no evidence.
 """
 
+import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from genloom.api.verified_files import list_files
 from genloom.errors import GenloomError, format_message
 from genloom.store import files
 
@@ -99,6 +100,8 @@ class Verification:
         if manifest.state == "unreadable":
             return f"the file or its manifest is damaged{codes}"
         who = {"workspace": "this workspace", "trusted": "trusted", "unknown": "unknown authority"}[manifest.authority]
+        if manifest.is_revoked:
+            who = "a revoked authority: anyone may have signed in its name"
         change = "content unchanged" if manifest.state == "unchanged" else "changed since"
         return f"signed by {quote_text(manifest.signer)} ({who}), {change}{codes}"
 
@@ -107,9 +110,12 @@ class Verification:
             return f"not checked{': ' if self.mark_problem else ''}{self.mark_problem}"
         if not self.mark.is_found and not self.mark.num_tests:
             return format_message("trust.no_mark_to_find")
+        if self.mark.is_significant and self.mark.is_revoked:
+            return format_message("trust.revoked_mark", p=f"{self.mark.p_value:.2g}", key=self.mark.key)
         if not self.mark.is_found:
             return f"not found (p = {self.mark.p_value:.2g})"
-        return f"found (p = {self.mark.p_value:.2g}, key {self.mark.key}, {self.mark.method})"
+        among = f", {self.mark.num_values} values together" if self.mark.num_values > 1 else ""
+        return f"found (p = {self.mark.p_value:.2g}, key {self.mark.key}, {self.mark.method}{among})"
 
     def to_json(self) -> dict[str, Any]:
         """Return what is known as JSON values."""
@@ -181,32 +187,16 @@ def iter_verify(
 
     verifier = _Verifier(workspace, marks)
     with LimitedProcess() as process:
-        for path in list_files(paths):
-            yield verifier.verify(path, process)
-
-
-def list_files(paths: Iterable[str | Path]) -> Iterator[Path]:
-    """Yield the files and those in the folders, without manifests that lie beside their files.
-
-    Raises GenloomError (core.unreadable_file) for a path that is neither.
-    """
-    from genloom.settings import build_unreadable_error
-    from genloom.trust.manifests import SIDECAR_SUFFIX
-
-    for each in paths:
-        path = files.expand_home(each)
-        if path.is_dir():
-            for folder, folders, names in os.walk(path):
-                folders.sort()
-                for name in sorted(names):
-                    found = Path(folder, name)
-                    if not name.startswith(".") and found.suffix != SIDECAR_SUFFIX and found.is_file():
-                        yield found
-        elif not path.is_file():
-            error = FileNotFoundError() if not os.path.lexists(path) else OSError(format_message("trust.not_a_file"))
-            raise build_unreadable_error(path, "this file", error)
-        else:
-            yield path.with_suffix("") if path.suffix == SIDECAR_SUFFIX and path.with_suffix("").is_file() else path
+        for each in list_files(paths):
+            if each.problem:
+                yield Verification(each.path, problem=each.problem)
+                continue
+            try:
+                yield verifier.verify(each.path, process)
+            except GenloomError as error:
+                if each.is_named or error.code != "core.unreadable_file":
+                    raise
+                yield Verification(each.path, problem=format_message("trust.unread", reason=error))
 
 
 @dataclass(frozen=True)
@@ -229,17 +219,21 @@ class _Verifier:
         from genloom.settings import build_unreadable_error
         from genloom.trust.manifests import read_watched
 
+        anchors = self._anchors
         try:
+            state = read_state(path)
             digest = files.hash_file(path)
         except OSError as error:
             raise build_unreadable_error(path, "this file", error) from error
         manifest, problem = None, ""
         try:
-            manifest = process.call(read_watched, path, self._anchors)
+            manifest = process.call(read_watched, path, anchors)
         except LimitExceeded as error:
             problem = format_message("trust.time_limit") if error.is_time else format_message("trust.memory_limit")
         except (OSError, MemoryError) as error:
             problem = format_message("trust.unread", reason=str(error) or type(error).__name__)
+        if manifest is not None and manifest.is_revoked:
+            manifest = self._restore_own(path, manifest, digest)
         facts: Mapping[str, Any] = manifest.facts if manifest is not None else {}
         record = self._find_record(manifest, digest)
         is_stored = record is not None and record["sha256"] == digest
@@ -248,7 +242,21 @@ class _Verifier:
 
             facts = collect_facts(self.workspace.store, record, SignaturePreferences(include_prompt=True))
         output = str(record["id"]) if record is not None else ""
-        return Verification(path, manifest, problem, output, is_stored, facts, *self._find_mark(path, record))
+        found = Verification(path, manifest, problem, output, is_stored, facts, *self._find_mark(path, record))
+        return found if is_in_state(path, state) else Verification(path, problem=format_message("trust.file_changed"))
+
+    def _restore_own(self, path: Path, manifest: "Manifest", digest: str) -> "Manifest":
+        """Return a manifest by a revoked key as one of this workspace if the workspace itself signed it."""
+        from genloom.trust.manifests import MAX_SIDECAR_BYTES, REVOKED, find_sidecar
+        from genloom.trust.revocation import has_signed
+
+        sidecar = find_sidecar(path) if manifest.is_sidecar else None
+        if sidecar is not None:
+            digest = hashlib.sha256(files.read_beginning(sidecar, MAX_SIDECAR_BYTES)).hexdigest()
+        if not has_signed(self.workspace.folder, digest):
+            return manifest
+        problems = tuple(code for code in manifest.problems if code != REVOKED)
+        return replace(manifest, authority="workspace", problems=problems)
 
     def _find_record(self, manifest: "Manifest | None", digest: str) -> Mapping[str, Any] | None:
         """Return the record of the output that a signature of this workspace names, or that has these bytes."""
@@ -262,19 +270,35 @@ class _Verifier:
 
     def _find_mark(self, path: Path, record: Mapping[str, Any] | None) -> "tuple[MarkReport | None, str]":
         """Return the evidence for a mark, and why none was looked for."""
-        from genloom.media.opening import open_limited
-        from genloom.plugins import find_part
-        from genloom.rate.outputs import find_medium_name
+        from genloom.rate.outputs import find_medium_name, open_values
 
         if self.marks == "none":
             return None, ""
         try:
-            name = find_medium_name(path)
-            value = open_limited(find_part("medium", name).open, path).value
+            name, values = open_values(path)
             if record is not None and find_medium_name(Path(str(record["file"])), record) != name:
                 record = None  # the file is a picture of a tune, for example
+            is_fast = self.marks == "fast"
+            if len(values) != 1:
+                from genloom.trust.batch_marks import find_batch_mark
+
+                return find_batch_mark(self.workspace.store, name, values, is_fast), ""
             from genloom.trust.marks import find_mark
 
-            return find_mark(self.workspace.store, name, value, record, is_fast=self.marks == "fast"), ""
+            return find_mark(self.workspace.store, name, values[0], record, is_fast), ""
         except GenloomError as error:
             return None, str(error)
+
+
+def read_state(path: Path) -> tuple[int, ...]:
+    """Return what of a file changes when something is written to it, or when another file takes its name."""
+    state = path.stat()
+    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
+
+
+def is_in_state(path: Path, state: tuple[int, ...]) -> bool:
+    """Return whether a file is still as `read_state` found it."""
+    try:
+        return read_state(path) == state
+    except OSError:  # it is gone
+        return False

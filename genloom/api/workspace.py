@@ -7,8 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genloom.api import cards, collecting, consent, policy, removal, tracing, training, verification
+from genloom.api import cards, collecting, consent, policy, removal, tasks, tools, tracing, training, verification, writing
+from genloom.api import classification as classifying
+from genloom.api import code as coding
 from genloom.api import copies as copying
+from genloom.api import knowledge as knowing
 from genloom.api import progress as progress_bars
 from genloom.api import ratings as rating
 from genloom.api.argument_types import check_arguments
@@ -17,6 +20,7 @@ from genloom.api.doctor import diagnose
 from genloom.api.keys import Keys
 from genloom.api.models import Model
 from genloom.api.outputs import Listing, Output, Outputs
+from genloom.api.prompts import Prompts
 from genloom.api.runs import Run, SavedConversation
 from genloom.errors import GenloomError
 from genloom.store.workspace import Workspace as Store
@@ -176,12 +180,22 @@ class Workspace:
     promote = rating.promote
     rollback = rating.rollback
 
+    write = writing.write
+    translate = tasks.translate
+    summarize = tasks.summarize
+    classify = classifying.classify
+
     remove = removal.remove
     restore = removal.restore
     doctor = diagnose
 
     verify = verification.verify
     iter_verify = verification.iter_verify
+    open_knowledge = knowing.open_knowledge
+    ask = knowing.ask
+    embed = knowing.embed
+    knowledge = property(knowing.list_knowledge)
+
     copies = copying.copies
     trace = tracing.trace
     card = cards.build_card
@@ -190,6 +204,14 @@ class Workspace:
     content_policy = property(policy.get_content_policy)
     list_consents = consent.list_consents
     withdraw_consent = consent.withdraw_consent
+    open_toolbox = tools.open_toolbox
+    write_code = coding.write_code_in
+    fill_code = coding.fill_code_in
+
+    @property
+    def prompts(self) -> Prompts:
+        """The prompt library: prompts with versions and tests, and those of the package."""
+        return Prompts(self)
 
     @property
     def keys(self) -> Keys:

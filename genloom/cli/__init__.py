@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from itertools import pairwise
 
 _MAX_MESSAGE_CHARS = 4000
 
@@ -21,6 +22,8 @@ def main() -> None:
         sys.stdout = _Output(sys.stdout)
     if isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr.reconfigure(errors="replace")
+    if isinstance(sys.stdin, io.TextIOWrapper):  # else a byte that is no text would cost the lines read with it
+        sys.stdin.reconfigure(errors="replace")
     try:
         exit_code = run(sys.argv[1:])
         sys.stdout.flush()
@@ -106,6 +109,7 @@ def run(arguments: list[str]) -> int:
     from genloom.program import repeat_options
 
     try:
+        _check_out(arguments)
         exit_code = app(
             _join_hyphen_values(arguments), exit_on_error=False, print_error=False, result_action="return_value"
         )
@@ -135,6 +139,15 @@ def run(arguments: list[str]) -> int:
     finally:
         repeat_options()
     return exit_code if isinstance(exit_code, int) else 0
+
+
+def _check_out(arguments: list[str]) -> None:
+    """Raise GenloomError for an empty --out, as of an unset variable of a shell: as a path it is the current folder."""
+    from genloom.errors import GenloomError
+
+    is_empty = any(option == "--out" and not value.strip() for option, value in pairwise(arguments))
+    if is_empty or any(option.partition("=")[::2] == ("--out", "") for option in arguments if "=" in option):
+        raise GenloomError("cli.out_empty")
 
 
 def _join_hyphen_values(arguments: list[str]) -> list[str]:

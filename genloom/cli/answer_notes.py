@@ -9,7 +9,8 @@ from genloom.text_format import format_count
 if TYPE_CHECKING:  # which needs torch
     from genloom.generate.selection import SelectionReport
 
-ANSWER_NOTES = ("understood", "unread_tokens", "has_loop", "judgement")  # fields of a record
+# Fields of a record
+ANSWER_NOTES = ("understood", "unread_tokens", "unread_words", "has_loop", "is_incomplete", "judgement", "knowledge")
 
 
 def print_answer_notes(output: Output, console: Console, previous: Output | None = None) -> None:
@@ -20,11 +21,16 @@ def print_answer_notes(output: Output, console: Console, previous: Output | None
     if num_unread := output.record.get("unread_tokens", 0):
         unread = f"its first {format_count(num_unread, 'token')} were not read"
         console.print_note(f"Note: the prompt of {output.id} is longer than the model reads: {unread}.")
+    if num_unread := output.record.get("unread_words", 0):
+        unread = f"its last {format_count(num_unread, 'word')} were not read"
+        console.print_note(f"Note: the prompt of {output.id} is longer than the model reads: {unread}.")
     if output.record.get("written") == "":
         console.print_note(f"Note: {output.id} is empty: the model ended it at once.")
     if (output.record.get("judgement") or {}).get("is_met") is False:
         score = output.record["judgement"]["score"]
         console.print_note(f"Note: {output.id} meets only a part of what was asked (score {score:.2f} of 1).")
+    if output.record.get("is_incomplete"):
+        console.print_note(f"Note: {output.id} is unfinished: it ends before its format does. More room: --max-tokens.")
     if output.record.get("has_loop"):
         console.print_note(f"Note: {output.id} was ended because it repeated itself.")
 

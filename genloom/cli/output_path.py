@@ -9,6 +9,21 @@ from pathlib import Path
 from genloom.errors import GenloomError, format_message
 from genloom.text_format import remove_controls
 
+# The suffixes that a file may have whose content is of the format of the first.
+_ALIKE = {
+    ".html": (".html", ".htm"),
+    ".png": (".png",),
+    ".md": (".md", ".markdown", ".txt"),
+    ".json": (".json", ".jsonld"),
+    ".jsonl": (".jsonl", ".ndjson", ".json", ".txt"),
+}
+_FORMATS = frozenset(
+    (
+        *(suffix for suffixes in _ALIKE.values() for suffix in suffixes),
+        *(".jpg", ".jpeg", ".gif", ".svg", ".webp", ".pdf", ".csv", ".docx", ".zip", ".gz", ".wav", ".mid"),
+    )
+)
+
 
 def resolve_output_file(out: Path, name: str) -> Path:
     """Return the file to write for --out: `out`, or `name` in the folder `out`; raise if it is not writable.
@@ -16,7 +31,9 @@ def resolve_output_file(out: Path, name: str) -> Path:
     A path without a suffix that does not exist yet is a folder, as for verbs that write several files.
     """
     is_folder = os.path.isdir(out) or (not out.suffix and not os.path.lexists(out))
-    path = out / name if is_folder else out
+    path, suffix = out / name if is_folder else out, Path(name).suffix
+    if suffix in _ALIKE and path.suffix.lower() in _FORMATS.difference(_ALIKE[suffix]):
+        raise GenloomError("cli.out_of_other_format", out=out, given=path.suffix, suffix=suffix)
     if os.path.isdir(path):
         raise GenloomError("cli.out_is_folder", path=path)
     if os.path.lexists(path) and not os.path.isfile(path):  # a device would be replaced by the file
@@ -28,14 +45,26 @@ def resolve_output_file(out: Path, name: str) -> Path:
 def warn_of_replacement(path: Path) -> Path:
     """Return the path of a file to write; say on standard error that it replaces one, as other tools do silently."""
     if path.is_file():
-        print(format_message("cli.out_replaced", path=remove_controls(str(path))), file=sys.stderr, flush=True)
+        note_replacement(path)
     return path
+
+
+def note_replacement(path: Path) -> None:
+    """Say on standard error that a file is replaced."""
+    print(format_message("cli.out_replaced", path=remove_controls(str(path))), file=sys.stderr, flush=True)
 
 
 def resolve_output_folder(out: Path) -> Path:
     """Return the folder for --out, which need not exist yet; raise if it is not writable."""
     _check_writable(f"--out {out}", out, out)
     return out
+
+
+def resolve_report_folder(out: Path) -> Path:
+    """Return the folder for the several files of a report; raise if --out names a file, or is not writable."""
+    if out.suffix.lower() in _FORMATS and not out.is_dir():
+        raise GenloomError("cli.out_is_no_folder", out=out, folder=out.with_suffix(""))
+    return resolve_output_folder(out)
 
 
 def is_file_name(out: Path) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from genloom.api.chat import Chat
 from genloom.api.outputs import Output
+from genloom.cli import context_commands
 from genloom.cli.answer_notes import ANSWER_NOTES
 from genloom.cli.console import Console
 from genloom.cli.prompt_input import PromptInput
@@ -78,6 +79,10 @@ class ChatREPL:
             self.console.print_note("(ended because it repeated itself; /retry asks again)")
         elif self.chat.is_cut:
             self.console.print_note("(cut at the maximum number of tokens; for longer answers: --max-tokens)")
+        for reader in self.chat.readers:
+            for warning in reader.warnings:
+                self.console.print_note(f"Warning: {warning}")
+            self.console.print_lines(reader.lines, indent="  ")
 
     def _print_truncation(self, context: TruncatedConversation) -> None:
         if context.num_dropped:
@@ -98,6 +103,7 @@ class ChatREPL:
             "file": str(self.chat.answer.path),
             "conversation": conversation.id or None,
             **notes,
+            **({"calls": calls} if (calls := self.chat.list_calls()) else {}),
             **({"is_cut": True} if self.chat.is_cut else {}),
         }
 
@@ -116,6 +122,8 @@ class ChatREPL:
     def edit(self, argument: str) -> None:
         """`/edit`, `/edit 2`, `/edit 2 another text`."""
         questions = self.chat.conversation.questions
+        if not questions:
+            raise GenloomError("cli.no_question_to_edit")
         number, _, text = argument.partition(" ")
         if not number.isdecimal():
             number, text = str(len(questions)), argument
@@ -185,13 +193,31 @@ class ChatREPL:
             f"{self.chat.num_tokens} of the {self.chat.context_length} tokens of the context are used"
         )
 
+    def tools(self, _: str) -> None:
+        tools = self.chat.tools
+        if tools is None:
+            self.console.print_note("This chat has no tools. Begin it with --tools, or --mcp SERVER.")
+            return
+        rows = [
+            (each.name, "allowed" if each.name in tools.allowed else "asks", each.origin, each.description)
+            for each in tools.tools
+        ]
+        self.console.print_lines(format_table(rows))
+
+    def show_sources(self, _: str) -> None:
+        for reader in self.chat.readers:
+            self.console.print_lines(reader.passage_lines)
+        if not self.chat.readers:
+            raise GenloomError("knowledge.no_knowledge", model=self.chat.model.ref)
+
     def quit(self, _: str) -> None:
         raise EOFError
 
     def _print_last_turn(self) -> None:
         """Show the last question and answer of a continued conversation."""
         for message in self.chat.conversation.messages[-2:]:
-            self.console.print_text(f"{INPUT_PROMPT if message.role == 'user' else ''}{message.content}\n")
+            opening = {"user": INPUT_PROMPT, "tool": "= "}.get(message.role, "")
+            self.console.print_text(f"{opening}{message.content}\n")
         if self.chat.conversation.is_awaiting_answer:
             self.console.print_note("(not answered yet: /retry)")
 
@@ -215,6 +241,15 @@ COMMANDS: dict[str, tuple[str, Callable[[ChatREPL, str], None], str]] = {
     "/list": ("/list", ChatREPL.list, "list the saved conversations"),
     "/new": ("/new", ChatREPL.new, "start a new conversation, with the first system prompt"),
     "/tokens": ("/tokens", ChatREPL.tokens, "show how much of the context is used"),
+    "/context": ("/context", context_commands.show_context, "show what the context is used for"),
+    "/memory": ("/memory", context_commands.show_memory, "show the facts that the model is told"),
+    "/remember": ("/remember TEXT", context_commands.remember_fact, "add a fact to the memory"),
+    "/forget": ("/forget NUMBER|TEXT", context_commands.forget_facts, "remove a fact from the memory"),
+    "/attach": ("/attach [FILE]", context_commands.attach_file, "read a file beside each question, or list those read"),
+    "/detach": ("/detach [NAME]", context_commands.detach_files, "read a file, or all, no longer"),
+    "/summaries": ("/summaries [on|off]", context_commands.switch_summaries, "summarise messages that no longer fit"),
+    "/tools": ("/tools", ChatREPL.tools, "list the tools that the model may ask for"),
+    "/sources": ("/sources", ChatREPL.show_sources, "show the passages that the last answer was written from"),
     "/quit": ("/quit", ChatREPL.quit, "leave"),
 }
 

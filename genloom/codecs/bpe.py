@@ -12,7 +12,8 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from genloom.codecs.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate
-from genloom.codecs.codec_json import damaged_error, read_config, write_config
+from genloom.codecs.codec_json import damaged_error, read_config, write_text_config
+from genloom.codecs.fill_tokens import FILL_TOKENS, FillTokens, find_fill_tokens
 from genloom.codecs.text_tokens import SPECIAL_TOKENS, ByteDecoding
 from genloom.errors import GenloomError
 from genloom.text_format import fix_surrogates
@@ -30,6 +31,12 @@ class Config:
     """The vocabulary size, including the special tokens."""
 
     vocab_size: int = 4096
+    has_fill_tokens: bool = False  # for filling in the middle, which `fim_rate` of a job turns on
+
+    @property
+    def special_names(self) -> tuple[str, ...]:
+        """The special tokens in the order of their ids."""
+        return SPECIAL_TOKENS + FILL_TOKENS if self.has_fill_tokens else SPECIAL_TOKENS
 
 
 def default_config(size: int) -> dict[str, int]:
@@ -51,13 +58,13 @@ class Codec(ByteDecoding):
         The vocabulary can be smaller than requested if there is too little text; the same texts give the same one.
         Raise ValueError if `config.vocab_size` has no room for the bytes and the special tokens.
         """
-        min_vocab = 256 + len(SPECIAL_TOKENS)
+        min_vocab = 256 + len(config.special_names)
         if config.vocab_size < min_vocab:
             raise GenloomError("codecs.vocab_too_small", minimum=min_vocab, value=config.vocab_size)
         tokenizer = _build_byte_level(models.BPE())
         # The special tokens stay outside of the tokenizer, so that no text encodes to one.
         trainer = trainers.BpeTrainer(
-            vocab_size=config.vocab_size - len(SPECIAL_TOKENS),
+            vocab_size=config.vocab_size - len(config.special_names),
             initial_alphabet=sorted(ALPHABET),
             min_frequency=2,
             show_progress=False,
@@ -69,12 +76,17 @@ class Codec(ByteDecoding):
     def space(self) -> TokenSpace:
         """The token space; its context length is 0, because the design sets it."""
         eos = self.special_tokens["<|stop|>"]
-        return TokenSpace(len(self._token_bytes) + len(SPECIAL_TOKENS), 0, bos=eos, eos=eos)
+        return TokenSpace(len(self._token_bytes) + len(self.special_tokens), 0, bos=eos, eos=eos)
 
     @cached_property
     def special_tokens(self) -> dict[str, int]:
         """The ids of the special tokens. No text encodes to them; they decode to nothing."""
-        return {name: len(self._token_bytes) + n for n, name in enumerate(SPECIAL_TOKENS)}
+        return {name: len(self._token_bytes) + n for n, name in enumerate(self.config.special_names)}
+
+    @property
+    def fill_tokens(self) -> FillTokens | None:
+        """The tokens for filling in the middle; None: the codec has none."""
+        return find_fill_tokens(self.special_tokens)
 
     @property
     def chat_template(self) -> ChatTemplate:
@@ -96,7 +108,7 @@ class Codec(ByteDecoding):
                 yield np.concatenate(ids) if ids else np.empty(0, self._dtype)
 
     def save(self, folder: Path) -> None:
-        write_config(folder, "bpe", self.config)
+        write_text_config(folder, "bpe", self.config)
         (folder / "tokenizer.json").write_text(self.tokenizer.to_str(pretty=True) + "\n")
 
     @classmethod

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from genloom.codecs.chat_template import DEFAULT_CHAT_TEMPLATE, ChatTemplate
-from genloom.codecs.codec_json import read_config, write_config
+from genloom.codecs.codec_json import read_config, write_text_config
+from genloom.codecs.fill_tokens import FILL_TOKENS, FillTokens, find_fill_tokens
 from genloom.codecs.text_tokens import SPECIAL_TOKENS, ByteDecoding
 from genloom.text_format import fix_surrogates
 from genloom.types import TokenSpace
@@ -16,7 +17,9 @@ from genloom.types import TokenSpace
 
 @dataclass(frozen=True)
 class Config:
-    """No settings."""
+    """Whether there are tokens for filling in the middle, which `fim_rate` of a job turns on."""
+
+    has_fill_tokens: bool = False
 
 
 @dataclass(frozen=True)
@@ -32,18 +35,24 @@ class Codec(ByteDecoding):
     @classmethod
     def fit(cls, items: Iterable[str], config: Config) -> "Codec":
         """Return the codec; bytes need no training, so `items` is not read."""
-        return cls(config)
+        return cls(config or Config())
 
     @property
     def space(self) -> TokenSpace:
         """The token space; its context length is 0, because the design sets it."""
         eos = self.special_tokens["<|stop|>"]
-        return TokenSpace(256 + len(SPECIAL_TOKENS), 0, bos=eos, eos=eos)
+        return TokenSpace(256 + len(self.special_tokens), 0, bos=eos, eos=eos)
 
     @property
     def special_tokens(self) -> dict[str, int]:
         """The ids of the special tokens. No text encodes to them; they decode to nothing."""
-        return {name: 256 + n for n, name in enumerate(SPECIAL_TOKENS)}
+        names = SPECIAL_TOKENS + FILL_TOKENS if self.config.has_fill_tokens else SPECIAL_TOKENS
+        return {name: 256 + n for n, name in enumerate(names)}
+
+    @property
+    def fill_tokens(self) -> FillTokens | None:
+        """The tokens for filling in the middle; None: the codec has none."""
+        return find_fill_tokens(self.special_tokens)
 
     @property
     def chat_template(self) -> ChatTemplate:
@@ -59,7 +68,7 @@ class Codec(ByteDecoding):
         return map(self.encode, values)
 
     def save(self, folder: Path) -> None:
-        write_config(folder, "bytes", self.config)
+        write_text_config(folder, "bytes", self.config)
 
     @classmethod
     def load(cls, folder: Path) -> "Codec":

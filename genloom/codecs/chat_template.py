@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +47,18 @@ class ChatTemplate:
             raise GenloomError("codecs.chat_template_incomplete")
 
 
+@dataclass(frozen=True)
+class MessageSegments:
+    """A message with markers of its own, such as the result of a tool: none of it is learned."""
+
+    prefix: str  # a marker
+    pieces: tuple[tuple[str, bool], ...]  # of its content: a text, and whether that is a marker
+    suffix: str  # a marker
+
+
+# Returns the segments of a message, by its number among all; None: those of the template.
+RenderMessage = Callable[[ChatTemplate, Sequence[Message], int], "MessageSegments | None"]
+
 # The template of the codecs that are trained here.
 DEFAULT_CHAT_TEMPLATE = ChatTemplate(
     prefixes={role: f"<|{role}|>" for role in ROLES},
@@ -62,13 +74,17 @@ def is_conversation(value: Any) -> "TypeIs[Sequence[Message]]":
 
 
 def render_chat(
-    codec: ChatCodec, messages: Sequence[Message], add_generation_prompt: bool
+    codec: ChatCodec,
+    messages: Sequence[Message],
+    add_generation_prompt: bool,
+    render_message: "RenderMessage | None" = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the ids of the conversation (L, int64), and which of them the assistant writes (L, bool).
 
     The assistant writes its contents, each with the EOS token after it. With `add_generation_prompt`, the ids end with
     the marker that begins an answer. The name of a special token inside a content is plain text. Raise ValueError if
-    the codec has no chat template, or the template lacks the role of a message.
+    the codec has no chat template, or the template lacks the role of a message. `render_message` writes messages that
+    the template does not know.
     """
     template = require_chat_template(codec)
     ids: list[np.ndarray] = []
@@ -82,7 +98,7 @@ def render_chat(
             target_masks.append(is_target)
             pending.clear()
 
-    for text, is_marker, is_target in iter_segments(template, messages, add_generation_prompt):
+    for text, is_marker, is_target in iter_segments(template, messages, add_generation_prompt, render_message):
         for part in _split_marker(text, codec.special_tokens) if is_marker else [text]:
             if is_marker and part in codec.special_tokens:
                 flush_pending()
@@ -129,15 +145,26 @@ def load_chat_template(folder: Path, special_tokens: Mapping[str, int]) -> ChatT
 
 
 def iter_segments(
-    template: ChatTemplate, messages: Sequence[Message], add_generation_prompt: bool
+    template: ChatTemplate,
+    messages: Sequence[Message],
+    add_generation_prompt: bool,
+    render_message: "RenderMessage | None" = None,
 ) -> Iterator[tuple[str, bool, bool]]:
     """Yield each segment of text, whether it is a marker, and whether the assistant writes it."""
     yield template.bos_text, True, False
     if template.default_system and not (messages and messages[0].role == "system"):
         messages = [Message("system", template.default_system), *messages]
     previous_role = ""
-    for message in messages:
+    for number, message in enumerate(messages):
         role = message.role
+        segments = render_message(template, messages, number) if render_message else None
+        if segments is not None:
+            yield segments.prefix, True, False
+            for text, is_marker in segments.pieces:
+                yield text, is_marker, False
+            yield segments.suffix, True, False
+            previous_role = role
+            continue
         is_target = role == "assistant" and message.is_learned
         if role not in template.prefixes:
             raise GenloomError("codecs.role_not_in_template", role=role, known=", ".join(template.prefixes))

@@ -19,6 +19,13 @@ def write_config(folder: Path, codec: str, config: Any) -> None:
     (folder / "codec.json").write_text(json.dumps({"codec": codec, **asdict(config)}) + "\n")
 
 
+def write_text_config(folder: Path, codec: str, config: Any) -> None:
+    """Write what `read_config` reads: flags that are off are left out, so that folders without them stay the same."""
+    folder.mkdir(exist_ok=True)
+    table = {name: value for name, value in asdict(config).items() if value is not False}
+    (folder / "codec.json").write_text(json.dumps({"codec": codec, **table}) + "\n")
+
+
 def read_table(path: Path, codec: str) -> dict[str, Any]:
     """Read the configuration of this codec; ValueError names the file and what is wrong."""
     content = read_json(path)
@@ -29,13 +36,18 @@ def read_table(path: Path, codec: str) -> dict[str, Any]:
 
 
 def read_config(path: Path, codec: str, config: type[ConfigT]) -> ConfigT:
-    """Read a `config` (a dataclass of positive integers); ValueError names the file and what is wrong."""
+    """Read a `config` (a dataclass of positive integers and flags, which are off if they are absent).
+
+    Raise ValueError, which names the file and what is wrong.
+    """
     content = upgrade_fields(config, read_table(path, codec))
-    names = {field.name for field in fields(config)}  # ty: ignore[invalid-argument-type]
-    if set(content) != names:
-        raise damaged_error(path, format_message("codecs.wrong_codec_keys", keys=", ".join(["codec", *sorted(names)])))
+    types = {field.name: field.type for field in fields(config)}  # ty: ignore[invalid-argument-type]
+    flags = {name for name, kind in types.items() if kind in (bool, "bool")}
+    if not types.keys() - flags <= content.keys() <= types.keys():
+        keys = ", ".join(["codec", *sorted(types.keys() - flags)])
+        raise damaged_error(path, format_message("codecs.wrong_codec_keys", keys=keys))
     for name, value in content.items():
-        if type(value) is not int or value < 1:
+        if type(value) is not (bool if name in flags else int) or value < 1:
             raise damaged_error(path, format_message("codecs.bad_codec_value", name=name, value=value))
     return config(**content)
 

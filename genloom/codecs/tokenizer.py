@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from genloom.codecs.bpe import ALPHABET
 from genloom.codecs.chat_template import ChatTemplate, load_chat_template, save_chat_template
 from genloom.codecs.codec_json import read_table, write_config
+from genloom.codecs.fill_tokens import FillTokens, find_fill_tokens
 from genloom.codecs.text_tokens import ByteDecoding, TokenIds
 from genloom.codecs.tokenizer_json import (
     BYTE_TOKEN,
@@ -81,6 +82,12 @@ class Codec(ByteDecoding):
         """The ids of the special tokens. No text encodes to them; they decode to nothing."""
         added_tokens = self.tokenizer.get_added_tokens_decoder()
         return {token.content: token_id for token_id, token in sorted(added_tokens.items()) if token.special}
+
+    @cached_property
+    def fill_tokens(self) -> FillTokens | None:
+        """The tokens for filling in the middle; None: the vocabulary has none. Some models add them as plain tokens."""
+        added_tokens = self.tokenizer.get_added_tokens_decoder()
+        return find_fill_tokens({token.content: token_id for token_id, token in added_tokens.items()})
 
     def encode(self, value: str) -> np.ndarray:
         """Return the ids (L, uint16, or uint32 beyond 65,536 tokens) of a text, without BOS or EOS."""

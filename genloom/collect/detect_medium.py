@@ -17,7 +17,7 @@ def resolve_medium(medium_name: str, files: Sequence[SourceFile]) -> str:
         preparation.get_preparation(medium_name)
         return medium_name
     preparations = {medium: preparation.get_preparation(medium) for medium in plugins.list_part_names("preparation")}
-    counts = {medium: each.match_count(files) for medium, each in preparations.items()}
+    counts = {medium: each.count_matching_files(files) for medium, each in preparations.items()}
     if not any(counts.values()):
         return next(medium for medium, each in preparations.items() if each.accepts_any_file)
     # Of a medium that accepts any file, the count says less than that of another.

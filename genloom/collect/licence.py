@@ -11,6 +11,8 @@ from genloom.collect.slug import escape_name, replace_surrogates
 UNKNOWN_LICENCE = "unknown"
 RESERVED = "All rights reserved"
 LICENCE_COLUMNS = ("licence", "license", "licenses", "rights")
+# Of an object that describes a licence, as GitHub, npm, schema.org and Wikimedia write it; the first that is there
+LICENCE_KEYS = ("spdx_id", "spdx", "identifier", "name", "title", "type", "short_name", "key", "id", "@id", "url")
 HEADER_CHARS = 4096  # searched for an SPDX identifier
 SPDX_PATTERN = re.compile(r"SPDX-License-Identifier:[ \t]*([A-Za-z0-9.+() -]{2,100}?)[ \t]*(?:\*/|-->|$)", re.MULTILINE)
 LICENCE_FILE_PATTERN = re.compile(r"^(un)?(licen[cs]e|copying)([.-].*)?$", re.IGNORECASE)
@@ -73,9 +75,18 @@ def find_row_licence(record: Mapping[str, Any]) -> str:
     for name, value in record.items():
         if str(name).strip().lower() in LICENCE_COLUMNS:
             names = value if isinstance(value, list) else [value]
-            if found := [each.strip() for each in names if isinstance(each, str) and each.strip()]:
+            if found := list(filter(None, map(_name_licence, names))):
                 return " AND ".join(found)[:80]
     return ""
+
+
+def _name_licence(value: Any) -> str:
+    """Return the name of a licence that a row gives as a text, or as an object with its identifier, name or address."""
+    if isinstance(value, Mapping):
+        texts = {str(key).strip().lower(): text.strip() for key, text in value.items() if isinstance(text, str)}
+        found = (texts[key] for key in LICENCE_KEYS if texts.get(key) and texts[key].upper() != "NOASSERTION")
+        return identify_licence(next(found, ""))
+    return value.strip() if isinstance(value, str) else ""
 
 
 def identify_licence(statement: str) -> str:

@@ -1,7 +1,7 @@
 """Options of a collection, its progress events and its report."""
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,12 @@ class Options:
             raise GenloomError("collect.bad_option", option=to_flag(name), requirement=requirement, value=value)
         if not (self.val >= 0 and self.test >= 0 and self.val + self.test <= 0.5):  # rejects NaN too
             raise GenloomError("collect.bad_held_out_share", val=self.val, test=self.test)
+
+    @property
+    def has_uncompared_twins(self) -> bool:
+        """Whether near-duplicates of held-out documents may be in training, for which the medium is else searched."""
+        default = next(field.default for field in fields(self) if field.name == "near_duplicates")
+        return not self.near_duplicates and default != 0 and self.val + self.test > 0
 
 
 def to_flag(name: str) -> str:

@@ -59,8 +59,8 @@ class Document:
 class Preparation(Protocol):
     """The processing of a medium's documents: which files hold them, how to read, normalise and compare them.
 
-    A module defines match_count, read, build_document, compute_sketches and similarity; all else has a default in
-    genloom/collect/defaults.py.
+    A module defines count_matching_files, read, build_document, compute_sketches and compute_similarity; all else has
+    a default in genloom/collect/defaults.py.
     """
 
     Config: type[Options]  # the options of the medium, a subclass of Options with fields by `settings.option`
@@ -72,7 +72,7 @@ class Preparation(Protocol):
     decodes_documents: bool  # whether `build_document` decodes bytes from outside, which may take time and memory
     builtin_sources: Mapping[str, Path]  # name → file, for sources such as "builtin:shakespeare"
 
-    def match_count(self, files: Sequence[SourceFile]) -> int:
+    def count_matching_files(self, files: Sequence[SourceFile]) -> int:
         """Count the files, or the documents in them, that belong to this medium by their names."""
         ...
 
@@ -99,7 +99,7 @@ class Preparation(Protocol):
         """Return the sketches by which copies are found; without `should_find_near` only for exact copies."""
         ...
 
-    def similarity(self, signature_P: np.ndarray, signatures_NP: np.ndarray) -> np.ndarray:
+    def compute_similarity(self, signature_P: np.ndarray, signatures_NP: np.ndarray) -> np.ndarray:
         """Return the similarity of one signature to each of N others, at most 1."""
         ...
 
@@ -147,7 +147,7 @@ def get_preparation(medium: str) -> Preparation:
     return cast(Preparation, SimpleNamespace(**{**defaults, **own_names}))
 
 
-REQUIRED_NAMES = ("match_count", "read", "build_document", "compute_sketches", "similarity")
+REQUIRED_NAMES = ("count_matching_files", "read", "build_document", "compute_sketches", "compute_similarity")
 
 
 def check_shared_options(given: Mapping[str, Any]) -> None:

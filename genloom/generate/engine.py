@@ -269,7 +269,10 @@ def prepare_sampling(model: Model, request: Request) -> tuple[Any, np.ndarray, l
         params.inputs,
         token_contexts=read_token_contexts(model, request),
         prompt_ids=prompt_ids,
-        suppressed_tokens=token_prompts.list_suppressed_tokens(model.codec, (space.eos, *request.eos_ids)),
+        # A grammar itself says which special tokens may be written.
+        suppressed_tokens=()
+        if request.grammar
+        else token_prompts.list_suppressed_tokens(model.codec, (space.eos, *request.eos_ids)),
         eos_ids=request.eos_ids,
         is_finished=is_finished,
         logit_bias=token_prompts.validate_logit_bias(request.logit_bias, space),
@@ -277,7 +280,7 @@ def prepare_sampling(model: Model, request: Request) -> tuple[Any, np.ndarray, l
     if request.grammar:
         if not is_causal or not isinstance(model.codec, StreamingCodec):
             raise GenloomError("generate.no_grammar_support", model=model.ref)
-        constraint = build_grammar_constraint(model.codec, request.grammar, request.eos_ids, prompt_ids)
+        constraint = build_grammar_constraint(model.codec, request.grammar, request.eos_ids)
         inputs = replace(inputs, constraint=constraint)
     elif isinstance(model.codec, ConstrainedCodec) and is_causal and request.edit is None:
         max_length = min(max(map(len, prompt_ids)) + max_tokens, model.design.context_length)
@@ -300,6 +303,15 @@ def count_unread_tokens(model: Model, request: Request) -> list[int]:
     )
     lengths = {prompt: len(encode_prefix(model, prompt)) + 1 for prompt in set(request.prompts)}  # and BOS
     return [max(lengths[prompt] - max_prompt_tokens, 0) for prompt in request.prompts]
+
+
+def count_unread_words(model: Model, request: Request) -> list[int]:
+    """Return how many words at the end of each prompt its text encoder does not read."""
+    find_unread = getattr(model.conditioners.get(conditioners.PROMPT), "find_unread", None)
+    if find_unread is None:
+        return [0] * len(request.prompts)
+    counts = {prompt: len(find_unread(prompt).split()) for prompt in set(request.prompts)}
+    return [counts[prompt] for prompt in request.prompts]
 
 
 def get_default_max_tokens(model: Model) -> int:

@@ -11,6 +11,7 @@ from genloom.errors import GenloomError
 from genloom.generate.decode import Draft
 from genloom.generate.editing import Edit
 from genloom.generate.engine import Request, run_request
+from genloom.generate.grammar import fits_grammar
 from genloom.generate.marking import restore_noise_key
 from genloom.model import Model, describe_machine, load_model
 from genloom.old_names import upgrade_request
@@ -39,7 +40,7 @@ def store_outputs(
     request_record = build_request_record(workspace, model, request)
     if request.edit is not None:
         request_record["edit"] = request.edit.pack(medium, workspace.save_original)
-    output_ids = []
+    incomplete_rows, output_ids = find_incomplete_rows(model, request, draft), list[str]()
     for row, (value, prompt) in enumerate(zip(draft.values, request.prompts, strict=True)):
         if row in withheld_rows:
             continue
@@ -47,6 +48,7 @@ def store_outputs(
             **(metadata or {}),
             **(row_metadata[row] if row_metadata else {}),
             **({"has_loop": True} if any(draft.has_loop[row : row + 1]) else {}),
+            **({"is_incomplete": True} if row in incomplete_rows else {}),
             "model": model.ref,
             "medium": model.design.medium,
             "model_digest": model.folder.digest,
@@ -65,6 +67,17 @@ def store_outputs(
         reserved = reserved_ids[row] if reserved_ids else ""
         output_ids.append(workspace.save_output(medium.encode(value), medium.suffixes[0], record, reserved))
     return output_ids
+
+
+def find_incomplete_rows(model: Model, request: Request, draft: Draft) -> set[int]:
+    """Return the rows of a final draft that end before the format that was asked for does, as at a limit of tokens."""
+    if not request.grammar:
+        return set()
+    return {
+        row
+        for row, token_ids in enumerate(draft.token_ids)
+        if not fits_grammar(model.codec, request.grammar, request.eos_ids, token_ids)
+    }
 
 
 def load_edit(workspace: Workspace, model: Model, edit_record: Mapping[str, Any] | None) -> Edit | None:

@@ -1,5 +1,6 @@
 """Champion and challenger on held-out ratings, and on their answers to the same prompts."""
 
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,10 @@ from genloom.capabilities import ExactLikelihood
 from genloom.learn.eval_prompts import EvalPrompt
 from genloom.learn.reward_model import RewardModel
 from genloom.model import Model
+from genloom.model.design import Design
 from genloom.rate import auto_rater
 from genloom.rate.gate import Measure, average_by_prompt, measure_scores, measure_win_rate
+from genloom.store.workspace import Workspace
 from genloom.train.preference.dataset import PreferenceDataset, PreferenceSides, precompute_reference_nll
 
 NUM_NOISE_DRAWS = 16  # to estimate a loss that is a bound
@@ -91,6 +94,15 @@ def build_check_scorer(spec: str, medium: str) -> AnswerScorer:
     """Return a check of a medium as a scorer, by a spec like "length:max_length=1"."""
     name, check = auto_rater.parse_check(spec, medium)
     return AnswerScorer(name, lambda prompt, answer: check(answer).score)
+
+
+def require_checks(workspace: Workspace, model: str, specs: Sequence[str]) -> None:
+    """Raise GenloomError for a check that there is not for the medium of a model, or whose settings are wrong."""
+    if not specs:
+        return
+    job = tomllib.loads((workspace.get_model(model).folder / "job.toml").read_text(encoding="utf-8"))
+    for spec in specs:
+        auto_rater.parse_check(spec, Design.from_job(job).medium)
 
 
 def measure_answers(scorer: AnswerScorer, answers: AnswerPairs, alpha: float) -> Measure:

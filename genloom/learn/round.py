@@ -128,6 +128,8 @@ def learn(workspace: Workspace, ledger: Ledger, request: LearnRequest) -> Genera
     """
     if request.method not in ("auto", METHOD_NONE):
         parse_preference_config(request.method, request.overrides)  # a wrong setting is told before missing ratings
+    checks = [spec for spec in (request.check, *request.rewards) if spec not in ("", REWARD_MODEL)]
+    comparison.require_checks(workspace, request.model, checks)
     timer = SectionTimer()
     round_seconds, deadline = get_round_seconds(request.budget), find_deadline(request.budget)
     is_timed = round_seconds < inf

@@ -75,12 +75,18 @@ def list_alignments(medium: Any, value: Any, size: Sequence[int]) -> Sequence[tu
     return []
 
 
+def list_writings(medium: Any, value: Any) -> Sequence[Any]:
+    """Return the ways in which a model may have written a value, the most likely first: here one, as it is."""
+    return [value]
+
+
 DEFAULTS: Mapping[str, Any | Callable[..., Any]] = {
     "show": show,  # (value) -> Display: one value for a page and for a terminal
     "sheet": sheet,  # (values, captions) -> Display: several values on one page
     "screen_value": None,  # (value) -> str: why a value is not handed out, "" if it may be; None: everything is
     "render_collection": None,  # (items, suffix) -> bytes: one file with several values; None: each has its own file
     "collection_suffixes": (),  # of the formats whose files hold several values
+    "open_collection": None,  # (path) -> items: the values of such a file, as written there; None: none is read
     "notice": "",  # what is said once with outputs, such as what they are not to be used for
     "render_sound": None,  # (value) -> Display: what a page plays beside what `show` gives; None: nothing
     "unit": "byte",  # of the length of a value: byte, pixel, note, heavy atom; losses are given in bits per unit
@@ -101,5 +107,6 @@ DEFAULTS: Mapping[str, Any | Callable[..., Any]] = {
     "persons": (),  # that values can show or let hear: "face", "voice"; data then need a consent, or a word on it
     "identify_value": identify_value,  # (value) -> str, the same for values that are, however they are written
     "find_family": None,  # (value) -> str: a group of values that are variants of each other; None: unknown
+    "list_writings": list_writings,  # (value) -> values: the texts of one molecule, for example
     "list_alignments": list_alignments,  # (value, size) -> (name, value) pairs: what an edited value may have been
 }

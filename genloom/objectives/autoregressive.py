@@ -5,6 +5,7 @@ Shape letters: B batch, L length, V vocabulary, D width, N positions that count.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -24,7 +25,7 @@ from genloom.capabilities import (
 from genloom.noise import Noise
 from genloom.objectives.checks import check_options, temperature_option
 from genloom.objectives.cross_entropy import MIN_FUSED_VOCAB, cross_entropy
-from genloom.objectives.prompt_lookup import PromptLookup
+from genloom.objectives.prompt_lookup import PromptLookup, predict_tokens
 from genloom.objectives.sizes import resize_for_tokens, size_option
 from genloom.settings import option
 from genloom.types import (
@@ -171,7 +172,7 @@ class Autoregressive:
             if is_finished.all() or output_ids.shape[1] == max_tokens:
                 return
             if lookup is not None:
-                logits_BV = lookup.next_logits(contexts[0])
+                logits_BV = lookup.next_logits(contexts[0], partial(predict_tokens, params.inputs.constraint, contexts))
             else:
                 logits_BV = network(token_B[:, None].to(device), cond=cond, cache=cache)[:, -1]
 

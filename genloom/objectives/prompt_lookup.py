@@ -3,11 +3,14 @@
 Shape letters: B batch, V vocabulary.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from genloom.capabilities import TruncatingNetwork
+from genloom.capabilities import PredictingConstraint, TruncatingNetwork
 from genloom.types import DecodingCache
 
 NGRAM_SIZE = 3  # tokens that must repeat for the tokens after them to be drafted
@@ -27,8 +30,11 @@ class PromptLookup:
         self.draft_logits: list[Tensor] = []
         self.num_draft_tokens = 2  # size of the next draft; it grows while drafts are correct
 
-    def next_logits(self, context: np.ndarray) -> Tensor:
-        """Return the logits (1, V) after the context, whose tokens but the last were passed before."""
+    def next_logits(self, context: np.ndarray, predict: Callable[[], Sequence[int]] = tuple) -> Tensor:
+        """Return the logits (1, V) after the context, whose tokens but the last were passed before.
+
+        `predict` returns the tokens that a format makes follow, if it leaves no choice; they are drafted first.
+        """
         if self.draft_tokens and self.draft_tokens[0] == context[-1]:
             self.draft_tokens.pop(0)
             if not self.draft_tokens:
@@ -37,7 +43,10 @@ class PromptLookup:
         if self.draft_tokens:
             self.num_draft_tokens = max(self.num_draft_tokens // 2, 1)
         self.network.truncate(self.cache, len(context) - 1)
-        self.draft_tokens = find_draft_tokens(context)[: min(self.num_draft_tokens, self.max_length - len(context))]
+        predicted = list(predict())
+        num_tokens = MAX_DRAFT_TOKENS if predicted else self.num_draft_tokens
+        drafted = predicted or find_draft_tokens(context)
+        self.draft_tokens = drafted[: min(num_tokens, self.max_length - len(context))]
         input_BL = torch.tensor([[int(context[-1]), *self.draft_tokens]])
         first_logits, *self.draft_logits = self.network(input_BL, cache=self.cache).unbind(1)
         return first_logits
@@ -52,3 +61,8 @@ def find_draft_tokens(context: np.ndarray) -> list[int]:
         is_match &= context[k : k + len(is_match)] == context[len(context) - NGRAM_SIZE + k]
     positions = np.flatnonzero(is_match)
     return context[positions[-1] + NGRAM_SIZE :][:MAX_DRAFT_TOKENS].tolist() if len(positions) else []
+
+
+def predict_tokens(constraint: Any, contexts: Sequence[np.ndarray]) -> list[int]:
+    """Return the tokens that a constraint makes follow the only row, as far as it can tell."""
+    return constraint.predict_tokens(contexts) if isinstance(constraint, PredictingConstraint) else []

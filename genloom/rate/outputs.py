@@ -8,6 +8,8 @@ from typing import Any
 
 from genloom import plugins
 from genloom.errors import GenloomError
+from genloom.media.abilities import get_ability
+from genloom.media.opening import open_limited
 from genloom.store.output_files import verify_output
 
 
@@ -35,6 +37,29 @@ def find_medium_name(path: Path, record: Mapping[str, Any] | None = None) -> str
     if (name := _find_medium_by_suffix(path.suffix.lower())) is None:
         raise GenloomError("rate.unknown_suffix", path=path, suffix=path.suffix)
     return name
+
+
+def open_values(path: Path) -> tuple[str, list[Any]]:
+    """Return the medium of a file, by its suffix, and its values: several of a format whose files hold several.
+
+    A file from outside is read with limits. Raises GenloomError (rate.unknown_suffix, or what the medium says of it).
+    """
+    if (name := _find_collection_medium(path.suffix.lower())) is not None:
+        items = open_limited(get_ability(plugins.find_part("medium", name), "open_collection"), path)
+        if items:
+            return name, [item.value for item in items]
+    name = find_medium_name(path)
+    return name, [open_limited(plugins.find_part("medium", name).open, path).value]
+
+
+@cache
+def _find_collection_medium(suffix: str) -> str | None:
+    """Return the first medium that reads files of several values with this suffix."""
+    for name in plugins.list_part_names("medium"):
+        medium = plugins.find_part("medium", name)
+        if get_ability(medium, "open_collection") is not None and suffix in get_ability(medium, "collection_suffixes"):
+            return name
+    return None
 
 
 @cache  # listing the installed packages takes longer than opening a small image

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from genloom.errors import GenloomError
+from genloom.server.oidc import Provider, is_safe_address
 
 DEFAULT_PORT = 7860
 OLLAMA_PORT = 11434
@@ -47,6 +48,9 @@ class Config:
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Models of ours by the names that programs insist on, e.g. {"gpt-4o": "notes"}."""
 
+    oidc: Provider | None = None
+    """Provider of OpenID Connect that people sign in with, besides their passwords."""
+
     max_body_bytes: int = 16_000_000
     max_requests: int = 1024
     """Requests of one user at a time."""
@@ -66,6 +70,8 @@ class Config:
     def __post_init__(self) -> None:
         if self.public_url and urlsplit(self.public_url).scheme not in _DEFAULT_PORTS:
             raise GenloomError("server.bad_public_url", url=self.public_url)
+        if self.oidc and not is_safe_address(self.oidc.issuer):
+            raise GenloomError("server.bad_oidc_issuer", issuer=self.oidc.issuer)
         if self.keyless_prefix and self.is_open:
             raise GenloomError("server.open_keyless", host="--lan" if self.is_lan else self.public_url or self.host)
 

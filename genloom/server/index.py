@@ -10,21 +10,18 @@ Outputs that the command line writes or removes are found by the times of these 
 
 import json
 import os
-import re
 import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 from genloom.api.workspace import Workspace
-from genloom.server.errors import APIError
+from genloom.server.index_conditions import match_rating, match_words, to_first_number
 from genloom.server.index_rows import (
     count_file_bytes,
     delete_row,
     insert_row,
-    is_date,
     is_day,
     read_output_record,
     to_number,
@@ -128,10 +125,10 @@ class OutputIndex:
         return count if count < MAX_COUNTED_MATCHES else None
 
     def count_facets(self, owner: str) -> dict[str, dict[str, int]]:
-        """Return how many outputs each model and each medium has."""
+        """Return how many outputs each model, each version of one and each medium has."""
         condition, params = self._build_condition(OutputFilter(owner=owner), "")
         facets = {}
-        for column in ("name", "medium"):
+        for column in ("name", "model", "medium"):
             rows = self._read(
                 f"SELECT {column} AS name, COUNT(*) AS count FROM outputs WHERE {condition}"
                 f" GROUP BY {column} ORDER BY count DESC",
@@ -143,7 +140,7 @@ class OutputIndex:
     def _build_condition(self, wanted: OutputFilter, before: str) -> tuple[str, list[Any]]:
         conditions, params = [f"removed IS {'NOT ' if wanted.is_removed else ''}NULL"], []
         if wanted.q:  # first, since its words are those of the joined table
-            condition, value = _match_words(wanted.q)
+            condition, value = match_words(wanted.q)
             conditions.append(condition)
             params.append(value)
         for condition, value in (
@@ -154,8 +151,8 @@ class OutputIndex:
             ("created >= ?", wanted.since),
             ("created < ?", wanted.until),
             ("number < ?", to_number(before) if is_timed_id(before) else None),
-            ("number >= ?", _to_first_number(wanted.since, -1)),
-            ("number < ?", _to_first_number(wanted.until, 2)),
+            ("number >= ?", to_first_number(wanted.since, -1)),
+            ("number < ?", to_first_number(wanted.until, 2)),
         ):
             if value not in ("", None):
                 conditions.append(condition)
@@ -165,7 +162,7 @@ class OutputIndex:
         if wanted.hides_arena:
             conditions.append("arena = ''")
         if wanted.rating:
-            condition, values = _match_rating(wanted.rating, wanted.rater)
+            condition, values = match_rating(wanted.rating, wanted.rater)
             conditions.append(condition)
             params += values
         if wanted.ids is not None:
@@ -204,12 +201,21 @@ class OutputIndex:
         rows = self._read(f"SELECT model, COUNT(*) AS count FROM outputs WHERE {condition} GROUP BY model", params)
         return {row["model"]: row["count"] for row in rows}
 
-    def list_prompts(self, name: str, limit: int) -> list[str]:
-        """Return the prompts that a model was last given, without repetition."""
+    def keep_shown(self, ids: Iterable[str], owner: str = "") -> list[str]:
+        """Return those of these outputs that an owner ("": anybody) has, and that are not in the bin."""
+        condition, params = self._build_condition(OutputFilter(owner=owner), "")
+        rows = self._read(
+            f"SELECT id FROM outputs WHERE {condition} AND id IN (SELECT value FROM json_each(?))",
+            (*params, json.dumps(list(ids))),
+        )
+        return [row["id"] for row in rows]
+
+    def list_prompts(self, name: str, limit: int, owner: str = "") -> list[str]:
+        """Return the prompts that an owner ("": anybody) last gave a model, without repetition."""
         rows = self._read(
             "SELECT prompt, MAX(id) AS newest FROM outputs WHERE name = ? AND prompt != '' AND learn = ''"
-            " AND removed IS NULL GROUP BY prompt ORDER BY newest DESC LIMIT ?",
-            (name, limit),
+            " AND removed IS NULL AND ? IN (owner, '') GROUP BY prompt ORDER BY newest DESC LIMIT ?",
+            (name, owner, limit),
         )
         return [row["prompt"] for row in rows]
 
@@ -363,33 +369,3 @@ _MARK_CURRENT = """
         AND (later.scale = 'note') = (ratings.scale = 'note') AND NOT later.is_withdrawn AND later.seq > ratings.seq
     ) WHERE output = :output AND rater = :rater
 """
-
-
-def _to_first_number(moment: str, days: int) -> int | None:
-    """Return the first number of a day so many days after a moment; None without one."""
-    if not is_date(moment[:10]):
-        return None
-    return (date.fromisoformat(moment[:10]).toordinal() + days) << 30
-
-
-def _match_words(text: str) -> tuple[str, str]:
-    """Return the condition for all words of a text, the last of which may be the beginning of one."""
-    words = re.findall(r"\w+", text)
-    if not words or not all(word.isascii() or word[0].lower() != word[0].upper() for word in words):
-        return "instr(outputs.prompt, ?) > 0", text  # scripts without spaces
-    query = " ".join(f'"{word}"*' for word in words[:20])
-    return "words MATCH ?", query
-
-
-def _match_rating(rating: str, rater: str) -> tuple[str, list[Any]]:
-    chosen = "id {} (SELECT output FROM ratings WHERE is_current AND rater = ? AND {})"
-    match rating:
-        case "up":
-            return chosen.format("IN", "(scale = 'thumb' AND value = 1 OR scale = 'stars' AND value >= 4)"), [rater]
-        case "down":
-            return chosen.format("IN", "(scale = 'thumb' AND value = -1 OR scale = 'stars' AND value <= 2)"), [rater]
-        case "none":
-            return chosen.format("NOT IN", "scale != 'note'"), [rater]
-        case "1" | "2" | "3" | "4" | "5":
-            return chosen.format("IN", "scale = 'stars' AND value = ?"), [rater, int(rating)]
-    raise APIError("server.bad_value", param="rating", place="rating", reason="it is up, down, none or 1 to 5")

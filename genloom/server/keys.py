@@ -1,5 +1,6 @@
 """The keys and accounts of a server: a TOML file of hashes, which commands may change while the server runs."""
 
+import re
 import secrets
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -25,6 +26,7 @@ DEFAULT_SCOPES: tuple[Scope, ...] = ("generate", "read", "rate")
 ACCOUNT_SCOPES: tuple[Scope, ...] = ("generate", "read", "rate", "train")
 MIN_PASSWORD_CHARS = 10
 MAX_PASSWORD_CHARS = 1000
+_EMAIL = re.compile(r"[^\s@]{1,64}@[^\s@]{1,190}")
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,12 @@ class Key:
 
 @dataclass(frozen=True)
 class Account:
-    """A person of the team, who signs in with a name and a password."""
+    """A person of the team, who signs in with a name and a password, or with a provider of identities."""
 
     scopes: tuple[Scope, ...]
-    password_hash: str
+    password_hash: str  # "": there is no password
     created: str
+    email: str = ""  # that the provider vouches for
 
 
 @dataclass(frozen=True)
@@ -99,11 +102,18 @@ class KeyStore:
         from argon2.exceptions import VerificationError
 
         account = self.accounts.get(name)
+        known_hash = account.password_hash if account else ""
         try:
-            _get_hasher().verify(account.password_hash if account else _hash_unknown_password(), password)
+            _get_hasher().verify(known_hash or _hash_unknown_password(), password)
         except VerificationError:
             return False
-        return account is not None
+        return bool(known_hash)
+
+    def find_account(self, email: str) -> str | None:
+        """Return the name of the account with this address; None if there is none, or several."""
+        wanted = _fold_case(email)
+        found = [name for name, each in self.accounts.items() if each.email and _fold_case(each.email) == wanted]
+        return found[0] if len(found) == 1 else None
 
     def create_key(
         self, name: str, user: str = LOCAL_USER_ID, scopes: Iterable[Scope] = DEFAULT_SCOPES, days: int = 0
@@ -126,14 +136,22 @@ class KeyStore:
                 raise unknown_name_error("key", id, content.keys, "Create one: genloom access new NAME")
             return content.keys.pop(id)
 
-    def add_account(self, name: str, password: str, scopes: Iterable[Scope] = ACCOUNT_SCOPES) -> None:
-        """Add an account, or give the one of this name another password and other scopes."""
+    def add_account(
+        self, name: str, password: str, scopes: Iterable[Scope] = ACCOUNT_SCOPES, *, email: str = ""
+    ) -> None:
+        """Add an account, or give the one of this name another password and other scopes.
+
+        With an address, which a provider vouches for, the password may be "": there is none.
+        """
         name = validate_name(name, "account")
         if name == LOCAL_USER_ID:
             raise GenloomError("server.local_account", name=name)
-        if not MIN_PASSWORD_CHARS <= len(password) <= MAX_PASSWORD_CHARS:
+        if email and not _EMAIL.fullmatch(email):
+            raise GenloomError("server.bad_email", value=email)
+        if not (email and not password) and not MIN_PASSWORD_CHARS <= len(password) <= MAX_PASSWORD_CHARS:
             raise GenloomError("server.bad_password", minimum=MIN_PASSWORD_CHARS, maximum=MAX_PASSWORD_CHARS)
-        account = Account(sort_scopes(scopes), _get_hasher().hash(password), format_time(datetime.now(UTC)))
+        hash = _get_hasher().hash(password) if password else ""
+        account = Account(sort_scopes(scopes), hash, format_time(datetime.now(UTC)), email)
         with self.file.open_for_change() as content:
             content.accounts[name] = account
 
@@ -175,6 +193,11 @@ def is_past(time_text: str) -> bool:
 
 def _build_unknown_account_error(name: str, accounts: Iterable[str]) -> GenloomError:
     return unknown_name_error("account", name, accounts, "Add one: genloom access add NAME")
+
+
+def _fold_case(email: str) -> str:
+    """Return an address without capitals; letters that only look alike outside ASCII stay apart."""
+    return email.lower() if email.isascii() else email
 
 
 @cache

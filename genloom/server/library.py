@@ -3,7 +3,8 @@
 It is as durable as the ledger and belongs into every backup of the workspace; nothing of it can be derived.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +107,17 @@ class Marks:
             parts.append("SELECT output FROM output_marks WHERE is_starred")
         return [row["output"] for row in self._database.read(" INTERSECT ".join(parts), params)]
 
-    def count_tags(self, outputs: Iterable[str] | None = None) -> Mapping[str, int]:
-        """Return how many outputs have each tag."""
-        rows = self._database.read("SELECT tag, COUNT(*) AS count FROM output_tags GROUP BY tag ORDER BY count DESC")
+    def list_tagged(self) -> list[str]:
+        """List the outputs that have a tag, of all users."""
+        return [row["output"] for row in self._database.read("SELECT DISTINCT output FROM output_tags")]
+
+    def count_tags(self, outputs: Iterable[str]) -> dict[str, int]:
+        """Return how many of these outputs have each tag."""
+        rows = self._database.read(
+            "SELECT tag, COUNT(*) AS count FROM output_tags WHERE output IN (SELECT value FROM json_each(?))"
+            " GROUP BY tag ORDER BY count DESC",
+            (json.dumps(list(outputs)),),
+        )
         return {row["tag"]: row["count"] for row in rows}
 
     # Captions that are edited, until a new version of the data set has them

@@ -12,6 +12,7 @@ from genloom.server.errors import APIError
 from genloom.server.guard import get_address, get_cookie_name
 from genloom.server.keys import ACCOUNT_SCOPES, KeyStore, sort_scopes
 from genloom.server.limits import SignInLimits, build_limit_error
+from genloom.server.oidc import STATE_SECONDS, ProviderSignIn
 from genloom.server.sessions import SESSION_DAYS, Sessions
 from genloom.server.studio.shapes.field_types import Name
 from genloom.server.studio.shapes.session import Login
@@ -36,13 +37,27 @@ class Account(Shape):
     name: str
     scopes: list[str]
     created: str
+    email: str = ""  # that a provider vouches for
+
+
+class SignInWays(Shape):
+    """The ways to sign in besides a name with a password and a link."""
+
+    provider: str | None = None  # the name of the provider of OpenID Connect
+
+
+class ProviderAddress(Shape):
+    """The address of the provider that the browser goes to."""
+
+    url: str
 
 
 class NewAccount(Body):
     """An account to add, or to give another password and other scopes."""
 
     name: Name
-    password: Annotated[str, Field(max_length=1000)]
+    password: Annotated[str, Field(max_length=1000)] = ""
+    email: Annotated[str, Field(max_length=254)] = ""  # that a provider vouches for; then there need be no password
     scopes: Scopes = Field(list(ACCOUNT_SCOPES))
 
 
@@ -64,6 +79,15 @@ def build_router() -> APIRouter:
     router = APIRouter(prefix="/api", tags=["access"])
     pair_limits, address_limits = SignInLimits(10), SignInLimits(100)
     checks = threading.BoundedSemaphore(_MAX_PASSWORD_CHECKS)
+    providers: list[ProviderSignIn] = []  # one, from its first use on
+
+    def get_provider(request: Request) -> ProviderSignIn:
+        config = _get_config(request)
+        if config.oidc is None:
+            raise APIError("server.oidc_none", status=404)
+        if not providers:
+            providers.append(ProviderSignIn(config.oidc, f"{config.list_urls()[0]}/"))
+        return providers[0]
 
     def sign_in_by_link(body: Login, request: Request) -> str:
         address = get_address(request.scope)
@@ -91,11 +115,55 @@ def build_router() -> APIRouter:
         pair_limits.record_failure(pair)
         raise APIError("server.bad_login")
 
+    def sign_in_by_provider(body: Login, request: Request, response: Response) -> str:
+        address = get_address(request.scope)
+        address_limits.check(address)
+        provider, keys = get_provider(request), _get_keys(request)
+        binding_name = _get_binding_name(request)
+        try:
+            email = provider.finish(body.code, body.state, request.cookies.get(binding_name, ""))
+            user = keys.get_account_user(keys.find_account(email) or "")
+            if user is None:
+                raise APIError("server.oidc_no_account", status=403, email=email[:254])
+        except APIError:
+            address_limits.record_failure(address)
+            raise
+        response.delete_cookie(binding_name, path="/api/login", httponly=True, samesite="strict")
+        return _get_sessions(request).open_session(user)
+
+    @router.get("/login")
+    @require_scope(None)
+    def list_ways(request: Request) -> SignInWays:
+        """Return the ways to sign in."""
+        oidc = _get_config(request).oidc
+        return SignInWays(provider=oidc.name if oidc else None)
+
+    @router.post("/login/provider")
+    @require_scope(None)
+    def start_at_provider(request: Request, response: Response) -> ProviderAddress:
+        """Start a sign-in with the provider; the answer sets a cookie that its end needs."""
+        address_limits.check(get_address(request.scope))
+        url, binding = get_provider(request).start()
+        config = _get_config(request)
+        response.set_cookie(
+            _get_binding_name(request),
+            binding,
+            max_age=STATE_SECONDS,
+            path="/api/login",
+            httponly=True,
+            samesite="strict",
+            secure=config.is_https,
+        )
+        return ProviderAddress(url=url)
+
     @router.post("/login")
     @require_scope(None)
     def sign_in(body: Login, request: Request, response: Response) -> SignedIn:
-        """Sign in with the token of a link, or with a name and a password; the answer sets a cookie."""
-        cookie = sign_in_by_link(body, request) if body.token else sign_in_by_password(body, request)
+        """Sign in with the token of a link, a name and a password, or a provider's code; the answer sets a cookie."""
+        if body.code:
+            cookie = sign_in_by_provider(body, request, response)
+        else:
+            cookie = sign_in_by_link(body, request) if body.token else sign_in_by_password(body, request)
         user = _get_sessions(request).authenticate(cookie)
         assert user is not None, "the session was just opened"
         config = _get_config(request)
@@ -154,14 +222,17 @@ def build_router() -> APIRouter:
     def list_accounts(request: Request) -> Page[Account]:
         """List the accounts of the team."""
         accounts = _get_keys(request).accounts.items()
-        data = [Account(name=name, scopes=list(each.scopes), created=each.created) for name, each in accounts]
+        data = [
+            Account(name=name, scopes=list(each.scopes), created=each.created, email=each.email)
+            for name, each in accounts
+        ]
         return Page(data=data)
 
     @router.put("/accounts", status_code=204)
     @require_scope("admin")
     def put_account(body: NewAccount, request: Request) -> None:
         """Add an account, or give it another password and other scopes, which ends its sessions."""
-        _get_keys(request).add_account(body.name, body.password, body.scopes)
+        _get_keys(request).add_account(body.name, body.password, body.scopes, email=body.email)
         _get_sessions(request).close_sessions_of(body.name)
 
     @router.delete("/accounts/{name}", status_code=204)
@@ -193,6 +264,11 @@ def _get_sessions(request: Request) -> Sessions:
 
 def _get_config(request: Request) -> Config:
     return request.app.state.config
+
+
+def _get_binding_name(request: Request) -> str:
+    """Return the name of the cookie that binds a sign-in with a provider to the browser that started it."""
+    return f"{get_cookie_name(_get_config(request))}-provider"
 
 
 def _may_manage(user: User, owner: str) -> bool:

@@ -90,7 +90,7 @@ def build_http_server(
     """Return uvicorn's server of a guarded application, and of the one for the port of Ollama."""
 
     async def choose_app(scope: Scope, receive: Receive, send: Send) -> None:
-        is_ollama = ollama is not None and scope["type"] == "http" and scope["server"][1] == OLLAMA_PORT
+        is_ollama = ollama is not None and scope["type"] == "http" and scope["server"][1] == ollama.config.port
         await (ollama if is_ollama else guard)(scope, receive, send)
 
     uvicorn_config = uvicorn.Config(

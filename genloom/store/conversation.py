@@ -11,12 +11,25 @@ from genloom.text_format import fix_surrogates
 from genloom.types import Message
 
 _MAX_TITLE_CHARS = 60
-_ROLES = ("user", "assistant")
+# The roles that may follow each; "": at the beginning. A tool tells the result of a call that an answer made.
+_NEXT_ROLES = {"": ("user",), "user": ("assistant",), "assistant": ("user", "tool"), "tool": ("tool", "assistant")}
+
+
+@dataclass(frozen=True)
+class EarlierSummary:
+    """A summary of the first messages of a conversation, which a model reads in their place."""
+
+    text: str
+    num_messages: int
+    output: str  # the id of the output that it is
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """The system prompt and the alternating messages of user and assistant; every change returns a new value."""
+    """The system prompt and the alternating messages of user and assistant; every change returns a new value.
+
+    An answer that calls tools is followed by their results, and by another answer.
+    """
 
     system: str = ""
     messages: tuple[Message, ...] = ()
@@ -26,6 +39,7 @@ class Conversation:
     id: str = ""  # "" until it is saved
     created: str = ""
     changed: str = ""
+    summary: EarlierSummary | None = None  # what fell out of the context; None: nothing did, or it is not summarised
 
     def __post_init__(self) -> None:
         assert len(self.messages) == len(self.outputs)
@@ -40,8 +54,8 @@ class Conversation:
 
     @property
     def is_awaiting_answer(self) -> bool:
-        """Whether the last message is the user's."""
-        return bool(self.messages) and self.messages[-1].role == "user"
+        """Whether the last message is the user's, or the result of a tool."""
+        return bool(self.messages) and self.messages[-1].role in ("user", "tool")
 
     @property
     def questions(self) -> tuple[str, ...]:
@@ -49,7 +63,7 @@ class Conversation:
 
     def with_question(self, text: str) -> "Conversation":
         """Add a question; drop an unanswered one before it."""
-        prefix = self._truncate(len(self.messages) - self.is_awaiting_answer)
+        prefix = self._truncate(self._find_last_question()) if self.is_awaiting_answer else self
         return replace(prefix, messages=(*prefix.messages, Message("user", text)), outputs=(*prefix.outputs, ""))
 
     def with_answer(self, text: str, model: str, output: str) -> "Conversation":
@@ -57,11 +71,17 @@ class Conversation:
         messages = (*self.messages, Message("assistant", text))
         return replace(self, messages=messages, outputs=(*self.outputs, output), model=model)
 
+    def with_tool_result(self, text: str, is_trusted: bool = True) -> "Conversation":
+        """Add the result of a call that the last answer made."""
+        assert self.messages and self.messages[-1].role in ("assistant", "tool"), "a result follows a call"
+        message = Message("tool", text, is_trusted=is_trusted)
+        return replace(self, messages=(*self.messages, message), outputs=(*self.outputs, ""))
+
     def without_last_answer(self) -> "Conversation":
-        """Remove the last answer, so that it can be regenerated. Raise ValueError if there is no question."""
+        """Remove the last answer with its calls, so that it can be regenerated. Raise ValueError if there is no question."""
         if not self.questions:
             raise GenloomError("store.no_question")
-        return self if self.is_awaiting_answer else self._truncate(len(self.messages) - 1)
+        return self._truncate(self._find_last_question() + 1)
 
     def with_edited_question(self, number: int, text: str) -> "Conversation":
         """Replace the user's question `number`, counted from 1, and drop everything after it."""
@@ -73,21 +93,30 @@ class Conversation:
     def with_title(self, title: str) -> "Conversation":
         clean_title = " ".join("".join(c if c.isprintable() else " " for c in title).split())
         if not 0 < len(clean_title) <= _MAX_TITLE_CHARS:
-            raise GenloomError("store.bad_title", limit=_MAX_TITLE_CHARS, title=title, size=len(clean_title))
+            fields = {"limit": _MAX_TITLE_CHARS, "title": title[:_MAX_TITLE_CHARS], "size": len(clean_title)}
+            raise GenloomError("store.bad_title", **fields)
         return replace(self, title=clean_title)
 
+    def _find_last_question(self) -> int:
+        return max(n for n, message in enumerate(self.messages) if message.role == "user")
+
     def _truncate(self, end: int) -> "Conversation":
-        return replace(self, messages=self.messages[:end], outputs=self.outputs[:end])
+        has_summary = self.summary is not None and self.summary.num_messages <= end
+        summary = self.summary if has_summary else None
+        return replace(self, messages=self.messages[:end], outputs=self.outputs[:end], summary=summary)
 
 
 def write_conversation(path: Path, conversation: Conversation) -> None:
     """Write the conversation to the file atomically."""
     messages = [
-        {"role": message.role, "content": message.content} | ({"output": output} if output else {})
+        {"role": message.role, "content": message.content}
+        | ({"output": output} if output else {})
+        | ({} if message.is_trusted else {"is_trusted": False})
         for message, output in zip(conversation.messages, conversation.outputs, strict=True)
     ]
     metadata = {name: getattr(conversation, name) for name in ("id", "title", "model", "created", "changed", "system")}
-    manifest.write_json(path, {**metadata, "messages": messages})
+    summary = {} if conversation.summary is None else {"summary": vars(conversation.summary)}
+    manifest.write_json(path, {**metadata, **summary, "messages": messages})
 
 
 def read_conversation(path: Path) -> Conversation:
@@ -97,10 +126,20 @@ def read_conversation(path: Path) -> Conversation:
     if not isinstance(content.get("messages"), list):
         raise manifest.damaged_error(path, "it has no messages")
     entries = [_parse_message(path, entry) for entry in content["messages"]]
-    if any(message.role != _ROLES[n % 2] for n, (message, _) in enumerate(entries)):
-        raise manifest.damaged_error(path, f"the roles {' and '.join(_ROLES)} do not alternate")
+    roles = [message.role for message, _ in entries]
+    if any(role not in _NEXT_ROLES[before] for before, role in zip(["", *roles], roles, strict=False)):
+        raise manifest.damaged_error(path, "the roles user and assistant do not alternate")
     messages, outputs = tuple(message for message, _ in entries), tuple(output for _, output in entries)
-    return replace(Conversation(**metadata), messages=messages, outputs=outputs, id=path.stem)
+    summary = _parse_summary(content.get("summary"), len(messages))
+    return replace(Conversation(**metadata), messages=messages, outputs=outputs, id=path.stem, summary=summary)
+
+
+def _parse_summary(entry: Any, num_messages: int) -> EarlierSummary | None:
+    """Return the summary in a file; None if there is none that fits the messages: it can be made again."""
+    match entry:
+        case {"text": str(text), "num_messages": int(count), "output": str(output)} if 0 < count <= num_messages:
+            return EarlierSummary(fix_surrogates(text), count, output)
+    return None
 
 
 def _parse_message(path: Path, entry: Any) -> tuple[Message, str]:
@@ -108,4 +147,4 @@ def _parse_message(path: Path, entry: Any) -> tuple[Message, str]:
     if not all(isinstance(value, str) for value in values):
         raise manifest.damaged_error(path, "a message is not text")
     role, content, output = values
-    return Message(role, fix_surrogates(content)), output
+    return Message(role, fix_surrogates(content), is_trusted=entry.get("is_trusted") is not False), output

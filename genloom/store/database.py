@@ -72,12 +72,22 @@ class Database:
                 return connection.execute(query).all() if sql.inspect(connection).has_table(EVENTS.name) else []
 
     def read_head(self) -> tuple[int, str]:
-        """Return the number and digest of the newest event that was acknowledged here; 0 and "" if none is known."""
+        """Return the number and digest of the newest event that was acknowledged here; 0 and "" if none is known.
+
+        A file that is removed, or that a power cut left empty, proves nothing. GenloomError for any other content.
+        """
         try:
+            if self.head_file.stat().st_size == 0:
+                return 0, ""
             head = manifest.read_json(self.head_file)
-            return int(head["seq"]), str(head["digest"])
-        except (OSError, ValueError, KeyError, TypeError):  # a file that is removed or damaged proves nothing
+            seq, digest = head["seq"], head["digest"]
+            if type(seq) is not int or seq < 1 or not isinstance(digest, str):
+                raise ValueError("not the number and digest of an entry")
+        except OSError:
             return 0, ""
+        except (ValueError, KeyError) as error:
+            raise GenloomError("store.ledger_head_damaged", head=self.head_file, place=self.location) from error
+        return seq, digest
 
     def write_head(self, seq: int, digest: str) -> None:
         """Keep the newest event, without waiting for the disk: it is acknowledged also if this fails."""

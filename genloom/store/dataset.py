@@ -169,6 +169,15 @@ class Dataset:
         """Return the data set without the documents with these ids."""
         return replace(self, excluded=self.excluded | frozenset(ids))
 
+    def _list_parts(self) -> list[Path]:
+        """Return the files of the documents; ValueError if one is missing, as after the workspace was moved."""
+        names = {Path(name).name for name in self.manifest.get("files", {}) if Path(name).match("part-*.parquet")}
+        parts = sorted(self.folder / name for name in names) or sorted(self.folder.glob("part-*.parquet"))
+        for part in parts:
+            if not part.is_file():
+                raise manifest.damaged_error(part, "the file is missing")
+        return parts
+
     def _build_index(self, split: Split) -> "DocumentIndex":
         from genloom.store import sampling
 
@@ -211,7 +220,7 @@ class Dataset:
         if self.excluded:
             is_wanted &= ~pc.field("id").isin(sorted(self.excluded))
         number = -1
-        for part in sorted(self.folder.glob("part-*.parquet")):
+        for part in self._list_parts():
             try:
                 with pq.ParquetFile(part) as file:
                     names = file.schema_arrow.names

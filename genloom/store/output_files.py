@@ -144,8 +144,15 @@ def read_output(folder: Path, output: str) -> tuple[Path, dict[str, Any]]:
     return path, content
 
 
+def require_file(path: Path, record: Mapping[str, Any]) -> None:
+    """Raise GenloomError if the file of an output is gone, as after its workspace was moved."""
+    if not path.is_file():
+        raise GenloomError("store.output_gone", path=path, id=record.get("id"))
+
+
 def verify_output(path: Path, record: Mapping[str, Any]) -> None:
-    """Raise GenloomError if the file of an output is not the one that its record describes."""
+    """Raise GenloomError if the file of an output is not the one that its record describes, or is gone."""
+    require_file(path, record)
     if files.hash_file(path) != record["sha256"]:
         raise GenloomError("store.output_changed", path=path, id=record.get("id"))
 

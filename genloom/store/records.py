@@ -179,12 +179,19 @@ class OutputRecord(Record):
     machine: dict[str, Any] = ABSENT
     conversation: list[MessageRecord] = ABSENT
     unread_tokens: Count = 0  # at the beginning of a prompt that is longer than the model reads
+    unread_words: Count = 0  # at the end of a prompt that is longer than its text encoder reads
     has_loop: bool = False  # the text ended because it repeated itself
+    is_incomplete: bool = False  # the text ends before the format that was asked for does
+    template: dict[str, Any] = ABSENT  # the prompt of the library that it answers: name, version, digest and values
+    memory: list[str] = ABSENT  # the facts of a memory that the model read
+    attachments: list[dict[str, Any]] = ABSENT  # beside the question: the name of each, and how much of it was read
+    summary_of: dict[str, Any] = ABSENT  # the conversation, and how many messages the text summarises
     learn: str = ""  # the run whose round generated it
     arena: str = ""  # the session that it was generated for
     arena_task: str = ""  # in the session, where one prompt has several pairs
     job: str = ""  # of the server, that generated it
     owner: str = ""  # who asked the server for it; "": the person at the machine
+    knowledge: dict[str, Any] = ABSENT  # the passages of documents that it was answered from
     imported: str = ""  # the file that it comes from; nobody generated it, so it does not replay
 
 

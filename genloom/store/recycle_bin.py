@@ -22,8 +22,8 @@ from genloom.store import files, manifest
 from genloom.store.model_folder import list_versions
 from genloom.store.names import is_timed_id, make_timed_id, unknown_name_error
 
-RemovableKind = Literal["data", "models", "runs", "outputs", "conversations"]
-REMOVABLE_KINDS: tuple[RemovableKind, ...] = ("data", "models", "runs", "outputs", "conversations")
+RemovableKind = Literal["data", "models", "runs", "outputs", "conversations", "prompts", "knowledge"]
+REMOVABLE_KINDS: tuple[RemovableKind, ...] = ("data", "models", "runs", "outputs", "conversations", "prompts", "knowledge")
 
 
 @dataclass(frozen=True)

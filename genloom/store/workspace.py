@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genloom.errors import GenloomError, format_message
+from genloom.errors import ErrorText, GenloomError, format_message
 from genloom.store import (
     active_version,
     built_in,
@@ -270,6 +270,8 @@ class Workspace:
         """Return the conversation with this id, or the last changed one with this title."""
         matches = [c for c in self.list_conversations() if id_or_title in (c.id, c.display_title)]
         if not matches:
+            if id_or_title in self._list_conversation_ids():
+                return self._load_conversation(id_or_title)  # raises: it is damaged
             known_titles = {c.display_title for c in self.list_conversations()}
             raise self._unknown_name_error("conversations", id_or_title, known_titles, "Begin one: genloom chat MODEL")
         return matches[-1]
@@ -282,7 +284,7 @@ class Workspace:
 
     # damage and leftovers
 
-    def list_faults(self) -> list[str]:
+    def list_faults(self) -> list[ErrorText]:
         """List the error of every data set, model, run, output and conversation that cannot be read, and of the bin."""
         data = [_find_fault(self.get_dataset, name) for name in self._list_names("data")]
         versions = [f"{n}/{v}" for n in self._list_names("models") for v in list_versions(self.root / "models" / n)]
@@ -351,9 +353,9 @@ def _list_folders(parent: Path) -> Iterator[Path]:
         yield from sorted(p for p in parent.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
-def _find_fault(load: Callable[[str], object], name: str) -> str | None:
+def _find_fault(load: Callable[[str], object], name: str) -> ErrorText | None:
     try:
         load(name)
     except ValueError as error:
-        return str(error)
+        return ErrorText.of(error)
     return None

@@ -50,7 +50,7 @@ def check_preparation(name: str, files: Sequence[Path]) -> None:
             raise
 
     sources = list_sources(files)
-    assert preparation.match_count(sources) > 0, "match_count must count the files of the medium"
+    assert preparation.count_matching_files(sources) > 0, "count_matching_files must count the files of the medium"
     selected, _ = preparation.select(sources)
     assert {file.path for file in selected} == set(files), "select must return every file of the medium"
     assert issubclass(preparation.Config, Options), "Config must be a subclass of genloom.collect.options.Options"
@@ -107,6 +107,8 @@ def check_sketches(preparation: Any, sketch_inputs: list[Any], digests: list[byt
         is_same = np.array_equal(alone.keys_BK[0], keys_BK[row])
         assert is_same and np.array_equal(alone.signatures_BP[0], signatures_BP[row]), "a sketch depends on its batch"
     if signatures_BP.shape[1]:
-        similarities = preparation.similarity(signatures_BP[0], signatures_BP)
+        similarities = preparation.compute_similarity(signatures_BP[0], signatures_BP)
         is_valid = similarities.shape == (len(digests),) and similarities.max() <= 1 + 1e-6
-        assert is_valid and similarities[0] >= 1 - 1e-6, "similarity must be at most 1, and 1 of a document to itself"
+        assert is_valid and similarities[0] >= 1 - 1e-6, (
+            "compute_similarity must be at most 1, and 1 of a document to itself"
+        )

@@ -16,10 +16,11 @@ from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
 from genloom.train.data import samples
 from genloom.train.data.documents import PackedDocuments, encode_documents, has_conversations
+from genloom.train.data.fill import NO_FILL, FillConfig
 from genloom.train.data.packing import can_pack
 from genloom.train.data.rehearsal import prepare_passages
 from genloom.train.data.sequences import load_held_out_sequences, prepare_sequences
-from genloom.train.data.source import FinetuningSource, SampleSet, get_plural_name, prepare_samples
+from genloom.train.data.source import FinetuningSource, SampleSet, check_fill, get_plural_name, prepare_samples
 from genloom.train.events import Event, RunWarning, Status
 from genloom.train.forgetting import limit_strength
 from genloom.train.job import Job
@@ -31,9 +32,13 @@ from genloom.types import Batch, is_open_sequence
 METHODS = ("lora", "full")
 REHEARSAL, FORGETTING = 0.25, 0.2  # by default, of a model that is tuned on conversations
 ALLOWED_OVERRIDES = {  # the other settings are the base model's
-    "lora": ("batch_size", "pack_length", "cond_dropout", "rehearsal", "forgetting", "plan", "adapter"),
+    "lora": (
+        *("batch_size", "pack_length", "cond_dropout", "rehearsal", "forgetting", "fim_rate", "fim_spm", "plan"),
+        "adapter",
+    ),
     "full": (
-        *("batch_size", "pack_length", "cond_dropout", "rehearsal", "forgetting", "plan", "objective"),
+        *("batch_size", "pack_length", "cond_dropout", "rehearsal", "forgetting", "fim_rate", "fim_spm", "plan"),
+        "objective",
         "network.dropout",
     ),
 }
@@ -88,7 +93,7 @@ class Finetuning(PostTraining):
     def prepare_source(self, folder: Path, model: Model, job: Job) -> Generator[Event, None, FinetuningSource]:
         """Return the data set, encoding it if necessary; yield the progress."""
         yield Status(f"Encoding the {get_plural_name(self.dataset.medium)}")
-        source = yield from prepare_finetuning_source(folder, self.dataset, model)
+        source = yield from prepare_finetuning_source(folder, self.dataset, model, job.fill)
         if job.rehearsal and isinstance(source, PackedDocuments) and can_pack(model):
             yield Status(f"Generating passages with {job.base['ref']} to rehearse")
             passages = prepare_passages(folder / "rehearsal", model)
@@ -158,13 +163,16 @@ def load_base_held_out(workspace: Workspace, model: Model, job: Job) -> Batch | 
     return load_held_out_batch(dataset, model, max(round(SampleSet.eval_size * job.eval_share), 1))
 
 
-def prepare_finetuning_source(folder: Path, dataset: Dataset, model: Model) -> Generator[Event, None, FinetuningSource]:
+def prepare_finetuning_source(
+    folder: Path, dataset: Dataset, model: Model, fill: FillConfig = NO_FILL
+) -> Generator[Event, None, FinetuningSource]:
     """Return the data source for the model, encoding it if necessary; yield the progress."""
+    check_fill(model.design, model.codec, fill)
     if not is_open_sequence(model.codec.space):
         return (yield from prepare_samples(folder, dataset, model.codec, model.design))
     if not reads_stream(model):
         return prepare_sequences(folder, dataset, model.codec, model.conditioners, model.design.context_length)
-    return PackedDocuments(model.codec, encode_documents(folder, dataset, model), dataset)
+    return PackedDocuments(model.codec, encode_documents(folder, dataset, model, fill), dataset)
 
 
 def load_held_out_batch(dataset: Dataset, model: Model, limit: int) -> Batch | tuple[()]:

@@ -12,13 +12,14 @@ from genloom.model import Design, get_int_setting
 from genloom.old_names import upgrade_job
 from genloom.settings import parse_settings, to_plain, to_table, to_toml
 from genloom.store.files import write_atomic
+from genloom.train.data.fill import FillConfig
 from genloom.train.loop import TrainConfig
 from genloom.train.privacy import check_config
 
 JOB_KEYS = (
     *("name", "data", "digest", "batch_size", "pack_length", "medium", "context_length"),
     *("codec", "objective", "network", "text_encoder", "conditions", "cond_dropout", "plan", "base", "adapter"),
-    *("learning", "estimate", "rehearsal", "forgetting", "eval_share"),
+    *("learning", "estimate", "rehearsal", "forgetting", "eval_share", "fim_rate", "fim_spm"),
 )
 
 
@@ -39,6 +40,13 @@ class Job:
     rehearsal: float = 0.0  # of fine-tuning: share of rows that rehearse what the base model writes
     forgetting: float = inf  # of fine-tuning: how much the loss on general text may rise, relative to the base's
     eval_share: float = 1.0  # of the usual amount of held-out data, that evaluations read within a time limit
+    fim_rate: float = 0.0  # of texts: share of documents whose middle comes last, for filling in the middle
+    fim_spm: float = 0.5  # share of those whose suffix comes before the prefix
+
+    @property
+    def fill(self) -> FillConfig:
+        """How documents are rearranged for filling in the middle."""
+        return FillConfig(self.fim_rate, self.fim_spm, self.plan.seed)
 
     @property
     def tokens_per_row(self) -> int:
@@ -68,6 +76,8 @@ class Job:
         check_plan(plan)
         if plan.private.is_on and (not tables.get("base") or tables.get("learning")):
             raise GenloomError("train.private_stage")
+        if plan.private.is_on and tables.get("fim_rate"):
+            raise GenloomError("train.private_fill", rate=tables["fim_rate"])
         design = Design.from_job(tables)
         cond_dropout = parse_cond_dropout(tables.get("cond_dropout", 0.1), design)
         return Job(
@@ -86,6 +96,8 @@ class Job:
             parse_number(tables, "rehearsal", 0.0, maximum=0.9),
             parse_number(tables, "forgetting", inf),
             parse_number(tables, "eval_share", 1.0, maximum=1.0),
+            parse_number(tables, "fim_rate", 0.0, maximum=1.0),
+            parse_number(tables, "fim_spm", 0.5, maximum=1.0),
         )
 
     def to_tables(self) -> dict[str, Any]:
@@ -104,6 +116,7 @@ class Job:
             **({"rehearsal": self.rehearsal} if self.rehearsal else {}),
             **({"forgetting": self.forgetting} if self.forgetting < inf else {}),
             **({"eval_share": self.eval_share} if self.eval_share < 1 else {}),
+            **({"fim_rate": self.fim_rate, "fim_spm": self.fim_spm} if self.fim_rate else {}),
             "estimate": dict(self.estimate),
         }
 
@@ -130,6 +143,7 @@ def _parse_dropout_share(value: Any) -> float:
 def parse_number(tables: Mapping[str, Any], key: str, default: float, maximum: float = inf) -> float:
     """Return the number of a key, or the default. Raise ValueError for one outside 0 to `maximum`."""
     value = tables.get(key, default)
+    value = inf if value == "inf" else value  # as settings from the command line and of recipes write it
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= maximum:
         raise GenloomError("train.bad_number", key=key, value=value, maximum=maximum)
     return float(value)

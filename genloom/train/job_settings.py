@@ -21,7 +21,7 @@ PREFIXES: dict[plugins.PartKind, str] = {
     "text_encoder": "text_encoder",
     "conditioner": "conditions.NAME",
 }
-SHARED = ("pack_length", "cond_dropout", "rehearsal", "forgetting")
+SHARED = ("pack_length", "cond_dropout", "rehearsal", "forgetting", "fim_rate", "fim_spm")
 
 
 def list_settings() -> dict[str, dict[str, Any]]:

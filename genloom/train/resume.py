@@ -24,7 +24,10 @@ def find_resumable_run(workspace: Workspace, name_or_id: str) -> Run:
         r for r in workspace.list_runs() if name_or_id in (r.id, r.name) and (r.folder / "job.toml").exists()
     ]
     if not resumable_runs:
-        raise GenloomError("train.nothing_to_resume", run=run.id, data=run.name)
+        # The name of the run is that of its data, unless the model has a name of its own.
+        is_data = any(dataset.name == run.name for dataset in workspace.list_datasets())
+        data = shlex.quote(run.name) if is_data else f"DATA --name {shlex.quote(run.name)}"
+        raise GenloomError("train.nothing_to_resume", run=run.id, data=data)
     return next((r for r in reversed(resumable_runs) if not is_finished_round(r)), resumable_runs[-1])
 
 

@@ -6,7 +6,7 @@ A manifest is bound to the content by its hash: a reader sees whether either was
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -59,6 +59,7 @@ _SETTINGS: Mapping[str, Any] = {
 _SIGNED_BY_TRUSTED = {"signingCredential.trusted", "claimSignature.validated"}
 
 Authority = Literal["workspace", "trusted", "unknown"]
+REVOKED = "signingCredential.revoked"  # the problem of a signature whose authority was revoked here
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,11 @@ class Manifest:
     def is_trusted(self) -> bool:
         """Whether the signer is this workspace or a trusted one."""
         return self.authority != "unknown"
+
+    @property
+    def is_revoked(self) -> bool:
+        """Whether its authority was revoked in this workspace, so that anyone may have signed in its name."""
+        return REVOKED in self.problems
 
 
 def get_sidecar_path(path: Path) -> Path:
@@ -224,7 +230,9 @@ def _read_store(
 
     found: dict[str, Any] = {}
     authority: Authority = "unknown"
+    is_revoked = False
     judges: list[tuple[Authority, str]] = [("workspace", anchors.own), ("trusted", anchors.others)]
+    judges.append(("unknown", anchors.revoked))
     for name, certificates in [judge for judge in judges if judge[1]] or [(authority, "")]:
         try:
             with (
@@ -237,9 +245,10 @@ def _read_store(
                 return None
             return Manifest("unreadable", "unknown", problems=(_name_error(error),), is_sidecar=sidecar is not None)
         if certificates and _list_successes(found) >= _SIGNED_BY_TRUSTED:
-            authority = name
+            authority, is_revoked = name, name == "unknown"
             break
-    return _parse_store(found, authority, sidecar is not None)
+    manifest = _parse_store(found, authority, sidecar is not None)
+    return replace(manifest, problems=(*manifest.problems, REVOKED)) if is_revoked else manifest
 
 
 @cache

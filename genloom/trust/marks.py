@@ -22,6 +22,7 @@ from genloom.settings import list_options, parse_settings
 from genloom.store.keys import MarkingKey, MarkingKeys, derive_noise_key
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
+from genloom.trust.revocation import list_revoked
 from genloom.trust.token_marks import (
     MAX_TOKENS,
     Candidates,
@@ -39,6 +40,8 @@ MAX_CODECS = 8  # of different tokens
 MAX_MODELS = 4  # whose probabilities are computed: seconds each
 CHAT_PARAMS: Mapping[str, Any] = {"temperature": 0.3, "top_p": 0.9, "repetition_penalty": 1.05}  # those of answers
 MAX_READ = 4 * MAX_TOKENS  # tokens of a value: marks are looked for at its beginning
+MAX_UNITS = 16 * MAX_READ  # bytes, notes …: more than these tokens hold
+MIN_TOKENS = 8  # that must be there before a model is loaded, which takes seconds: fewer hold no mark
 _PIECE = 128  # tokens whose probabilities are in memory at once
 
 
@@ -55,10 +58,18 @@ class MarkReport:
     model: str  # the version that the evidence was read by
     num_units: int  # tokens, or numbers of a signal, that were tested
     num_tests: int  # that the p-value allows for, beside those of the pool
+    num_values: int = 1  # of a file that holds several
+    is_revoked: bool = False  # whether the key is revoked: others may have it, too
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether somebody who has the key made the mark."""
+        return self.p_value < MAX_P_VALUE
 
     @property
     def is_found(self) -> bool:
-        return self.p_value < MAX_P_VALUE
+        """Whether this workspace made the mark, which a revoked key does not show."""
+        return self.is_significant and not self.is_revoked
 
 
 @dataclass(frozen=True)
@@ -89,7 +100,15 @@ def find_mark(
     num_methods = (1 if is_fast else 2) * bool(readings) + bool(signal_models)  # they share the level
     reports = find_token_marks(workspace, medium, keys, readings, num_methods, is_fast)
     reports += find_signal_reports(signal_models, medium, keys, value, record, num_methods, is_fast)
-    return min(reports, key=lambda report: report.p_value, default=MarkReport(1.0, "", "blind", "", 0, 0))
+    return choose_report(workspace, reports)
+
+
+def choose_report(workspace: Workspace, reports: Iterable[MarkReport]) -> MarkReport:
+    """Return the report with the most evidence, by a key that is not revoked if it finds a mark, too."""
+    revoked = {key.id for key in list_revoked(workspace.root)}
+    judged = [replace(report, is_revoked=report.key in revoked) for report in reports]
+    no_mark = MarkReport(1.0, "", "blind", "", 0, 0)
+    return min(judged, key=lambda report: (not report.is_found, report.p_value), default=no_mark)
 
 
 def find_token_marks(
@@ -110,7 +129,7 @@ def find_token_marks(
             reports.append(build_report(mark, key, "blind", reading, num_methods * len(keys) * len(by_codec)))
     if is_fast or any(report.is_found for report in reports):
         return reports
-    by_model = [reading for reading in readings if reading.is_causal][:MAX_MODELS]
+    by_model = [reading for reading in readings if reading.is_causal and can_hold_mark(reading)][:MAX_MODELS]
     num_tests = num_methods * len(keys) * sum(len(each.params) * len(each.encodings) for each in by_model)
     for reading in by_model:
         if (model := load_causal_model(workspace, reading)) is None:
@@ -122,6 +141,11 @@ def find_token_marks(
                     mark = find_mark_by_model(tokens, derive_noise_key(key.secret, medium), candidates)
                     reports.append(build_report(mark, key, "model-aware", reading, num_tests))
     return reports
+
+
+def can_hold_mark(reading: Reading) -> bool:
+    """Return whether a value has tokens enough."""
+    return max(map(len, reading.encodings)) - reading.first >= MIN_TOKENS
 
 
 def find_signal_reports(
@@ -176,15 +200,16 @@ def iter_readings(
 ) -> Iterable[Reading]:
     """Yield the value as the tokens of each model, in this order."""
     by_codec: dict[str, list[np.ndarray]] = {}
+    writings: list[Any] = []
     for folder in folders:
+        writings = writings or list_writings(medium, value)
         try:
             design = read_design(folder)
             codec = load_codec(design, folder)
             if not isinstance(codec.space, TokenSpace):
                 continue
             if folder.codec_digest not in by_codec:
-                encodings = codec.list_encodings(value) if isinstance(codec, MarkedCodec) else [codec.encode(value)]
-                by_codec[folder.codec_digest] = encodings
+                by_codec[folder.codec_digest] = [ids for each in writings for ids in list_encodings(codec, each)]
             unconditional = replace(design, text_encoder="", conditions={})  # no text encoder is loaded
             objective = build_objective(unconditional, codec.space)
         except (ValueError, OSError):  # a damaged model, or a value that this codec cannot write
@@ -201,6 +226,18 @@ def iter_readings(
             len(prefix),
             is_causal,
         )
+
+
+def list_writings(medium: str, value: Any) -> list[Any]:
+    """Return the beginning of a value, where marks are looked for, in each way that it may have been written."""
+    part = plugins.find_part("medium", medium)
+    if get_ability(part, "count_units")(value) > MAX_UNITS:
+        value = get_ability(part, "cut")(value, MAX_UNITS)
+    return list(get_ability(part, "list_writings")(value))
+
+
+def list_encodings(codec: Codec, value: Any) -> list[np.ndarray]:
+    return codec.list_encodings(value) if isinstance(codec, MarkedCodec) else [codec.encode(value)]
 
 
 def read_design(folder: ModelFolder) -> Design:

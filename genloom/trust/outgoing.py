@@ -16,6 +16,7 @@ from genloom.store.files import write_atomic
 from genloom.store.workspace import Workspace
 from genloom.trust import manifests, signing
 from genloom.trust.manifests import Ingredient, SignedFile
+from genloom.trust.revocation import record_signature
 
 PREFERENCES_FILE = "trust.toml"  # in the workspace
 _SOURCE_FIELDS = ("source_file", "image", "source")  # of the record of an edit, in the order of preference
@@ -99,6 +100,7 @@ def sign_data(
     except C2paError as error:
         reason = str(error).strip() or type(error).__name__
         return OutgoingFile(data, problem=format_message("trust.not_signed", output=title, reason=reason))
+    record_signature(root, signed.data if signed.sidecar is None else signed.sidecar)
     return OutgoingFile(signed.data, signed.sidecar)
 
 

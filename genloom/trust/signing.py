@@ -5,19 +5,27 @@
 certificates of others. All of them are readable by the owner only.
 """
 
-import hashlib
 import importlib.util
 import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, timedelta
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genloom.errors import GenloomError
 from genloom.store import files
-from genloom.store.clock import get_now
+from genloom.trust.certificates import (
+    CLOCK_TOLERANCE,
+    build_name,
+    certify_key,
+    hash_certificate,
+    read_organisation,
+    to_pem,
+    to_secret_pem,
+)
+from genloom.trust.revocation import RevokedKey, find_revoked, get_timestamp, list_revoked, record_revocation
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -25,8 +33,6 @@ if TYPE_CHECKING:
 
 DEFAULT_NAME = "Genloom workspace"
 MAX_NAME_BYTES = 64  # of an organisation in a certificate (RFC 5280), in UTF-8
-_YEARS = 30
-_CLOCK_TOLERANCE = timedelta(days=1)  # another machine's clock may be behind
 _ACTIVE = "active"
 _SECRET_MODE, _FOLDER_MODE = 0o600, 0o700
 _MAX_PEM_BYTES = 1 << 20
@@ -106,6 +112,29 @@ def rotate_signing_key(root: Path) -> SigningKey:
     return _read_key(folder, key.id)
 
 
+def revoke_signing_key(root: Path, id: str, reason: str = "") -> RevokedKey:
+    """Revoke an authority of the workspace, and delete its keys; if it is in use, a new one of its name takes over."""
+    _require_packages()
+    folder = root / "keys" / "signing"
+    key = _read_key(folder, id)
+    if key.is_active:
+        create_signing_key(root, key.name)  # first: a crash leaves no revoked key in use
+    revoked = RevokedKey(id, "signing", get_timestamp(), key.name, reason, key.created, key.expires, key.authority)
+    record_revocation(root, revoked)
+    (folder / f"{id}.pem").unlink()
+    return revoked
+
+
+def revoke_trusted(root: Path, certificate: TrustedCertificate, reason: str = "") -> RevokedKey:
+    """Revoke the authority of somebody else: none of its signatures is trusted any more."""
+    revoked = RevokedKey(
+        certificate.id, "trusted", get_timestamp(), certificate.name, reason, "", certificate.expires, certificate.pem
+    )
+    record_revocation(root, revoked)
+    (root / "keys" / "trusted" / f"{certificate.id}.pem").unlink(missing_ok=True)
+    return revoked
+
+
 def list_signing_keys(root: Path) -> list[SigningKey]:
     """List the authorities of the workspace, oldest first; empty before the first use.
 
@@ -149,7 +178,7 @@ def _restore_active(folder: Path) -> bool:
 def trust_certificate(root: Path, path: Path) -> list[TrustedCertificate]:
     """Add the certificates in a PEM file to those whose signatures are trusted, and return them.
 
-    Raises GenloomError (trust.extra_missing, trust.no_certificate).
+    Raises GenloomError (trust.extra_missing, trust.no_certificate, trust.revoked_certificate).
     """
     _require_packages()
     from cryptography import x509
@@ -162,8 +191,12 @@ def trust_certificate(root: Path, path: Path) -> list[TrustedCertificate]:
     if not certificates:
         raise GenloomError("trust.no_certificate", path=path)
     folder = root / "keys" / "trusted"
+    trusted = [_describe_certificate(to_pem(certificate)) for certificate in certificates]
+    for certificate in trusted:
+        if (revoked := find_revoked(root, certificate.id)) is not None:
+            file = root / "keys" / "revoked" / f"{revoked.id}.toml"
+            raise GenloomError("trust.revoked_certificate", id=revoked.id, date=revoked.revoked[:10], path=file)
     _make_folder(root, folder)
-    trusted = [_describe_certificate(_to_pem(certificate)) for certificate in certificates]
     for certificate in trusted:
         files.write_atomic(folder / f"{certificate.id}.pem", certificate.pem, _SECRET_MODE)
     return trusted
@@ -192,12 +225,15 @@ class Anchors:
 
     own: str  # those of the workspace
     others: str
+    revoked: str = ""  # those that were the workspace's or trusted, and are revoked
 
 
 def read_anchors(root: Path) -> Anchors:
-    """Return the workspace's authorities and the trusted certificates."""
-    own = "".join(key.authority for key in list_signing_keys(root))
-    return Anchors(own, "".join(certificate.pem for certificate in list_trusted(root)))
+    """Return the workspace's authorities and the trusted certificates, and the revoked ones."""
+    revoked = {key.id: key.certificate for key in list_revoked(root)}
+    own = "".join(key.authority for key in list_signing_keys(root) if key.id not in revoked)
+    others = "".join(certificate.pem for certificate in list_trusted(root) if certificate.id not in revoked)
+    return Anchors(own, others, "".join(revoked.values()))
 
 
 def export_certificate(root: Path) -> str:
@@ -229,9 +265,9 @@ def _create_key(folder: Path, name: str) -> SigningKey:
     key = ec.generate_private_key(ec.SECP256R1())
     usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)  # signs certificates
     short_name = name.encode()[: MAX_NAME_BYTES - len(" authority")].decode(errors="ignore")
-    subject = _build_name(name, f"{short_name} authority")
-    authority = _certify_key(subject, subject, key, key, usage, x509.BasicConstraints(ca=True, path_length=0))
-    id = _hash_certificate(_to_pem(authority))
+    subject = build_name(name, f"{short_name} authority")
+    authority = certify_key(subject, subject, key, key, usage, x509.BasicConstraints(ca=True, path_length=0))
+    id = hash_certificate(to_pem(authority))
     _write_key(folder, id, authority, key)
     files.write_atomic(folder / _ACTIVE, id, _SECRET_MODE)
     return _read_key(folder, id)
@@ -244,52 +280,11 @@ def _write_key(folder: Path, id: str, authority: "x509.Certificate", authority_k
 
     key = ec.generate_private_key(ec.SECP256R1())
     usage = x509.KeyUsage(True, False, False, False, False, False, False, False, False)  # signs data
-    name = _read_organisation(authority)
-    subject, issuer = _build_name(name, name), authority.subject
-    certificate = _certify_key(subject, issuer, key, authority_key, usage, x509.BasicConstraints(False, None))
-    parts = (_to_pem(authority), _to_secret_pem(authority_key), _to_pem(certificate), _to_secret_pem(key))
+    name = read_organisation(authority)
+    subject, issuer = build_name(name, name), authority.subject
+    certificate = certify_key(subject, issuer, key, authority_key, usage, x509.BasicConstraints(False, None))
+    parts = (to_pem(authority), to_secret_pem(authority_key), to_pem(certificate), to_secret_pem(key))
     files.write_atomic(folder / f"{id}.pem", "".join(parts), _SECRET_MODE)
-
-
-def _certify_key(
-    subject: "x509.Name",
-    issuer: "x509.Name",
-    key: "EllipticCurvePrivateKey",
-    issuer_key: "EllipticCurvePrivateKey",
-    usage: "x509.KeyUsage",
-    constraints: "x509.BasicConstraints",
-) -> "x509.Certificate":
-    """Return a certificate of the profile that C2PA asks for (specification 2.2, section 14.5)."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.x509.oid import ExtendedKeyUsageOID
-
-    now = get_now()
-    public_key, issuer_public_key = key.public_key(), issuer_key.public_key()
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(public_key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _CLOCK_TOLERANCE)
-        .not_valid_after(now + timedelta(days=365 * _YEARS))
-        .add_extension(constraints, critical=True)
-        .add_extension(usage, critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_public_key), critical=False)
-    )
-    if not constraints.ca:
-        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), critical=False)
-    return builder.sign(issuer_key, hashes.SHA256())
-
-
-def _build_name(organisation: str, common_name: str) -> "x509.Name":
-    from cryptography import x509
-    from cryptography.x509.oid import NameOID
-
-    pairs = ((NameOID.ORGANIZATION_NAME, organisation), (NameOID.COMMON_NAME, common_name))
-    return x509.Name([x509.NameAttribute(oid, value) for oid, value in pairs])
 
 
 def _read_active(folder: Path) -> str:
@@ -325,15 +320,15 @@ def _read_key(folder: Path, id: str) -> SigningKey:
         issuer, parsed = (x509.load_pem_x509_certificate(pem.encode()) for pem in (authority, certificate))
         parsed.verify_directly_issued_by(issuer)
         is_whole = _is_key_of(issuer, authority_key) and _is_key_of(parsed, key)
-        is_whole = is_whole and _hash_certificate(_to_pem(issuer)) == id
+        is_whole = is_whole and hash_certificate(to_pem(issuer)) == id
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm) as error:
         raise GenloomError("trust.damaged_key", path=path) from error
     if not is_whole:
         raise GenloomError("trust.damaged_key", path=path)
-    created, expires = parsed.not_valid_before_utc + _CLOCK_TOLERANCE, parsed.not_valid_after_utc
+    created, expires = parsed.not_valid_before_utc + CLOCK_TOLERANCE, parsed.not_valid_after_utc
     times = (moment.astimezone(UTC).isoformat(timespec="seconds") for moment in (created, expires))
     is_active = (folder / _ACTIVE).is_file() and _read_active(folder) == id
-    return SigningKey(id, _read_organisation(parsed), *times, is_active, authority, certificate, key)
+    return SigningKey(id, read_organisation(parsed), *times, is_active, authority, certificate, key)
 
 
 def _is_key_of(certificate: "x509.Certificate", key: str) -> bool:
@@ -364,30 +359,4 @@ def _describe_certificate(pem: str) -> TrustedCertificate:
 
     certificate = x509.load_pem_x509_certificate(pem.encode())
     expires = certificate.not_valid_after_utc.isoformat(timespec="seconds")
-    return TrustedCertificate(_hash_certificate(pem), _read_organisation(certificate), expires, pem)
-
-
-def _read_organisation(certificate: "x509.Certificate") -> str:
-    """Return the name of who holds a certificate, as its organisation or its common name says."""
-    from cryptography.x509.oid import NameOID
-
-    for oid in (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME):
-        if attributes := certificate.subject.get_attributes_for_oid(oid):
-            return str(attributes[0].value)
-    return certificate.subject.rfc4514_string()
-
-
-def _hash_certificate(pem: str) -> str:
-    return hashlib.sha256(pem.encode()).hexdigest()[:16]
-
-
-def _to_pem(certificate: "x509.Certificate") -> str:
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    return certificate.public_bytes(Encoding.PEM).decode()
-
-
-def _to_secret_pem(key: "EllipticCurvePrivateKey") -> str:
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return TrustedCertificate(hash_certificate(pem), read_organisation(certificate), expires, pem)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from genloom.errors import GenloomError
+from genloom.errors import ErrorText, GenloomError
 from genloom.store import files, manifest, records
 from genloom.store.database import encode_head
 from genloom.store.ledger import Ledger
@@ -11,7 +11,7 @@ from genloom.store.output_files import verify_output
 from genloom.store.workspace import Workspace
 
 
-def list_changes(workspace: Workspace, ledger: Ledger) -> Iterator[str]:
+def list_changes(workspace: Workspace, ledger: Ledger) -> Iterator[ErrorText]:
     """Yield a sentence on every file that is not as it was written, and on the ledger.
 
     Read are the files and records of outputs, the sources of edits, every version of every data set and model with its
@@ -31,11 +31,11 @@ def list_changes(workspace: Workspace, ledger: Ledger) -> Iterator[str]:
     yield from _explain_error(lambda: _verify_head(ledger))
 
 
-def _explain_error(check: Callable[[], object]) -> Iterator[str]:
+def _explain_error(check: Callable[[], object]) -> Iterator[ErrorText]:
     try:
         check()
     except (ValueError, OSError) as error:
-        yield str(error)
+        yield ErrorText.of(error)
 
 
 def _verify_output(workspace: Workspace, record_path: Path) -> None:

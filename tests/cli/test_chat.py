@@ -19,6 +19,7 @@ from types import ModuleType
 import pytest
 
 from genloom.cli import run
+from genloom.cli.prompt_input import open_prompt_input
 from genloom.codecs.chat_template import DEFAULT_CHAT_TEMPLATE
 from genloom.errors import format_message
 from genloom.store.ledger import open_ledger
@@ -169,6 +170,57 @@ def test_questions_of_several_lines(
     type_lines(capsys, monkeypatch, "One\\", "two\\", "three", '"""Vier', "", 'fünf"""', '"""', "six", '"""')
     (talk,) = home.list_conversations()
     assert talk.questions == ("One\ntwo\nthree", "Vier\n\nfünf", "six")
+
+
+@pytest.mark.parametrize(
+    ("lines", "question"), [(("One\\",), "One"), (("One\\", "two\\"), "One\ntwo"), (('"""One', "two"), "One\ntwo")]
+)
+def test_the_end_of_the_input_ends_a_question(
+    lines: tuple[str, ...],
+    question: str,
+    home: Workspace,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    type_lines(capsys, monkeypatch, *lines)
+    (talk,) = home.list_conversations()
+    assert talk.questions == (question,)
+
+
+@pytest.mark.parametrize("kind", ["none", "folder", "damaged", "no folder"])
+def test_a_history_that_cannot_be_kept_does_not_matter(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "history"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "damaged":
+        path.write_bytes(b"\xff\xfe\0bad\n" * 5)
+    elif kind == "no folder":
+        path.write_text("a file")
+        path = path / "history"
+    for stream in ("stdin", "stdout"):
+        monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True)
+    with open_prompt_input(path) as prompt_input:
+        assert prompt_input.is_terminal
+    assert path.is_file() == (kind in ("none", "damaged"))
+
+
+def test_an_edit_before_any_question_is_told(
+    home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, err = type_lines(capsys, monkeypatch, "/edit", "/edit 1 Who?")
+    assert err.splitlines()[-2:] == [format_message("cli.no_question_to_edit")] * 2
+    assert home.list_conversations() == []
+
+
+def test_lines_of_windows_are_read_without_their_ends(
+    home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, err = type_lines(capsys, monkeypatch, "Who?\r", "/quit\r", "not asked\r")
+    (talk,) = home.list_conversations()
+    assert talk.questions == ("Who?",)
+    assert "/quit" not in err.splitlines()[-1]
 
 
 def test_a_long_conversation_reports_what_is_dropped(

@@ -224,3 +224,21 @@ def test_data_that_could_not_be_searched_are_not_a_clean_result(tmp_path: Path) 
     assert not report.is_beyond_chance
     assert not report.to_json()["searched"]
     assert not any("found" in line for line in report.lines)
+
+
+def test_a_file_that_its_bytes_or_signature_name_needs_no_model(
+    tales: gl.Workspace, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENLOOM_HOME", str(tales.folder))
+    item = get_training_text(tales)
+    output = store_text(tales, item.value)
+    saved = output.save(tmp_path / "saved.txt")
+    manifest = saved.with_name("saved.txt.c2pa")
+    assert run(["copies", str(saved)]) == 1  # its bytes are those of the output
+    saved.write_text(f"{item.value} ")
+    assert manifest.is_file()
+    assert run(["copies", str(saved)]) == 2  # changed since it was signed
+    assert "[api.copies_of_what]" in capsys.readouterr().err
+    picture = tmp_path / "converted.md"
+    picture.write_bytes(output.path.read_bytes() + b"\n")
+    assert run(["copies", str(picture)]) == 2

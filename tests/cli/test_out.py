@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from genloom.cli import run
-from genloom.cli.output_path import resolve_new_path, resolve_output_file, resolve_output_folder
+from genloom.cli.output_path import resolve_new_path, resolve_output_file, resolve_output_folder, resolve_report_folder
+from genloom.errors import format_message
+from genloom.store.workspace import Workspace
 from tests.errors import raises_code
 
 
@@ -24,6 +26,34 @@ def test_a_file_that_is_replaced_is_told(tmp_path: Path, capsys: pytest.CaptureF
         resolve_output_file(path, "x.html")
         assert (str(path) in capsys.readouterr().err) == is_told
     assert (tmp_path / "old.html").read_text() == "mine", "it is only checked here"
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("trace.html", ("a.html", "a.HTM", "a.2026", "a"), ("a.png", "a.txt", "a.md", "a.PDF")),
+        ("compare.png", ("a.png", "a.PNG"), ("a.jpg", "a.svg", "a.html")),
+        ("README.md", ("a.md", "a.txt", "LICENCE"), ("a.html", "a.json")),
+        ("ratings.jsonl", ("a.jsonl", "a.json"), ("a.html", "a.csv")),
+        ("authority.pem", ("a.pem", "a.crt", "a.txt"), ()),
+    ],
+)
+def test_a_file_has_the_suffix_of_its_content(
+    name: str, good: tuple[str, ...], bad: tuple[str, ...], tmp_path: Path
+) -> None:
+    for path in good:
+        assert resolve_output_file(tmp_path / path, name).is_relative_to(tmp_path / path)
+    for path in bad:
+        with raises_code("cli.out_of_other_format", given=Path(path).suffix):
+            resolve_output_file(tmp_path / path, name)
+
+
+def test_a_folder_of_several_files_has_no_suffix_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "there.png").mkdir()
+    for name in ("report", "v1.2", "there.png"):
+        assert resolve_report_folder(tmp_path / name) == tmp_path / name
+    with raises_code("cli.out_is_no_folder", folder=tmp_path / "report"):
+        resolve_report_folder(tmp_path / "report.html")
 
 
 def test_a_path_that_cannot_be_written_is_rejected(tmp_path: Path) -> None:
@@ -45,6 +75,33 @@ def test_a_path_that_cannot_be_written_is_rejected(tmp_path: Path) -> None:
         resolve_output_folder(tmp_path / "file")
     with raises_code("cli.path_exists", path=tmp_path / "file"):
         resolve_new_path(tmp_path / "file")
+
+
+@pytest.mark.parametrize("out", [["--out", ""], ["--out="], ["--out", " "]])
+@pytest.mark.parametrize("verb", [["generate", "a"], ["trace", "last"], ["card", "a"]])
+def test_an_empty_path_is_not_the_current_folder(
+    verb: list[str], out: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*verb, *out, "--workspace", str(tmp_path)]) == 2
+    assert "[cli.out_empty]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tar.gz", ".zip", ".wav"])
+def test_a_file_that_stays_is_not_called_replaced(
+    suffix: str, trained_copy: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / f"mine{suffix}"
+    path.write_text("mine")
+    command = ["generate", "tales", "--max-tokens", "3", "--workspace", str(trained_copy.root), "--out"]
+    assert run([*command, str(path)]) == 2
+    err = capsys.readouterr().err
+    assert "[media.bad_text_suffix]" in err
+    assert format_message("cli.out_replaced", path=path) not in err
+    assert path.read_text() == "mine"
+    kept = path.with_name("mine.txt")
+    kept.write_text("mine")
+    assert run([*command, str(kept)]) == 0
+    assert format_message("cli.out_replaced", path=kept) in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,13 @@ def replay_output(capsys: pytest.CaptureFixture[str], output: str) -> dict[str, 
     return json.loads(capsys.readouterr().out)
 
 
+def test_the_words_of_a_prompt_that_are_not_read_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    long = " ".join(f"word{n}" for n in range(30))
+    for prompt, expected in ((long, 6), ("a " + long.replace("word3", "(word3:1.2)"), 7), ("a short one!", None)):
+        (output,) = generate_blots(capsys, "--prompt", prompt)["outputs"]
+        assert output.get("unread_words") == expected
+
+
 def test_images_and_a_contact_sheet_are_stored_in_the_folder_given(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

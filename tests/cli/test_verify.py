@@ -15,6 +15,7 @@ from genloom.api.verification import Verification, clean_text
 from genloom.cli import run
 from genloom.errors import GenloomError, format_message
 from genloom.media import image, text
+from genloom.store import files
 from genloom.trust import manifests, signing
 
 Capture = pytest.CaptureFixture[str]
@@ -258,3 +259,97 @@ def test_a_saved_file_does_not_keep_the_manifest_of_another(ws: gl.Workspace, tm
     other.save(path)
     code, (result,) = verify(capsys, path)
     assert (code, result["signature"], result["output"]) == (0, "unchanged", other.id)
+
+
+def test_a_folder_with_nothing_to_verify_is_an_error(ws: gl.Workspace, tmp_path: Path, capsys: Capture) -> None:
+    folder = tmp_path / "empty"
+    (folder / "inner").mkdir(parents=True)
+    (folder / ".hidden").write_text("x")
+    assert run(["verify", str(folder), "--marks", "none"]) == 2
+    assert "[trust.nothing_to_verify]" in capsys.readouterr().err
+
+
+def test_nothing_in_a_folder_passes_for_verified_that_was_not(
+    ws: gl.Workspace, tmp_path: Path, capsys: Capture
+) -> None:
+    """Links that lead nowhere or to folders, pipes and manifests without their files are told."""
+    folder, elsewhere = tmp_path / "shared", tmp_path / "elsewhere"
+    gl.Outputs([store_picture(ws), store_text(ws)]).save(folder)
+    assert verify(capsys, folder)[0] == 0
+    elsewhere.mkdir()
+    (folder / "gone.png").symlink_to("nowhere")
+    (folder / "more").symlink_to(elsewhere)
+    os.mkfifo(folder / "pipe.txt")
+    shutil.copy(next(folder.glob("*.c2pa")), folder / "lost.mid.c2pa")
+    code, results = verify(capsys, folder)
+    assert code == 1
+    problems = {Path(result["file"]).name for result in results if result["problem"]}
+    assert problems == {"gone.png", "more", "pipe.txt", "lost.mid.c2pa"}
+    assert sum(result["fine"] for result in results) == 2
+
+
+def test_a_manifest_named_without_the_suffix_of_its_file_is_not_alone(
+    ws: gl.Workspace, tmp_path: Path, capsys: Capture
+) -> None:
+    path = store_text(ws).save(tmp_path / "shared" / "tale.txt")
+    manifests.get_sidecar_path(path).rename(path.with_suffix(".c2pa"))
+    assert verify(capsys, path.parent)[0] == 0
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="the superuser reads everything")
+def test_what_may_not_be_read_in_a_folder_keeps_nothing_else_from_being_verified(
+    ws: gl.Workspace, tmp_path: Path, capsys: Capture
+) -> None:
+    folder = tmp_path / "shared"
+    store_picture(ws).save(folder / "b.png")
+    (folder / "closed").mkdir()
+    (folder / "a.txt").write_text("x")
+    for path in (folder / "closed", folder / "a.txt"):
+        path.chmod(0)
+    code, results = verify(capsys, folder)
+    (folder / "closed").chmod(0o700)
+    assert code == 1
+    assert {Path(result["file"]).name: bool(result["problem"]) for result in results} == {
+        "a.txt": True,
+        "b.png": False,
+        "closed": True,
+    }
+
+
+def test_a_file_that_cannot_be_read_in_a_folder_is_told_with_the_others(
+    ws: gl.Workspace, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "shared"
+    store_picture(ws).save(folder / "b.png")
+    (folder / "a.txt").write_text("x")
+    hash_file = files.hash_file
+
+    def fail(path: Path) -> str:
+        if path.name == "a.txt":
+            raise PermissionError(13, "Permission denied", str(path))
+        return hash_file(path)
+
+    monkeypatch.setattr("genloom.store.files.hash_file", fail)
+    code, results = verify(capsys, folder)
+    assert code == 1
+    assert {Path(result["file"]).name: bool(result["problem"]) for result in results} == {"a.txt": True, "b.png": False}
+    with pytest.raises(GenloomError) as caught:
+        ws.verify(folder / "a.txt")
+    assert caught.value.code == "core.unreadable_file"
+
+
+def test_a_file_that_changes_while_it_is_read_is_not_verified(
+    ws: gl.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = store_picture(ws).save(tmp_path / "picture.png")
+    assert ws.verify(path, marks="none").is_fine
+    hash_file = files.hash_file
+
+    def change(path: Path) -> str:
+        digest = hash_file(path)
+        path.write_bytes(path.read_bytes())
+        return digest
+
+    monkeypatch.setattr("genloom.store.files.hash_file", change)
+    found = ws.verify(path, marks="none")
+    assert (found.is_fine, found.signature) == (False, "unread")

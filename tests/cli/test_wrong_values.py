@@ -1,5 +1,7 @@
 """Values that cannot be used are refused before any work, with the code that says why."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,10 @@ from tests.errors import raises_code
     [
         (["--method", "nonsense"], "train.unknown_preference_method"),
         (["--method", "dpo", "--set", "learning.beta=nan"], "core.bad_setting_value"),
+        (["--check", "nope"], "core.unknown_part"),
+        (["--check", "length:nope=1"], "core.unknown_setting"),
+        (["--method", "grpo", "--reward", "regex:pattern=["], "rate.bad_pattern"),
+        (["--minutes", "1", "--steps", "1"], "learn.several_lengths"),
         ([], "rate.too_few_preferences"),
     ],
 )
@@ -25,6 +31,41 @@ def test_a_wrong_setting_of_a_round_is_told_before_the_missing_ratings(
 ) -> None:
     assert run(["learn", "tales", *options, "--workspace", str(trained_copy.root)]) == 2
     assert f"[{code}]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [["--epsilon", "8"], ["--delta", "0.001"], ["--epsilon", "1", "--from", "tales"]])
+def test_a_bound_of_privacy_without_private_training_is_refused(
+    options: list[str], trained_copy: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["train", "tales", "--steps", "1", *options, "--workspace", str(trained_copy.root)]
+    assert run(command) == 2
+    assert "[api.bound_without_private]" in capsys.readouterr().err
+    with raises_code("api.bound_without_private"):
+        gl.Workspace(trained_copy.root).train("tales", steps=1, epsilon=8.0)
+    assert trained_copy.list_runs() == []
+
+
+def test_an_output_whose_workspace_is_gone_is_told(tmp_path: Path) -> None:
+    root = tmp_path / "home"
+    ws = gl.Workspace(root)
+    output = ws.output(ws.store.save_output("x", ".txt", {"medium": "text", "prompt": "p", "written": "x"}))
+    shutil.rmtree(root)
+    actions: list[Callable[[], object]] = [
+        lambda: output.value, lambda: output.continuation, output.show, lambda: str(output), output.manifest,
+        output.to_record, lambda: output.save(tmp_path / "a.txt"), lambda: output.save(tmp_path / "a.md"),
+    ]  # fmt: skip
+    for act in actions:
+        with raises_code("store.output_gone", path=output.path):
+            act()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_argument_of_an_evaluation_is_told(trained_copy: Workspace) -> None:
+    model = gl.Workspace(trained_copy.root).model("tales")
+    with raises_code("api.unknown_argument", name="samples"):
+        model.evaluate(samples=2)
+    with raises_code("api.unknown_argument", name="seeds"):
+        model.compare("masks", seeds=2)
 
 
 @pytest.mark.parametrize("name", ["", " "])

@@ -14,8 +14,8 @@ from genloom.collect.text.minhash import (
     NGRAM_WORDS,
     ComparedText,
     _hash_words,
+    compute_similarity,
     compute_sketches,
-    similarity,
 )
 
 WORDS = sorted({word.lower() for word in load_shakespeare().split() if word.isalpha()})
@@ -56,7 +56,7 @@ def test_planted_near_duplicates_and_nothing_else_are_found(tmp_path: Path) -> N
     assert min(jaccard(a, b) for a, b in zip(originals, twins, strict=True)) > 0.87
     texts = [*originals, *twins]
     draw.shuffle(texts)
-    duplicates = DuplicateFilter(tmp_path, 0.8, similarity)
+    duplicates = DuplicateFilter(tmp_path, 0.8, compute_similarity)
     verdicts = [
         verdict for start in range(0, len(texts), 50) for verdict in classify(duplicates, texts[start : start + 50])
     ]
@@ -70,7 +70,7 @@ def test_planted_near_duplicates_and_nothing_else_are_found(tmp_path: Path) -> N
 def test_case_and_punctuation_make_no_difference(tmp_path: Path) -> None:
     text = load_shakespeare()[:5000]
     other = text.replace(",", " --").replace(".", "!").upper()
-    assert classify(DuplicateFilter(tmp_path, 0.8, similarity), [text, other, text]) == [
+    assert classify(DuplicateFilter(tmp_path, 0.8, compute_similarity), [text, other, text]) == [
         "",
         "near-duplicate",
         "exact copy",
@@ -81,7 +81,7 @@ def test_japanese_text_without_blanks_is_compared(tmp_path: Path) -> None:
     draw = random.Random(2)
     one = "".join(chr(draw.randrange(0x4E00, 0x5000)) for _ in range(2000))
     other = "".join(chr(draw.randrange(0x4E00, 0x5000)) for _ in range(2000))
-    assert classify(DuplicateFilter(tmp_path, 0.8, similarity), [one, one[:990] + "変" + one[991:], other]) == [
+    assert classify(DuplicateFilter(tmp_path, 0.8, compute_similarity), [one, one[:990] + "変" + one[991:], other]) == [
         "",
         "near-duplicate",
         "",
@@ -90,7 +90,7 @@ def test_japanese_text_without_blanks_is_compared(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "one", "one two three four", "a b c d e", "?!"])
 def test_the_shortest_texts(tmp_path: Path, text: str) -> None:
-    assert classify(DuplicateFilter(tmp_path, 0.8, similarity), [text, "quite another text", text]) == [
+    assert classify(DuplicateFilter(tmp_path, 0.8, compute_similarity), [text, "quite another text", text]) == [
         "",
         "",
         "exact copy",
@@ -99,7 +99,7 @@ def test_the_shortest_texts(tmp_path: Path, text: str) -> None:
 
 def test_only_exact_copies_if_requested(tmp_path: Path) -> None:
     text = load_shakespeare()[:5000]
-    assert classify(DuplicateFilter(tmp_path, 0.0, similarity), [text, text + " more", text], near=False) == [
+    assert classify(DuplicateFilter(tmp_path, 0.0, compute_similarity), [text, text + " more", text], near=False) == [
         "",
         "",
         "exact copy",
@@ -115,7 +115,7 @@ def test_the_verdicts_do_not_depend_on_the_batches(tmp_path: Path) -> None:
     for size in (len(texts), 700):  # the table and the signatures grow on the way
         folder = tmp_path / str(size)
         folder.mkdir()
-        duplicates = DuplicateFilter(folder, 0.8, similarity)
+        duplicates = DuplicateFilter(folder, 0.8, compute_similarity)
         outcomes.append([v for i in range(0, len(texts), size) for v in classify(duplicates, texts[i : i + size])])
         assert list(folder.iterdir()) == []
     assert outcomes[0] == outcomes[1]
@@ -130,7 +130,7 @@ def test_the_estimated_similarity_is_near_the_true_one() -> None:
         marks = compute_sketches(
             [ComparedText(text), ComparedText(other)], [bytes(32)] * 2, should_find_near=True
         ).signatures_BP
-        assert similarity(marks[0], marks[1:])[0] == pytest.approx(jaccard(text, other), abs=0.12)
+        assert compute_similarity(marks[0], marks[1:])[0] == pytest.approx(jaccard(text, other), abs=0.12)
 
 
 def test_the_key_table_equals_a_dict(tmp_path: Path) -> None:

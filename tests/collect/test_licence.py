@@ -67,6 +67,12 @@ def test_rows_and_first_lines_name_licences() -> None:
     assert find_row_licence({"text": "x", "License": ["MIT", " Apache-2.0"]}) == "MIT AND Apache-2.0"
     assert find_row_licence({"license": None, "rights": "CC0-1.0"}) == "CC0-1.0"
     assert find_row_licence({"license": [], "text": "MIT"}) == ""
+    github = {"key": "mit", "name": "MIT License", "spdx_id": "MIT", "url": "https://api.github.com/licenses/mit"}
+    assert find_row_licence({"license": github}) == "MIT"
+    other = {"name": "Our own", "spdx_id": "NOASSERTION"}
+    assert find_row_licence({"licenses": [{"type": "ISC", "url": "x"}, other]}) == "ISC AND Our own"
+    assert find_row_licence({"license": {"url": "https://creativecommons.org/licenses/by/4.0/"}}) == "CC-BY-4.0"
+    assert find_row_licence({"license": {"id": 4}, "rights": "CC0-1.0"}) == "CC0-1.0"
     assert find_reserved_rights("© 2020 A. Person.\nAll rights\nreserved.") == "All rights reserved"
     assert find_reserved_rights("All rights are equal.") == "unknown"
 

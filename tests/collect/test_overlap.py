@@ -309,3 +309,12 @@ def test_the_card_describes_what_was_removed(notes: Path, workspace: Workspace) 
         assert present in card
         assert absent not in card.split("## Licences")[0].split("|\n\n")[-1]
     assert json.loads((workspace.get_dataset("notes").folder / "manifest.json").read_text())["options"]["test"] == 0
+
+
+@pytest.mark.parametrize(
+    "options", [{"near_duplicates": 0}, {"near_duplicates": 1}, {"near_duplicates": 0, "val": 0, "test": 0}]
+)
+def test_twins_that_may_be_held_out_are_told(options: dict[str, float], notes: Path, workspace: Workspace) -> None:
+    drafts(notes, 4_000, 0.02)
+    codes = {note.code for note in run(notes, workspace, options).notes}
+    assert ("collect.twins_not_compared" in codes) == (options == {"near_duplicates": 0})

@@ -298,8 +298,8 @@ def test_another_colour_is_another_picture() -> None:
         pixels[(rows - 32) ** 2 + (columns - 32) ** 2 < 400] = colour
         discs.append(perceptual_hash.make_thumbnail(pixels))
     marks = perceptual_hash.compute_sketches(discs, [bytes(32)] * 2, should_find_near=True).signatures_BP
-    assert perceptual_hash.similarity(marks[0], marks)[0] == 1
-    assert perceptual_hash.similarity(marks[0], marks)[1] < 0.3
+    assert perceptual_hash.compute_similarity(marks[0], marks)[0] == 1
+    assert perceptual_hash.compute_similarity(marks[0], marks)[1] < 0.3
 
 
 def test_exact_copies_have_equal_pixels_not_equal_files(folder: Path, workspace: Workspace) -> None:

@@ -335,3 +335,15 @@ def test_no_first_line_takes_long(tmp_path: Path, first: str) -> None:
     with suppress(GenloomError):
         read_table(tmp_path, "a.csv", first + "\n1,2\n" * 1000)
     assert process_time() - before < 5
+
+
+def test_errors_of_a_spreadsheet_in_csv_are_no_text(tmp_path: Path) -> None:
+    table = 'id,text\n1,The ferry leaves at noon.\n2,#REF!\n3,"#N/A"\n4,#REF! is an error of a sheet.\n'
+    found = without_notes(rows.read_csv_rows(open_text(write(tmp_path, "a.csv", table)), "", is_tab_separated=False))
+    assert [row.text for row in found] == ["The ferry leaves at noon.", "", "", "#REF! is an error of a sheet."]
+    assert [row.warning and row.warning.code for row in found] == [
+        None,
+        "collect.error_in_cell",
+        "collect.error_in_cell",
+        None,
+    ]

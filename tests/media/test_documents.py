@@ -192,7 +192,7 @@ def test_all_formats_are_collected_and_the_damaged_ones_are_named(tmp_path: Path
     skipped = {note.source for note in report.notes if note.is_skipped}
     assert skipped == {f"notes/bad-{name}" for name in FORMATS}
     read = {note.code for note in report.notes if not note.is_skipped}
-    assert read == {"media.unread_attachments", "collect.read_as_pairs"}
+    assert read == {"media.unread_attachments", "collect.read_as_pairs", "collect.twins_not_compared"}
     assert report.counters["conversations"]["documents"] == 1  # the same in both tables
     assert report.documents_kept + report.drop_counts["exact copy"] == len(FORMATS)
 
@@ -210,7 +210,7 @@ def test_a_workbook_of_several_sheets_is_several_tables(tmp_path: Path) -> None:
     items = list(workspace.get_dataset("book").iter_documents("train"))
     assert [item.source for item in items] == [f"book.xlsx/Letters:{number}" for number in (2, 3, 4)]
     assert last.report is not None
-    assert [(note.source, note.code) for note in last.report.notes] == [
+    assert [(note.source, note.code) for note in last.report.notes if note.source != "the sources"] == [
         ("book.xlsx/Letters", "collect.column_taken"),
         ("book.xlsx/Numbers", "collect.no_text_column"),
     ]

@@ -70,7 +70,8 @@ def test_a_fault_is_named_with_its_position(text: str, position: int, key: str) 
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("", "molecule.bad_smiles"),
+        ("", "molecule.no_text"),
+        (" \n", "molecule.no_text"),
         ("{[$]CC[$]}", "molecule.polymer"),
         ("CCCCCC.CCCCCN", "molecule.mixture"),
         ("[Na+].[Cl-]", "molecule.inorganic"),

@@ -132,3 +132,43 @@ def test_repeats_that_cannot_be_played_are_counted(measures: list[tuple[str, str
     ((score, repairs),) = music.read(write_measures(*measures), ".musicxml")
     assert [note.pitch for note in score.parts[0].notes] == [60, 62]
     assert repairs.unread > 0
+
+
+@pytest.mark.parametrize(
+    ("body", "letters"),
+    [
+        ("C4 | D4 !fine! | E4 !D.C.alfine! |]", "CDECD"),
+        ("C4 | D4 !fine!|| E4 | F4 !D.C.!|]", "CDEFCD"),  # to the end of a tune that says where it ends
+        ('C4 | "^Fine"D4 | E4 |]"D.C. al Fine"', "CDECD"),
+        ("C4 |: D4 | E4 :| F4 !dacapo! |]", "CDEDEFCDEF"),
+        ("C4 | !segno!D4 | E4 | F4 !D.S.!|]", "CDEFDEF"),
+        ("C4 !segno!|\nD4 | E4 | F4 |!dalsegno!", "CDEFDEF"),
+        ("C4 | !segno!D4 | E4 !dacoda!| F4 !D.S.alcoda!|| !coda!G4 |]", "CDEFDEG"),
+        ("C4 | !coda!D4 | E4 !D.C.alcoda!| !coda!F4 | G4 |]", "CDECDFG"),
+        ("V:1\nC4 | D4 !fine!| E4 !D.C.!|]\nV:2\nC,4 | D,4 | E,4 |]", "CDECD"),
+        ('"Dm"C4 | !trill!D4 | E4 |]', "CDE"),
+    ],
+)
+def test_jumps_of_abc_are_played(body: str, letters: str) -> None:
+    ((score, repairs),) = music.read(f"{ABC_HEAD}{body}\n".encode(), ".abc")
+    pitches = dict(zip("CDEFG", (60, 62, 64, 65, 67), strict=True))
+    for part in score.parts:
+        lowest = min(note.pitch for note in part.notes) // 60 - 1
+        assert [(note.onset, note.pitch) for note in part.notes] == [
+            (n * 96, pitches[letter] + 12 * lowest) for n, letter in enumerate(letters)
+        ]
+    assert repairs.unread == 0
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "C4 | D4 !D.S.! | E4 |]",  # to a sign that is not there
+        "C4 !D.C.! | D4 | E4 !D.C.! |]",
+        "C4 | D4 | [M:3/4] E3 !D.C.! |]",  # out of the passage in its meter
+    ],
+)
+def test_jumps_of_abc_that_cannot_be_played_are_counted(body: str) -> None:
+    ((score, repairs),) = music.read(f"{ABC_HEAD}{body}\n".encode(), ".abc")
+    assert [note.pitch for note in score.parts[0].notes] == [60, 62, 64]
+    assert repairs.unread > 0

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -44,21 +45,42 @@ def mode(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+def patch_addresses(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("genloom.server.config.list_addresses", lambda: [LAN_ADDRESS, "fd00::20"])
+    patch.setattr("genloom.server.config.list_host_names", lambda: ["studio-pc", "studio-pc.local"])
+
+
+def build_application(folder: Path, mode: str = "loopback", **options: Any) -> Reach:
+    """Return the application for a way to reach it."""
+    config = Config(host="0.0.0.0" if mode == "lan" else "127.0.0.1", is_lan=mode == "lan", **options)
+    done: list[str] = []
+    routers = [build_toy_router(done), login.build_router(), monitoring.build_router(), pages.build_router()]
+    guard = build_guarded_app(Workspace(folder / "ws"), config, routers)
+    host = LAN_ADDRESS if mode == "lan" else "127.0.0.1"
+    return Reach(guard, f"http://{host}:{config.port}", done)
+
+
 @pytest.fixture
 def build_reach(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Reach]:
     """Return a function that builds the application for a way to reach it."""
-    monkeypatch.setattr("genloom.server.config.list_addresses", lambda: [LAN_ADDRESS, "fd00::20"])
-    monkeypatch.setattr("genloom.server.config.list_host_names", lambda: ["studio-pc", "studio-pc.local"])
+    patch_addresses(monkeypatch)
+    return partial(build_application, tmp_path)
 
-    def build(mode: str = "loopback", **options: Any) -> Reach:
-        config = Config(host="0.0.0.0" if mode == "lan" else "127.0.0.1", is_lan=mode == "lan", **options)
-        done: list[str] = []
-        routers = [build_toy_router(done), login.build_router(), monitoring.build_router(), pages.build_router()]
-        guard = build_guarded_app(Workspace(tmp_path / "ws"), config, routers)
-        host = LAN_ADDRESS if mode == "lan" else "127.0.0.1"
-        return Reach(guard, f"http://{host}:{config.port}", done)
 
-    return build
+@pytest.fixture(scope="module")
+def keep_reach(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Reach]:
+    """Return a function like `build_reach`, for tests that share an application: all of a module."""
+    built: dict[str, Reach] = {}
+
+    def find(mode: str = "loopback") -> Reach:
+        if mode not in built:
+            with pytest.MonkeyPatch.context() as patch:
+                patch_addresses(patch)
+                built[mode] = build_application(tmp_path_factory.mktemp(mode), mode)
+        built[mode].done.clear()
+        return built[mode]
+
+    return find
 
 
 @pytest.fixture
@@ -67,25 +89,33 @@ def reach(build_reach: Callable[..., Reach], mode: str) -> Reach:
     return build_reach(mode)
 
 
+@contextmanager
+def serve_application(folder: Path, **options: Any) -> Generator[Reach]:
+    """Serve the application on a port of this machine, with its base URL."""
+    sockets, config = open_sockets(Config(port=0, **options))
+    reach = build_application(folder, port=config.port, **options)
+    reach.base_url = f"http://127.0.0.1:{config.port}"
+    is_ready = threading.Event()
+    server = build_http_server(reach.guard, config, is_ready.set)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": sockets}, daemon=True)
+    thread.start()
+    assert is_ready.wait(10)
+    try:
+        yield reach
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        assert not thread.is_alive()
+
+
 @pytest.fixture
-def run_reach(build_reach: Callable[..., Reach]) -> Callable[..., AbstractContextManager[Reach]]:
-    """Return a context manager that serves the application on a port of this machine, with its base URL."""
+def run_reach(tmp_path: Path) -> Callable[..., AbstractContextManager[Reach]]:
+    """Return a context manager that serves the application on a port of this machine."""
+    return partial(serve_application, tmp_path)
 
-    @contextmanager
-    def serve(**options: Any) -> Generator[Reach]:
-        sockets, config = open_sockets(Config(port=0, **options))
-        reach = build_reach(port=config.port, **options)
-        reach.base_url = f"http://127.0.0.1:{config.port}"
-        is_ready = threading.Event()
-        server = build_http_server(reach.guard, config, is_ready.set)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": sockets}, daemon=True)
-        thread.start()
-        assert is_ready.wait(10)
-        try:
-            yield reach
-        finally:
-            server.should_exit = True
-            thread.join(20)
-            assert not thread.is_alive()
 
-    return serve
+@pytest.fixture(scope="module")
+def running_reach(tmp_path_factory: pytest.TempPathFactory) -> Generator[Reach]:
+    """The application on a port of this machine, for all tests of a module that leave it as it is."""
+    with serve_application(tmp_path_factory.mktemp("running")) as reach:
+        yield reach

@@ -49,7 +49,7 @@ def code(response: httpx2.Response) -> str:
 def test_nothing_but_the_pages_and_the_health_is_open_without_a_key(reach: Reach) -> None:
     client = reach.get_client()
     public = {entry.path for entry in reach.guard.routes.entries if entry.policy.scope is None}
-    assert public == {"/", "/studio", "/healthz", "/openapi.json", "/api/login", "/api/logout"}
+    assert public == {"/", "/studio", "/healthz", "/openapi.json", "/api/login", "/api/login/provider", "/api/logout"}
     for entry in reach.guard.routes.entries:
         if entry.path not in public:
             for method in entry.methods - {"HEAD"}:

@@ -67,8 +67,8 @@ def start_request(reach: Reach, length: int, key: str) -> bytes:
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, x\r\n\r\n", 501),
     ],
 )
-def test_what_is_not_a_request_gets_an_error_object(run_reach: Serve, sent: bytes, status: int) -> None:
-    with run_reach() as reach, connect(reach) as connection:
+def test_what_is_not_a_request_gets_an_error_object(running_reach: Reach, sent: bytes, status: int) -> None:
+    with connect(running_reach) as connection:
         try:
             connection.sendall(sent)
             connection.shutdown(socket.SHUT_WR)
@@ -78,7 +78,7 @@ def test_what_is_not_a_request_gets_an_error_object(run_reach: Serve, sent: byte
         if answer:
             assert get_status(answer) in (status, 400)
             assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["message"]
-        check_alive(reach)
+        check_alive(running_reach)
 
 
 def test_an_upgrade_to_a_web_socket_is_not_accepted(run_reach: Serve) -> None:

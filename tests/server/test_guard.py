@@ -34,6 +34,12 @@ THING = {"name": "a", "count": 1}
 ROUTES = ("/", "/studio/icon.svg", "/healthz", "/metrics", "/openapi.json", "/api/keys", "/api/stream", "/unknown")
 
 
+@pytest.fixture
+def reach(keep_reach: Callable[..., Reach], mode: str) -> Reach:
+    """The application reached from this machine, and once more from the local network."""
+    return keep_reach(mode)
+
+
 def code(response: httpx2.Response) -> str:
     """The code of an error, which always is the same object."""
     error = response.json()["error"]

@@ -17,6 +17,12 @@ from tests.server.reach import Reach
 JSON = {"content-type": "application/json"}
 
 
+@pytest.fixture
+def reach(keep_reach: Callable[..., Reach], mode: str) -> Reach:
+    """The application reached from this machine, and once more from the local network."""
+    return keep_reach(mode)
+
+
 def code(response: httpx2.Response) -> str:
     error = response.json()["error"]
     assert set(error) >= {"message", "type", "param", "code"}
@@ -39,8 +45,8 @@ BROKEN_BODIES = {
 
 
 @pytest.mark.parametrize("kind", BROKEN_BODIES)
-def test_what_is_not_json_is_refused_in_one_sentence(build_reach: Callable[..., Reach], kind: str) -> None:
-    reach = build_reach()
+def test_what_is_not_json_is_refused_in_one_sentence(keep_reach: Callable[..., Reach], kind: str) -> None:
+    reach = keep_reach()
     client = reach.get_client(reach.create_key())
     for path in ("/api/things", "/v1/chat/completions", "/api/login"):
         response = client.post(path, content=BROKEN_BODIES[kind], headers=JSON)
@@ -70,9 +76,9 @@ def test_what_is_not_json_is_refused_in_one_sentence(build_reach: Callable[..., 
     ],
 )
 def test_numbers_and_texts_are_bounded_and_the_field_is_named(
-    build_reach: Callable[..., Reach], field: str, text: str
+    keep_reach: Callable[..., Reach], field: str, text: str
 ) -> None:
-    reach = build_reach()
+    reach = keep_reach()
     body = {"name": '"a"', field: text}
     content = "{" + ", ".join(f'"{name}": {value}' for name, value in body.items()) + "}"
     response = reach.get_client(reach.create_key()).post("/api/things", content=content, headers=JSON)
@@ -84,8 +90,8 @@ def test_numbers_and_texts_are_bounded_and_the_field_is_named(
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"null", b"3", b'"x"', b"{}"])
-def test_a_body_of_another_kind_is_refused(build_reach: Callable[..., Reach], content: bytes) -> None:
-    reach = build_reach()
+def test_a_body_of_another_kind_is_refused(keep_reach: Callable[..., Reach], content: bytes) -> None:
+    reach = keep_reach()
     response = reach.get_client(reach.create_key()).post("/api/things", content=content, headers=JSON)
     assert response.status_code == 400
     assert code(response) in ("server.bad_value", "server.body_missing")
@@ -134,8 +140,8 @@ def test_a_body_without_length_is_counted_while_it_comes(reach: Reach) -> None:
         b'--x\r\nContent-Disposition: form-data; name="f"\r\n\r\nx\r\n' * 1100 + b"--x--",
     ],
 )
-def test_broken_forms_are_refused(build_reach: Callable[..., Reach], content: bytes) -> None:
-    reach = build_reach()
+def test_broken_forms_are_refused(keep_reach: Callable[..., Reach], content: bytes) -> None:
+    reach = keep_reach()
     headers = {"content-type": "multipart/form-data; boundary=x"}
     client = reach.get_client(reach.create_key())
     response = client.post("/api/upload", content=content, headers=headers)

@@ -19,7 +19,7 @@ from tests.server.openai.conftest import RunningServer, api  # noqa: F401  # a f
 pytestmark = pytest.mark.slow
 
 PASSWORD = "correct horse battery"
-PUBLIC = {"/", "/studio", "/healthz", "/openapi.json", "/api/login", "/api/logout"}
+PUBLIC = {"/", "/studio", "/healthz", "/openapi.json", "/api/login", "/api/login/provider", "/api/logout"}
 # What each kind of row that belongs to somebody is called in addresses.
 OWNED = {
     "/api/jobs/{id}": "job",

@@ -107,6 +107,8 @@ def test_a_damaged_one_is_named_and_the_others_stay(tmp_path: Path, content: str
     assert workspace.list_conversations() == [saved]
     (fault,) = workspace.list_faults()
     assert fault.startswith(f"{spoilt} is damaged: ")
+    with raises_code("store.damaged", path=spoilt):
+        workspace.get_conversation(spoilt.stem)
 
 
 def test_a_writer_that_is_killed_leaves_the_last_turn(tmp_path: Path) -> None:

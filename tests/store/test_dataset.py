@@ -44,6 +44,16 @@ def test_images_are_decoded_with_their_captions(tmp_path: Path) -> None:
     assert dataset.count_bytes("val") == len(image.encode(PIXELS[2]))
 
 
+def test_documents_that_are_gone_are_told(tmp_path: Path) -> None:
+    """As after the workspace was moved: a data set is not empty for that."""
+    dataset = create_dataset(Workspace(tmp_path))
+    part = dataset.folder / "part-0.parquet"
+    part.unlink()
+    for read in (lambda: list(dataset.iter_documents("train")), lambda: dataset.count_documents("val")):
+        with raises_code("store.damaged", path=part):
+            read()
+
+
 def test_a_data_set_that_names_no_medium_holds_text(tmp_path: Path) -> None:
     dataset = create_dataset(Workspace(tmp_path), medium=None, content=None, width=None)
     assert dataset.medium == "text"

@@ -166,11 +166,30 @@ def test_a_ledger_that_was_deleted_is_missed(tmp_path: Path) -> None:
 
 def test_a_ledger_without_the_file_beside_it_is_read(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
+    head = tmp_path / "ledger.sqlite.head.json"
     ledger.append("rating", {})
-    for content in ("", "{", "[]", '{"seq": "x"}'):
-        (tmp_path / "ledger.sqlite.head.json").write_text(content)
-        ledger.verify()
+    head.write_text("")  # as a power cut may leave it
+    ledger.verify()
+    head.unlink()
+    ledger.verify()
     assert ledger.append("rating", {}).seq == 2
+    assert head.stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "[]", "\0\xff", '{"seq": "2"}', '{"seq": 0, "digest": ""}', '{"seq": true, "digest": "x"}']
+)
+def test_a_damaged_file_beside_the_ledger_is_told(content: str, tmp_path: Path) -> None:
+    """Else the end of the ledger could be cut off by whoever damages that file too."""
+    open_ledger(tmp_path).append_all([NewEvent("rating", {"n": n}) for n in range(2)])
+    head = tmp_path / "ledger.sqlite.head.json"
+    head.write_text(content)
+    ledger = open_ledger(tmp_path)
+    for check in (ledger.verify, ledger.verify_new, ledger.verify_end, lambda: ledger.append("rating", {})):
+        with raises_code("store.ledger_head_damaged", head=head):
+            check()
+    head.unlink()  # the cure
+    assert ledger.append("rating", {}).seq == 3
 
 
 def test_many_events_are_appended_together_or_not_at_all(ledger: Ledger) -> None:

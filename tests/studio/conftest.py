@@ -5,12 +5,14 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.studio.stand_in import World, serve
+from tests.studio.stage import Stage
+from tests.studio.stand_in import World
 from tests.studio.waiting import TIMEOUT
 
 if TYPE_CHECKING:
@@ -62,28 +64,68 @@ def pytest_report_header() -> str:
     return "" if HAS_DRIVER else "tests/studio: left out, because Playwright is not installed (make install)"
 
 
-@pytest.fixture(scope="module")  # Playwright runs an event loop meanwhile, which other tests cannot have
-def browser() -> Iterator["Browser"]:
+class Driver:
+    """Playwright with a browser, for as many tests of pages in a row as there are."""
+
+    def __init__(self) -> None:
+        self.stack = ExitStack()
+        self.browser: Browser | None = None
+
+    def get_browser(self) -> "Browser":
+        if self.browser is None or not self.browser.is_connected():
+            from playwright.sync_api import expect, sync_playwright
+
+            self.close()
+            expect.set_options(timeout=TIMEOUT)
+            driver = self.stack.enter_context(sync_playwright())
+            self.browser = driver.chromium.launch(
+                executable_path=CHROMIUM, args=["--no-sandbox"]
+            )  # root has no sandbox
+            self.stack.callback(self.browser.close)
+        return self.browser
+
+    def close(self) -> None:
+        self.stack.close()
+        self.browser = None
+
+
+DRIVER = Driver()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """Close the browser behind the last test here: Playwright runs an event loop, which other tests cannot have."""
+    if nextitem is None or Path(__file__).parent not in nextitem.path.parents:
+        DRIVER.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Browser":
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: install the package chromium")
-    from playwright.sync_api import expect, sync_playwright
+    return DRIVER.get_browser()
 
-    expect.set_options(timeout=TIMEOUT)
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])  # root has no sandbox
-        yield browser
-        browser.close()
+
+@pytest.fixture(scope="session")
+def stages() -> Iterator[list[Stage]]:
+    """Servers that no test uses now; there are as many as one test has browsers."""
+    free: list[Stage] = []
+    yield free
+    for stage in free:
+        stage.close()
 
 
 @pytest.fixture
-def visit(browser: "Browser") -> Iterator[Callable[..., Visit]]:
+def visit(browser: "Browser", stages: list[Stage]) -> Iterator[Callable[..., Visit]]:
     """Return a function that serves a world and opens a browser on it; no page may have faults or foreign requests."""
     with ExitStack() as stack:
         visits: list[Visit] = []
 
         def start(world: World | None = None, **options: Any) -> Visit:
             world = world or World()
-            address = stack.enter_context(serve(world))
+            stage = stages.pop() if stages else Stage()
+            stack.callback(stages.append, stage)
+            address = stack.enter_context(stage.play(world))
             context = browser.new_context(**(DEFAULTS | options))
             stack.callback(context.close)
             context.set_default_timeout(TIMEOUT)

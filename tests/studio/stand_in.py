@@ -7,10 +7,9 @@ It answers at sizes and speeds that a test wants (100,000 outputs, 1,000 tokens 
 import asyncio
 import io
 import json
-import threading
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
@@ -18,9 +17,8 @@ from PIL import Image, UnidentifiedImageError
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
 
 from genloom.server.answer import CONTENT_SECURITY_POLICY
 from genloom.server.studio.shapes.conversations import ConversationDetail, Imported, Turn
@@ -28,7 +26,6 @@ from genloom.server.studio.shapes.models import Additions, ModelDetail, Preset
 from genloom.server.studio.shapes.outputs import Facets, Output, OutputDetail, Preference, Rating, Setting
 from genloom.server.studio.shapes.session import Session, User
 from genloom.server.studio.shapes.system import Hit
-from genloom.studio import FOLDER
 from tests.studio.stand_in_data import (
     MODELS,
     PROMPTS,
@@ -36,6 +33,7 @@ from tests.studio.stand_in_data import (
     make_models,
     make_options,
 )
+from tests.studio.stand_in_files import read_file
 from tests.studio.stand_in_trust import make_line
 from tests.studio.stand_in_world import World, dump, make_page, pass_gate, start_job
 
@@ -89,8 +87,12 @@ def build_app(world: World) -> Starlette:
         if path in world.fault:
             status, error = world.fault[path]
             return JSONResponse({"error": error}, status)
+        if path == "login" and method == "GET":
+            return JSONResponse({"provider": world.provider})
+        if path == "login/provider":
+            return JSONResponse({"url": world.provider_address})
         if path == "login":
-            world.is_signed_in = body.get("token") == "good" or body.get("password") == "good"
+            world.is_signed_in = "good" in (body.get("token"), body.get("password"), body.get("code"))
             return (
                 JSONResponse({})
                 if world.is_signed_in
@@ -158,6 +160,7 @@ def build_app(world: World) -> Starlette:
                 live = [row for row in world.outputs.values() if not row.removed]
                 facets = Facets(
                     models=Counter((row.model or "").split("/")[0] for row in live),
+                    versions=Counter(row.model or "" for row in live),
                     media=Counter(row.medium for row in live),
                     tags=Counter(tag for row in live for tag in row.tags),
                 )
@@ -361,7 +364,10 @@ def build_app(world: World) -> Starlette:
         return StreamingResponse(send(), media_type="text/event-stream")
 
     async def index(_: Request) -> Response:
-        return FileResponse(FOLDER / "index.html")
+        return read_file("index.html") or refuse(404, "not_found", "There is no such page.")
+
+    async def send_file(request: Request) -> Response:
+        return read_file(request.path_params["path"]) or refuse(404, "not_found", "There is no such file.")
 
     class Headers:
         def __init__(self, app: Any) -> None:
@@ -382,26 +388,9 @@ def build_app(world: World) -> Starlette:
         Route("/", index),
         Route("/api/events", stream_events),
         Route("/api/{path:path}", answer, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
-        Mount("/studio", StaticFiles(directory=FOLDER)),
+        Route("/studio/{path:path}", send_file),
     ]
     return Starlette(routes=routes, middleware=[Middleware(Headers)])
-
-
-@contextmanager
-def serve(world: World, port: int = 0):
-    """Serve the stand-in on a free port in a thread; gives its address."""
-    server = uvicorn.Server(
-        uvicorn.Config(build_app(world), port=port, log_level="warning", timeout_graceful_shutdown=1)
-    )
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        thread.join(0.01)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(5)
 
 
 if __name__ == "__main__":

@@ -6,78 +6,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from genloom.server.studio.shapes import datasets, forecasts, jobs, models, system, teaching
+from genloom.server.studio.shapes import datasets, jobs, models, teaching
 from genloom.server.studio.shapes.shape import Problem
 from tests.studio.stand_in import World, dump, make_page
-from tests.studio.stand_in_data import START, draw_picture
-
-AT = START.isoformat()
-MINUTES_THAT_FIT = 300
-
-
-def make_model(ref: str, kind: str, medium: str = "text", **fields: Any) -> models.Model:
-    name, _, version = ref.partition("/")
-    defaults: dict[str, Any] = {
-        "ref": ref,
-        "name": name,
-        "version": int(version),
-        "medium": medium,
-        "kind": kind,
-        "is_active": True,
-        "is_adapter": False,
-        "created": AT,
-        "bytes": 12_000_000,
-        "digest": "9c4f" * 16,
-        "parameters": 158_000,
-        "metric": "bits/byte",
-        "value": 1.82,
-        "licences": ["public domain"],
-        "outputs": 20,
-        "can": ["generate", "teach", "tune", "export", "delete"],
-    }
-    return models.Model(**(defaults | fields))
-
-
-def make_measure(name: str, group: str, champion: float, challenger: float, **fields: Any) -> dict[str, Any]:
-    interval = {"gain": 0.0, "low": -0.01, "high": 0.01, "count": 86, "tolerance": 0.05}
-    flags = {"is_proof": False, "is_pairwise": False, "alpha": 0.05}
-    return {"name": name, "group": group, "champion": champion, "challenger": challenger, **interval, **flags, **fields}
-
-
-def make_receipt(id: str, is_promoted: bool) -> dict[str, Any]:
-    rate, low, high = (0.69, 0.16, 0.56) if is_promoted else (0.54, -0.14, 0.3)
-    proof = {"gain": 2 * rate - 1, "low": low, "high": high, "is_proof": True, "is_pairwise": True}
-    measures = [
-        make_measure("held-out answers, by reward model", "preference", 1 - rate, rate, **proof),
-        make_measure("copied from the training data", "regression", 0.045, 0.017, gain=0.03, low=0.002, high=0.05),
-        make_measure("valid answers", "check", 1.0, 1.0, low=0.0, high=0.0),
-    ]
-    if not is_promoted:
-        worse = {"gain": -0.2, "low": -0.3, "high": -0.1}
-        measures.append(make_measure("answers with insults", "regression", 0.0, 0.2, **worse))
-    receipt = {
-        "model": "shakespeare",
-        "champion": "shakespeare/1",
-        "challenger": "shakespeare/2" if is_promoted else "shakespeare/3",
-        "at": AT,
-        "ratings": {"total": 60, "pairs": 40, "unpaired": 8, "prompts": 30, "held_out": 12, "held_out_prompts": 9}
-        | {"contradictions": 1, "withdrawn": 0, "raters": {"ada": 1.0}, "unused": {"e1": "a tie"}},
-        "method": {"method": "dpo"},
-        "decision": {"should_promote": is_promoted, "reasons": [], "alarms": [], "measures": measures},
-        "cost": {
-            "seconds": {"learning": 40.0, "answers": 20.0},
-            "steps": 120,
-            "peak_bytes": 819_000_000,
-            "machine": "",
-        },
-        "examples": [
-            {"prompt": "ROMEO:", "champion": "What?", "challenger": "I love.", "preferred_version": "challenger"}
-        ],
-        "override_reason": "",
-    }
-    outcome = "promoted" if is_promoted else "kept"
-    words = {"headline": "", "outcome_text": "", "text": "", "html": f"/api/receipts/{id}/html"}
-    return {"id": id, "run": "2026-11-30-run", "outcome": outcome, "receipt": receipt, **words}
+from tests.studio.stand_in_data import draw_picture
+from tests.studio.stand_in_facts import AT, describe_system, list_health, make_forecast, make_model, make_receipt
 
 
 @dataclass
@@ -90,6 +23,9 @@ class Learning:
     missing: int = 3
     rounds: list[str] = field(default_factory=list)  # "promoted" or "kept", the newest first
     active: int = 1  # the version of shakespeare in use
+    consents: list[dict[str, Any]] = field(default_factory=list)  # to the data
+    can_chat: bool = False  # whether the versions of shakespeare do
+    adapters: list[str] = field(default_factory=list)  # on shakespeare/1
     is_paused: bool = False
     level: str = "sound"  # of the text that a training is expected to write
     keys: list[dict[str, Any]] = field(default_factory=list)
@@ -115,9 +51,11 @@ class Learning:
                     data=data,
                     is_active=n == self.active,
                     receipt=None if n == 1 else "promoted",
+                    **({"can": ["generate", "chat", "teach", "tune"]} if self.can_chat else {}),
                 )
                 for n in versions
             ),
+            *(make_model(ref, "tuned", parent="shakespeare/1", is_adapter=True) for ref in self.adapters),
         ]
         return [model for model in found if not any(each["name"] == model.ref for each in self.bin)]
 
@@ -269,6 +207,7 @@ class Learning:
                     "can_edit_captions": name == "holiday",
                 }
                 facts["edited_captions"] = len(self.captions)
+                facts |= {"persons": ["face"], "consents": self.consents} if self.consents else {}
                 return JSONResponse(dump(datasets.DatasetDetail(**self.describe_data(name), **facts)))
             case "GET", ["datasets", name, "samples"]:
                 return JSONResponse(make_page([self.make_sample(name, n) for n in range(3)]))
@@ -281,6 +220,11 @@ class Learning:
                 self.applied_captions |= self.captions
                 self.captions.clear()
                 return JSONResponse(self.describe_data(name))
+            case "POST", ["datasets", _, "withdrawals"]:
+                self.consents = [
+                    each | ({"state": "withdrawn"} if each["who"] == body["who"] else {}) for each in self.consents
+                ]
+                return JSONResponse(make_page(self.consents))
             case "DELETE", ["datasets", name]:
                 self.data_names.remove(name)
                 return self.move_to_bin("datasets", name)
@@ -292,7 +236,7 @@ class Learning:
                 return JSONResponse({})
             # Jobs
             case "POST", ["forecast"]:
-                return JSONResponse(self.forecast(body["kind"], body["params"]))
+                return JSONResponse(make_forecast(body["kind"], body["params"], self.level))
             case "POST", ["jobs"] if body["kind"] in ("train", "learn", "collect", "arena"):
                 return JSONResponse(dump(self.add_job(body["kind"], body["params"])), 202)
             case "GET", ["jobs", id, "log"]:
@@ -325,11 +269,9 @@ class Learning:
                 return JSONResponse({"paused": self.is_paused, "running": 0, "queued": 0})
             # The machine
             case "GET", ["system"]:
-                return JSONResponse(self.describe_system())
+                return JSONResponse(describe_system(self.is_paused))
             case "GET", ["system", "health"]:
-                checks = [("ledger", True, ""), ("compiler", False, "apt install g++")]
-                rows = [system.Health(name=name, ok=ok, detail="words", cure=cure) for name, ok, cure in checks]
-                return JSONResponse(make_page(rows))
+                return JSONResponse(make_page(list_health()))
             case "GET", ["system", "storage"]:
                 items = [
                     {"kind": "models", "bytes": 60_000_000, "count": 3},
@@ -402,35 +344,6 @@ class Learning:
             caption=({**self.applied_captions, **self.captions}).get(id, ""),
         )
 
-    def forecast(self, kind: str, params: dict[str, Any]) -> dict[str, Any]:
-        if kind == "collect":
-            media = [{"medium": "image", "files": 2, "bytes": 900}, {"medium": "text", "files": 1, "bytes": 5}]
-            left = [{"reason": "no suffix", "count": 1}]
-            medium = params.get("medium") or "image"
-            return dump(
-                forecasts.CollectForecast(medium=medium, media=media, files=3, bytes=905, left=left, examples=["a.png"])
-            )
-        minutes = params["minutes"]
-        if isinstance(minutes, list):
-            return make_page([self.forecast(kind, {**params, "minutes": each}) for each in minutes])
-        fits = minutes <= MINUTES_THAT_FIT
-        why_not = "" if fits else "It needs 13.2 GB of memory, and 6.0 GB are free."
-        sizes = {"parameters": 150_000, "steps": int(100 * minutes), "units": 10**6, "unit": "tokens"}
-        cost = {"seconds": 58 * minutes, "setup_seconds": 8, "memory_bytes": 10**9 + 2 * 10**7 * minutes}
-        quality = {
-            "metric": "bits per byte",
-            "expected": 1.8,
-            "low": 1.7,
-            "high": 1.9,
-            "baseline": 1.96,
-            "before": None,
-        }
-        return {"minutes": minutes, **sizes, **cost, **quality, "epochs": 2.0, "trained": None, "level": self.level} | {
-            "memory_available": 6 * 10**9,
-            "fits": fits,
-            "why_not": why_not,
-        }
-
     def move(self, id: str, before: str | None) -> None:
         queued = sorted(
             (job for job in self.world.jobs.values() if job.state == "queued"), key=lambda job: job.position or 0
@@ -440,21 +353,3 @@ class Learning:
         for n, each in enumerate(ids):
             self.world.jobs[each].position = n + 1
         self.world.emit("job.moved", {"job": dump(self.world.jobs[id])})
-
-    def describe_system(self) -> dict[str, Any]:
-        processes = [{"name": "server", "bytes": 90_000_000}, {"name": "engine", "bytes": 1_400_000_000}]
-        loaded = [{"ref": "icons/1", "bytes": 22_000_000, "active": 1, "idle_seconds": 0.0}]
-        return dump(
-            system.System(
-                version="0.7.0",
-                address="http://127.0.0.1:7860",
-                workspace="genloom-workspace",
-                memory=system.Memory(total=16 * 10**9, available=9 * 10**9, processes=processes),
-                processors=2,
-                load=1.4,
-                queue=jobs.Queue(paused=self.is_paused, running=0, queued=0),
-                engine={"state": "running", "models": loaded},
-                disk=system.Disk(free=120 * 10**9, total=512 * 10**9),
-                uptime_seconds=9000,
-            )
-        )

@@ -49,6 +49,8 @@ class World:
         self.seconds_a_picture = 0.6
         self.reply: Callable[[str], str] | None = None
         self.is_signed_in = True
+        self.provider: str | None = None  # to sign in with
+        self.provider_address = ""
         self.breaks_events = False
         self.holds_events = False  # whether a page that connects has to wait
         self.holds_jobs = False  # whether jobs stop in the middle: of a text, and before the last step of a picture

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.studio.stand_in import World
+from tests.studio.stand_in_learning import Learning
 from tests.studio.stand_in_world import pass_gate
 from tests.studio.waiting import wait_for_value
 
@@ -174,3 +175,59 @@ def test_enter_before_the_conversation_is_read_goes_on_in_it(visit: Any) -> None
     is_pressed = True
     expect(page.locator("gl-thread .turn.user")).to_have_count(2)
     assert list(world.conversations) == [conversation]
+
+
+def test_two_models_answer_beside_each_other_and_one_is_better(visit: Any) -> None:
+    world = World(outputs=0, tokens_per_second=2000)
+    Learning(world, rounds=["promoted"], active=2, can_chat=True)
+    world.reply = lambda prompt: f"About {prompt}."
+    studio = visit(world)
+    page = studio.open("chat")
+    expect(page.get_by_role("combobox", name="Model", exact=True)).to_have_value("shakespeare/2")
+    page.get_by_role("button", name="Let a second model answer beside it").click()
+    page.get_by_role("combobox", name="Second model").select_option("shakespeare/1")
+    ask(page, "the sea")
+    pair = page.get_by_role("group", name="The answers of both models")
+    answers = pair.locator("article:not(.writing)")
+    expect(answers).to_have_count(2)
+    expect(answers.locator(".turn-name")).to_have_text(["shakespeare", "shakespeare/1"])
+    asked = [body for method, path, body in world.requests if method == "POST" and path.endswith("/turns")]
+    assert [body["model"] for body in asked] == ["shakespeare/2", "shakespeare/1"]
+    [conversation] = world.conversations.values()
+    [question, *both] = conversation.tree
+    assert [turn.parent for turn in both] == [question.id] * 2
+    expect(answers.first).to_contain_text("The chat goes on with it")
+    answers.nth(1).get_by_role("button", name="This one is better").click()
+    expect(answers.nth(1)).to_contain_text("Preferred")
+    expect(answers.nth(1)).to_contain_text("The chat goes on with it")
+    preferred = next(path.split("/")[-2] for _, path, _ in world.requests if path.endswith("/prefer"))
+    [chosen] = [turn for turn in both if turn.model == "shakespeare/1"]
+    assert preferred == chosen.id
+    ask(page, "And then?")
+    expect(page.locator("gl-thread .turn.user")).to_have_count(2)
+    wait_for_value(page, lambda: len(conversation.tree), 6)
+    assert conversation.tree[3].parent == chosen.id
+    expect(answers).to_have_count(2)
+    page.get_by_role("button", name="Let a second model answer beside it").click()
+    expect(pair).to_have_count(0)
+    expect(page.get_by_role("combobox", name="Second model")).to_have_count(0)
+
+
+def test_an_answer_that_is_given_again_is_shown_while_it_is_written(visit: Any) -> None:
+    world = World(outputs=0, tokens_per_second=2000)
+    answers = iter(["First answer.", "Second answer, which is long enough to wait in the middle of it."])
+    world.reply = lambda _: next(answers)
+    studio = visit(world)
+    page = studio.open("chat")
+    ask(page, "Hello")
+    expect(page.get_by_role("button", name="Answer again")).to_be_visible()
+    world.holds_jobs = True
+    page.get_by_role("button", name="Answer again").click()
+    expect(page.locator("gl-answer")).to_contain_text("Second answer")
+    world.emit("conversation.changed", {"id": next(iter(world.conversations))})  # as the server says of each question
+    expect(page.get_by_text("First answer.")).to_have_count(0)
+    page.reload()
+    expect(page.locator("gl-answer")).to_contain_text("Second answer")
+    expect(page.get_by_text("First answer.")).to_have_count(0)
+    world.holds_jobs = False
+    expect(page.get_by_text("2 / 2")).to_be_visible()

@@ -152,3 +152,38 @@ def test_leaving_a_page_deletes_nothing(visit: Callable[..., Any]) -> None:
     assert hidden == []
     assert page.evaluate("fetch('api/queue').then((answer) => answer.ok)")  # the server has heard what was sent before
     assert [path for method, path, _ in world.requests if method == "DELETE"] == []
+
+
+def test_persons_and_their_consents_are_said_with_the_files(visit: Callable[..., Any], tmp_path: Path) -> None:
+    for name in ("a.png", "consent.toml"):
+        (tmp_path / name).write_bytes(b"x")
+    world = World(outputs=0)
+    Learning(world, data_names=[])
+    page = visit(world).open("data")
+    page.locator("#data-files").set_input_files(tmp_path / "a.png")
+    page.get_by_text("Persons in it").click()
+    page.get_by_role("checkbox", name="voices").check()
+    page.get_by_role("checkbox", name="nobody").check()
+    expect(page.get_by_role("checkbox", name="voices")).not_to_be_checked()
+    page.get_by_role("checkbox", name="faces").check()
+    expect(page.get_by_role("checkbox", name="nobody")).not_to_be_checked()
+    with page.expect_response("**/api/uploads"):
+        page.get_by_label("Consents").set_input_files(tmp_path / "consent.toml")
+    page.get_by_role("button", name="Take 2 files").click()
+    wait_until(page, lambda: world.jobs)
+    [job] = world.jobs.values()
+    assert (job.params["persons"], job.params["consent"]) == (["face"], "up1")
+
+
+def test_a_consent_is_withdrawn_after_a_question(visit: Callable[..., Any]) -> None:
+    world = World(outputs=0)
+    consent = {"who": "Anna", "of": ["face"], "purposes": ["training"], "state": "valid", "until": "2027-12-31"}
+    Learning(world, consents=[consent])
+    page = visit(world).open("data/holiday")
+    row = page.get_by_role("region", name="Persons and their consent").get_by_role("listitem")
+    expect(row).to_contain_text("valid")
+    expect(row).to_contain_text("faces · training · until Dec 31, 2027")
+    row.get_by_role("button", name="Withdraw the consent of Anna").click()
+    page.get_by_role("button", name="Withdraw", exact=True).click()
+    expect(row).to_contain_text("withdrawn")
+    expect(row.get_by_role("button")).to_have_count(0)

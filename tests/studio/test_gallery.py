@@ -103,3 +103,13 @@ def test_an_empty_bin_and_a_search_without_results_say_so(visit: Any) -> None:
     expect(page.get_by_text("The bin is empty")).to_be_visible()
     page.goto(f"{studio.address}/#/gallery?q=zzz")
     expect(page.get_by_text("Nothing fits")).to_be_visible()
+
+
+def test_the_versions_of_a_model_are_filtered_apart(visit: Any) -> None:
+    world = World(outputs=0)
+    for version in (1, 2, 2):
+        world.add_output(f"icons/{version}", "image")
+    page = visit(world).open("gallery")
+    page.get_by_label("Any model").select_option("icons/2")
+    expect(page.locator("h1")).to_contain_text("2 outputs")
+    expect(page).to_have_url(re.compile("model=icons(/|%2F)2"))

@@ -99,3 +99,17 @@ def test_the_tree_of_all(visit: Callable[..., Any]) -> None:
     page = visit(world).open("models")
     page.get_by_role("button", name="Family tree").click()
     expect(page.get_by_role("link", name="icons/1, built in")).to_be_visible()
+
+
+def test_the_adapters_of_a_base_are_listed_with_it(visit: Callable[..., Any]) -> None:
+    world = World(outputs=0)
+    Learning(world, rounds=["promoted"], active=2, adapters=["sonnets/1"])
+    page = visit(world).open("models")
+    expect(page.locator(".model-card", has_text="sonnets")).to_contain_text("adapter on shakespeare/1")
+    page.goto(f"{page.url.split('#')[0]}#/models/shakespeare%2F1")
+    adapters = page.get_by_role("region", name="Adapters on shakespeare/1")
+    expect(adapters.get_by_role("listitem")).to_have_count(1)  # shakespeare/2 is one of its versions
+    expect(adapters.get_by_role("link", name="Make something")).to_have_attribute("href", re.compile("sonnets"))
+    adapters.get_by_role("link", name="sonnets/1").click()
+    expect(page.get_by_role("heading", name="sonnets/1")).to_be_visible()
+    expect(adapters).to_have_count(0)

@@ -146,3 +146,20 @@ def test_a_lost_connection_is_said_and_comes_back(visit: Any, route: str) -> Non
     studio.world.breaks_events = False
     expect(page.get_by_text("Connection lost")).to_have_count(0)
     studio.faults.clear()
+
+
+@pytest.mark.parametrize("code", ["good", "bad"])
+def test_a_provider_signs_in_and_leaves_nothing_in_the_address(visit: Any, code: str) -> None:
+    world = World(outputs=4)
+    world.is_signed_in = False
+    world.provider = "login.example.org"
+    studio = visit(world)
+    world.provider_address = f"{studio.address}/?code={code}&state=s"  # as if the provider had led back at once
+    page = studio.open("make")
+    page.get_by_role("button", name="Sign in with login.example.org").click()
+    if code == "good":
+        expect(page.get_by_role("link", name="Gallery").first).to_be_visible()
+    else:
+        expect(page.get_by_role("alert")).to_contain_text("wrong")
+    expect(page).not_to_have_url(re.compile("code|state"))
+    studio.faults.clear()  # the browser's lines about status 401

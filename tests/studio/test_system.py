@@ -52,3 +52,11 @@ def test_the_bin_gives_back_and_is_emptied_after_a_question(visit: Callable[...,
     page.get_by_role("button", name="Delete for good").click()
     expect(page.get_by_text("The bin is empty.")).to_be_visible()
     assert learning.bin == []
+
+
+def test_problems_of_the_workspace_are_told_in_the_language_of_the_page(visit: Callable[..., Any]) -> None:
+    world = World(outputs=0)
+    Learning(world)
+    page = visit(world, locale="de").open("system")
+    expect(page.get_by_text("models/a ist beschädigt: it is cut off. Stellen Sie es aus einer")).to_be_visible()
+    expect(page.locator(".health [lang=en]", has_text="a rare problem")).to_be_visible()  # as the program says it

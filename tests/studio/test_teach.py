@@ -151,3 +151,10 @@ def test_an_address_opens_a_receipt(teach: Callable[..., tuple[Page, Learning]])
     expect(page.get_by_text("it tests whether the new version is better. Contradictions are ratings")).to_be_visible()
     page.get_by_role("link", name="in use shakespeare/2").click()
     expect(page.get_by_role("heading", name="shakespeare/2 is better, and in use")).to_be_visible()
+
+
+def test_an_alarm_is_told_in_the_language_of_the_page(visit: Callable[..., Any]) -> None:
+    world = World(outputs=0)
+    Learning(world, missing=0, rounds=["kept"])
+    page = visit(world, locale="de").open("teach/shakespeare/kept")
+    expect(page.get_by_role("note")).to_contain_text("während „Antworten mit Beleidigungen“ schlechter wird: von 0")

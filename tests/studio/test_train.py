@@ -11,6 +11,7 @@ from genloom.api.progress import TEXT_QUALITY
 from genloom.studio import FOLDER
 from tests.studio.stand_in import World, dump
 from tests.studio.stand_in_learning import Learning
+from tests.studio.waiting import wait_until
 
 
 def test_the_dial_shows_what_comes_of_it_and_starts_a_run(visit: Callable[..., Any]) -> None:
@@ -135,3 +136,18 @@ def test_titles_of_jobs_are_in_the_language_of_the_page(visit: Callable[..., Any
     Learning(world).add_job("train", {"data": "holiday"})
     page = visit(world, locale="de").open("train")
     expect(page.locator(".queue li")).to_contain_text("holiday trainieren")
+
+
+def test_tuning_can_protect_each_document(visit: Callable[..., Any]) -> None:
+    world = World(outputs=0)
+    Learning(world)
+    page = visit(world).open("train?data=shakespeare&from=shakespeare/1")
+    page.get_by_text("Options", exact=True).click()
+    page.get_by_label("Protect each document").select_option("3")
+    wait_until(
+        page, lambda: any(path == "forecast" and body["params"].get("epsilon") == 3 for _, path, body in world.requests)
+    )
+    page.get_by_role("button", name="Start").click()
+    wait_until(page, lambda: world.jobs)
+    [job] = world.jobs.values()
+    assert (job.params["from"], job.params["private"], job.params["epsilon"]) == ("shakespeare/1", True, 3)

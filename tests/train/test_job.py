@@ -1,5 +1,6 @@
 """A job: read, written and overridden; wrong settings are errors that name them."""
 
+import math
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -35,6 +36,11 @@ def test_a_job_survives_a_round_trip_to_disk(tmp_path: Path) -> None:
     assert read_job(tmp_path / "job.toml") == job
     assert job.plan.optimizer.betas == (0.8, 0.95)
     assert job.plan.ema_decay == 0.99
+
+
+def test_a_bound_may_be_infinite_as_the_command_line_and_recipes_write_it() -> None:
+    assert override(forgetting="inf").forgetting == math.inf
+    assert override(forgetting="0.5").forgetting == 0.5
 
 
 def test_overrides_change_only_what_they_name() -> None:

@@ -4,6 +4,7 @@ import errno
 import json
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -390,8 +391,13 @@ def test_a_run_killed_before_its_job_does_not_hide_the_one_before(worlds: Module
     *_, last = worlds.resume_run(workspace, "tales")
     assert last.run == older
     bare = workspace.create_run("others")
-    with raises_code("train.nothing_to_resume", run=bare.name):
+    with raises_code("train.nothing_to_resume", run=bare.name, data="DATA --name others"):  # of which data is not known
         list(worlds.resume_run(workspace, "others"))
+    for run in workspace.list_runs():
+        shutil.rmtree(run.folder)
+    workspace.create_run("tales")
+    with raises_code("train.nothing_to_resume", data="tales"):
+        list(worlds.resume_run(workspace, "tales"))
 
 
 @pytest.mark.parametrize(("name", "value"), [("steps", -5), ("threads", -2), ("save_steps", -1)])

@@ -42,6 +42,7 @@ OTHER_PLACES = {
     "genloom/server/studio/trust.py": "a certificate",
     "genloom/server/studio/jobs.py": "exported weights with a signed card",
     "genloom/server/openai/embeddings.py": "numbers of a text that the client sent",
+    "genloom/server/oidc.py": "the secret of this server, for the login of another",
     "genloom/server/engine/messages.py": "messages between our own processes",
     "genloom/server/jobs/generations.py": "a draft that is not an output yet, for the page that waits for it",
 }
@@ -54,18 +55,48 @@ SIGNED_PLACES = {
     "genloom/server/signed_files.py",
 }
 # Modules outside the server that write a file at a path that a person names.
+WRITING_PARTS = ("genloom/api", "genloom/cli", "genloom/trust", "genloom/assistant")
 SIGNED_WRITERS = {"genloom/trust/outgoing.py"}
 OTHER_WRITERS = {
     "genloom/api/evaluations.py": "charts and reports about a model",
+    "genloom/assistant/tasks/classifiers.py": "weights and the card of a classifier",
+    "genloom/assistant/tasks/tables.py": "the texts of a person with labels, which no generator wrote",
     "genloom/api/cards.py": "a card about a model or data set",
     "genloom/api/keys.py": "keys",
     "genloom/api/receipts.py": "a receipt about a model",
     "genloom/api/tracing.py": "a page about where something comes from",
+    "genloom/api/attribute_bias.py": "a report about a model",
+    "genloom/api/embedding.py": "numbers of texts that the user named",
+    "genloom/api/prompts.py": "templates of prompts",
+    "genloom/assistant/memory.py": "what a user had remembered, in the workspace",
+    "genloom/assistant/prompts/library.py": "templates of prompts",
     "genloom/trust/bias.py": "a report about a model",
     "genloom/trust/privacy.py": "a report about a model",
     "genloom/trust/shared_features.py": "features of training items, in the cache",
     "genloom/trust/molecule/similarity_index.py": "fingerprints of training items, in the cache",
     "genloom/trust/signing.py": "keys",
+    "genloom/trust/revocation.py": "revoked keys",
+}
+
+# Modules that run a sampler: with requests that are marked there or where they are built, or to measure a model.
+MARKING_PLACES = {
+    "genloom/api/answering.py",
+    "genloom/api/arena.py",
+    "genloom/api/chat.py",
+    "genloom/api/generation.py",
+    "genloom/learn/eval_prompts.py",
+}
+MARKED_BEFORE = {
+    "genloom/server/engine/choosing.py": "genloom/server/engine/building.py",
+    "genloom/server/engine/tasks.py": "genloom/server/engine/building.py",
+}
+MEASURING_PLACES = {
+    "genloom/api/attribute_bias.py": "pictures whose attributes are counted",
+    "genloom/api/bias.py": "continuations whose words are counted",
+    "genloom/evaluate/sampling.py": "samples that are compared with data",
+    "genloom/evaluate/text/answers.py": "answers that are scored",
+    "genloom/evaluate/text/battery/run.py": "answers that are scored",
+    "genloom/learn/safeguards/text.py": "texts by which two versions are compared",
 }
 
 
@@ -116,8 +147,26 @@ def test_every_route_with_the_bytes_of_an_output_is_known() -> None:
 
 
 def test_every_writer_of_a_file_is_known() -> None:
-    found = find_callers({"write_atomic", "write_bytes", "write_file"}, "genloom/api", "genloom/cli", "genloom/trust")
+    found = find_callers({"write_atomic", "write_bytes", "write_file"}, *WRITING_PARTS)
     assert found.keys() <= SIGNED_WRITERS | OTHER_WRITERS.keys(), "sign what is written, or say why it is no output"
+
+
+def test_every_place_that_generates_marks_what_it_stores() -> None:
+    calls = find_callers({"generate", "run_request", "mark_request"}, "genloom")
+    engine_users = {
+        place
+        for place in calls
+        if any(
+            isinstance(node, ast.Attribute)
+            and node.attr in ("generate", "run_request")
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "engine"
+            for node in ast.walk(ast.parse((ROOT / place).read_text(encoding="utf-8")))
+        )
+    }
+    assert engine_users <= MARKING_PLACES | MARKED_BEFORE.keys() | MEASURING_PLACES.keys(), "mark it"
+    for place in MARKING_PLACES | set(MARKED_BEFORE.values()):
+        assert "mark_request" in calls[place], place
 
 
 @pytest.fixture

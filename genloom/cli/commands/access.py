@@ -27,6 +27,7 @@ def run(
     scopes: tuple[ScopeName, ...] = (),
     user: str = "local",
     days: Annotated[int | None, int_range(1, 3650)] = None,
+    email: str = "",
     keys: Path | None = None,
     common: CommonOptions = CommonOptions(),
 ) -> None:
@@ -44,6 +45,8 @@ def run(
         Account that a new key belongs to. [default: you, who see everything]
     days
         Days until a new key expires. [default: never]
+    email
+        Address of a new account, for which the provider of --oidc-issuer vouches; without a password.
     keys
         File of keys and accounts. [default: server/keys.toml in the workspace]
     """
@@ -66,7 +69,7 @@ def run(
             console.print_line(f"The key {name} ({key.name}) is revoked.")
             console.print_result({"id": name, "revoked": True})
         case "add", str():
-            store.add_account(name, read_password(name), scopes or ACCOUNT_SCOPES)
+            store.add_account(name, "" if email else read_password(name), scopes or ACCOUNT_SCOPES, email=email)
             sessions.close_sessions_of(name)
             console.print_line(f"{name} can sign in now.")
             console.print_result({"account": name})
@@ -82,11 +85,11 @@ def run(
 def list_access(store: "KeyStore", console: Console) -> None:
     """Print the keys and accounts."""
     keys = [(id, key.name, key.user, ", ".join(key.scopes), key.expires or "never") for id, key in store.keys.items()]
-    accounts = [(name, ", ".join(account.scopes)) for name, account in store.accounts.items()]
+    accounts = [(name, account.email or "-", ", ".join(account.scopes)) for name, account in store.accounts.items()]
     if keys:
         console.print_lines(format_table([("key", "name", "user", "scopes", "expires"), *keys]))
     if accounts:
-        console.print_lines(format_table([("account", "scopes"), *accounts]))
+        console.print_lines(format_table([("account", "address", "scopes"), *accounts]))
     if not keys and not accounts:
         console.print_hint("There are no keys and no accounts yet. Create a key: genloom access new NAME")
     console.print_result(

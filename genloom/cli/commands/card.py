@@ -1,8 +1,9 @@
 """`genloom card`: the card of a model or data set."""
 
 from pathlib import Path
+from typing import Literal
 
-from genloom.api.cards import CardFormat, CardKind, build_card
+from genloom.api.cards import CardFormat, build_card
 from genloom.cli.descriptions import describe_like
 from genloom.cli.options.workspace import CommonOptions
 from genloom.cli.output_path import resolve_output_file
@@ -16,7 +17,7 @@ def run(
     /,
     *,
     to: CardFormat = "md",
-    kind: CardKind = "",
+    kind: Literal["model", "data"] | None = None,
     out: Path | None = None,
     common: CommonOptions = CommonOptions(),
 ) -> None:
@@ -33,7 +34,7 @@ def run(
     """
     workspace, console = common.open()
     path = resolve_output_file(out, _FILE_NAMES[to]) if out is not None else None
-    card = build_card(workspace, thing, kind="data" if to == "croissant" and not kind else kind)
+    card = build_card(workspace, thing, kind="data" if to == "croissant" and not kind else kind or "")
     content = card.render(to)
     if path is not None:
         card.save(path, to)

@@ -7,6 +7,8 @@ from cyclopts import Parameter
 
 from genloom.api.models import Model
 from genloom.cli.descriptions import describe_like
+from genloom.cli.options.context import DEFAULT_CONTEXT_OPTIONS, ContextOptions
+from genloom.cli.options.knowledge import DEFAULT_KNOWLEDGE_OPTIONS, KnowledgeOptions
 from genloom.cli.options.model_input import (
     MAX_PROMPT_BYTES,
     Adapters,
@@ -23,6 +25,7 @@ from genloom.cli.options.sampling import (
     Unmarked,
     parse_settings,
 )
+from genloom.cli.options.tools import DEFAULT_TOOL_OPTIONS, ToolOptions
 from genloom.cli.options.workspace import WorkOptions
 from genloom.cli.prompt_input import open_prompt_input
 from genloom.cli.repl import ChatREPL
@@ -44,6 +47,9 @@ def run(
     seed: SamplingSeed | None = None,
     unmarked: Unmarked = False,
     precision: Precision = "auto",
+    knowledge_options: KnowledgeOptions = DEFAULT_KNOWLEDGE_OPTIONS,
+    tool_options: ToolOptions = DEFAULT_TOOL_OPTIONS,
+    context_options: ContextOptions = DEFAULT_CONTEXT_OPTIONS,
     common: WorkOptions = WorkOptions(),
 ) -> None:
     """Chat with a model; conversations are saved and can be continued.
@@ -71,17 +77,24 @@ def run(
         raise GenloomError("cli.chat_json_without_prompt")
     speaker = workspace.model(model)
     warn_of_full_adapters(speaker, adapter or (), console)
-    chat = speaker.chat(
-        system=system,
-        conversation=conversation or "",
-        seed=seed,
-        adapters=adapter or (),
-        precision=precision,
-        is_saved=not questions or conversation is not None,
-        is_marked=not unmarked,
-        **parse_settings(speaker, adapter or (), precision, option or ()) | token_options.to_params(),
-    )
-    with open_prompt_input(workspace.folder / "conversations" / "history") as prompt_input:
+    with (
+        open_prompt_input(workspace.folder / "conversations" / "history") as prompt_input,
+        knowledge_options.open(workspace, console) as knowledge,
+        tool_options.open(workspace, console, prompt_input) as tools,
+    ):
+        chat = speaker.chat(
+            system=system,
+            conversation=conversation or "",
+            seed=seed,
+            adapters=adapter or (),
+            precision=precision,
+            is_saved=not questions or conversation is not None,
+            is_marked=not unmarked,
+            **parse_settings(speaker, adapter or (), precision, option or ()) | token_options.to_params(),
+            tools=tools or (),
+            knowledge=knowledge,
+        )
+        context_options.apply(chat, console)
         repl = ChatREPL(chat, console, prompt_input)
         if not questions:
             repl.run()

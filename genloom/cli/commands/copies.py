@@ -31,7 +31,7 @@ def run(
     targets
         Outputs by their ids ("last" is the newest), and files.
     model
-        Model whose training data are searched. [default: the one that generated the output]
+        Model whose training data are searched. [default: the one that made the output or file, if that is known]
     """
     workspace, console = common.open()
     if not targets:

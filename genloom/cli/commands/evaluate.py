@@ -9,7 +9,7 @@ from genloom.cli.options.evaluation import EvaluationOptions
 from genloom.cli.options.numbers import OutputCount
 from genloom.cli.options.sampling import SamplingTemperature
 from genloom.cli.options.workspace import WorkOptions
-from genloom.cli.output_path import resolve_output_folder
+from genloom.cli.output_path import resolve_report_folder
 from genloom.store.files import require_writable
 
 
@@ -42,7 +42,7 @@ def run(
         Folder for report and charts. [default: reports/<model>, or reports/<model>-on-<data>, in the workspace]
     """
     workspace, console = common.open()
-    out_folder = None if out is None else resolve_output_folder(out)
+    out_folder = None if out is None else resolve_report_folder(out)
     if out is None:  # else it would be found after the work
         require_writable(workspace.folder)
     evaluated = workspace.model(model)

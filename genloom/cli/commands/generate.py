@@ -30,6 +30,7 @@ from genloom.cli.options.model_input import (
     warn_of_full_adapters,
 )
 from genloom.cli.options.numbers import OutputCount
+from genloom.cli.options.output_format import DEFAULT_FORMAT_OPTIONS, FormatOptions
 from genloom.cli.options.sampling import (
     DEFAULT_STEP_OPTIONS,
     DEFAULT_TOKEN_OPTIONS,
@@ -41,7 +42,13 @@ from genloom.cli.options.sampling import (
     parse_settings,
 )
 from genloom.cli.options.workspace import WorkOptions
-from genloom.cli.output_path import is_file_name, name_copy, resolve_output_folder, warn_of_replacement
+from genloom.cli.output_path import (
+    is_file_name,
+    name_copy,
+    note_replacement,
+    resolve_output_folder,
+    warn_of_replacement,
+)
 from genloom.conditioners import split_assignments
 from genloom.errors import GenloomError
 from genloom.generate.presets import PLACEHOLDER, Preset
@@ -67,6 +74,7 @@ def run(
     edit_flags: EditFlags = DEFAULT_EDIT_FLAGS,
     sheet_options: SheetOptions = DEFAULT_SHEET_OPTIONS,
     stop: list[str] | None = None,
+    format_options: FormatOptions = DEFAULT_FORMAT_OPTIONS,
     chat: ChatPrompts | None = None,
     seed: SamplingSeed | None = None,
     unmarked: Unmarked = False,
@@ -86,7 +94,7 @@ def run(
     prompt
         Start of a text, or description of an image, where (fox:1.3) weighs a word more. Repeatable.
     preset
-        Preset of prompt and settings, such as flat, night or draft; --presets lists them. Repeatable.
+        Preset of prompt and settings, such as night or draft; --presets lists them. Repeatable.
     list_presets
         List of the presets.
     list_options
@@ -134,6 +142,7 @@ def run(
                 **selection,
                 **vars(token_options),
                 **vars(step_options),
+                **vars(format_options),
             },
         )
         _replay_output(workspace.output(replay), console)
@@ -159,6 +168,7 @@ def run(
         seed=seed,
         given=split_assignments(given or ()),
         stop=stop or (),
+        **format_options.read(),
         preset=preset or (),
         interpolate=sheet_options.num_interpolated,
         adapters=adapter or (),
@@ -218,8 +228,11 @@ def _print_outputs(
             path = out
             collected.append(output)
         elif out is not None:
-            copy = warn_of_replacement(name_copy(out, output.path.name, *position))
+            copy = name_copy(out, output.path.name, *position)
+            is_replaced = copy.is_file()
             path = output.save(copy, note=console.print_note_once)
+            if is_replaced:
+                note_replacement(path)
         metadata = {"id": output.id, "prompt": output.prompt, "nonce": output.nonce, "file": str(path)}
         metadata |= {name: output.record[name] for name in ("given", *ANSWER_NOTES) if name in output.record}
         if console.is_json or not results:

@@ -12,7 +12,7 @@ from genloom.text_format import format_table
 if TYPE_CHECKING:
     from genloom.api.keys import KeyInfo, Keys
 
-Action = Literal["list", "new", "show", "rotate", "export", "trust"]
+Action = Literal["list", "new", "show", "rotate", "export", "trust", "revoke"]
 _KINDS = ("marking", "signing")
 
 
@@ -24,16 +24,17 @@ def run(
     signer: str | None = None,
     out: Path | None = None,
     secret: bool = False,
+    reason: str = "",
     common: CommonOptions = CommonOptions(),
 ) -> None:
-    """List, create, rotate and export the keys that mark and sign outputs, and trust certificates of others.
+    """List, create, rotate, revoke and export the keys of marks and signatures, and trust certificates of others.
 
     Secrets are never printed. Only their owner can read their files, which lie in keys/ of the workspace.
 
     Parameters
     ----------
     action
-        list, new KIND, show ID, rotate KIND, export KIND or trust FILE. A kind is marking or signing.
+        list, new KIND, show ID, rotate KIND, revoke ID, export KIND or trust FILE. A kind is marking or signing.
     name
         Kind of key, id of a key, or PEM file with an authority's certificate.
     signer
@@ -42,6 +43,8 @@ def run(
         With export: file for the authority's certificate, for others to trust; or for the key, with --secret.
     secret
         With export: the key itself. Who has the file can sign or mark in your name.
+    reason
+        With revoke: why, e.g. "the laptop was stolen".
     """
     workspace, console = common.open()
     keys = workspace.keys
@@ -59,6 +62,10 @@ def run(
     if action == "show":
         _require_argument(bool(name), action, "the id of a key (genloom keys shows them)")
         _show_key(keys.get_key(str(name)), console)
+        return
+    if action == "revoke":
+        _require_argument(bool(name), action, "the id of a key (genloom keys shows them)")
+        _revoke_key(keys, str(name), reason, console)
         return
     _require_argument(name in _KINDS, action, "a kind of key: marking or signing")
     if action == "export":
@@ -86,9 +93,17 @@ def _export_key(keys: "Keys", kind: str, out: Path | None, should_include_secret
     console.print_result({"kind": kind, "file": str(path), "secret": should_include_secret})
 
 
+def _revoke_key(keys: "Keys", id: str, reason: str, console: Console) -> None:
+    key = keys.revoke_key(id, reason)
+    console.print_line(f"The {'authority' if key.certificate else 'key'} {key.id} is revoked.")
+    if key.kind == "signing":
+        console.print_hint("Give others the new certificate, and tell them to revoke the old one by its id.")
+    console.print_result(key.to_record())
+
+
 def _show_key(key: "KeyInfo", console: Console) -> None:
     facts = [("key", key.id), ("kind", key.kind), ("name", key.name), ("created", key.created)]
-    facts += [("expires", key.expires), ("active", "yes" if key.is_active else "no")]
+    facts += [("expires", key.expires), ("active", "yes" if key.is_active else "no"), ("revoked", key.revoked)]
     console.print_lines(f"{topic:<8} {value}" for topic, value in facts if value)
     console.print_lines(key.certificate.splitlines())
     console.print_result({**key.to_record(), "certificate": key.certificate or None})
@@ -96,11 +111,17 @@ def _show_key(key: "KeyInfo", console: Console) -> None:
 
 def _print_keys(keys: "list[KeyInfo]", console: Console) -> None:
     if keys:
-        rows = [(k.id, k.kind, k.name, k.created or "", k.expires or "", "yes" if k.is_active else "no") for k in keys]
+        rows = [(k.id, k.kind, k.name, k.created, k.expires, _describe_use(k)) for k in keys]
         console.print_lines(format_table([("key", "kind", "name", "created", "expires", "active"), *rows]))
     else:
         console.print_line("There are no keys yet; the first output that needs one makes it.")
     console.print_result({"keys": [key.to_record() for key in keys]})
+
+
+def _describe_use(key: "KeyInfo") -> str:
+    if key.revoked:
+        return f"revoked {key.revoked[:10]}"
+    return "yes" if key.is_active else "no"
 
 
 def _require_argument(is_given: bool, action: str, expected: str) -> None:

@@ -10,7 +10,7 @@ from genloom.cli.options.workspace import CommonOptions
 from genloom.media.abilities import get_ability
 from genloom.text_format import format_bytes, format_count, format_table
 
-Kind = Literal["data", "models", "builtin", "runs", "outputs", "conversations", "bin"]
+Kind = Literal["data", "models", "builtin", "runs", "outputs", "conversations", "knowledge", "bin"]
 _MAX_ROWS = 20  # of the kinds that grow without bound, only the newest are shown
 _TRUNCATED_KINDS = ("outputs", "conversations")
 _EMPTY_WORKSPACE = "The workspace is empty. Start with: genloom collect FOLDER --name NAME"
@@ -20,6 +20,7 @@ _EMPTY_KINDS = {
     "runs": "No runs. Start one: genloom train NAME",
     "outputs": "No outputs. Generate one: genloom generate MODEL",
     "conversations": "No conversations. Start one: genloom chat MODEL",
+    "knowledge": "No knowledge. Read documents: genloom ask FOLDER QUESTION",
 }
 _TITLES = {"builtin": "built-in models"}
 
@@ -89,6 +90,7 @@ _LISTINGS: dict[Kind, str] = {
     "runs": "runs",
     "outputs": "outputs",
     "conversations": "conversations",
+    "knowledge": "knowledge",
 }
 _ROW_FORMATTERS = {
     "data": lambda row: (
@@ -122,6 +124,13 @@ _ROW_FORMATTERS = {
         format_count(row["questions"], "question"),
         format_bytes(row["bytes"]),
         _shorten_value(row["title"]),
+    ),
+    "knowledge": lambda row: (
+        row["knowledge"],
+        f"{format_count(row['files'], 'file')}, {format_count(row['passages'], 'passage')}",
+        format_bytes(row["bytes"]),
+        row["changed"][:16].replace("T", " "),
+        ", ".join(row["sources"][:2]),
     ),
 }
 

@@ -1,4 +1,4 @@
-"""`genloom remove`: data sets, models, runs, outputs and conversations go to the bin, and out of it."""
+"""`genloom remove`: data sets, models, runs, outputs, conversations and prompts go to the bin, and out of it."""
 
 from typing import Annotated
 

@@ -1,8 +1,9 @@
 """`genloom trace`: where something comes from, and what was made from it."""
 
 from pathlib import Path
+from typing import Literal
 
-from genloom.api.tracing import RootKind, trace
+from genloom.api.tracing import trace
 from genloom.cli.descriptions import describe_like
 from genloom.cli.options.workspace import CommonOptions
 from genloom.cli.output_path import resolve_output_file
@@ -14,7 +15,7 @@ def run(
     /,
     *,
     forward: bool = False,
-    kind: RootKind = "",
+    kind: Literal["output", "model", "data", "document", "file"] | None = None,
     quick: bool = False,
     out: Path | None = None,
     common: CommonOptions = CommonOptions(),
@@ -32,7 +33,7 @@ def run(
     """
     workspace, console = common.open()
     path = resolve_output_file(out, "trace.html") if out is not None else None
-    found = trace(workspace, thing, forward=forward, kind=kind, quick=quick)
+    found = trace(workspace, thing, forward=forward, kind=kind or "", quick=quick)
     console.print_lines(str(found).splitlines())
     if path is not None:
         found.save(path)

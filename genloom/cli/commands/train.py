@@ -54,8 +54,8 @@ def run(
     save_steps: Count | None = None,
     canaries: Annotated[int, int_range(1, 10_000)] | None = None,
     private: bool = False,
-    epsilon: Epsilon = 8.0,
-    delta: Delta = 1e-5,
+    epsilon: Epsilon | None = None,
+    delta: Delta | None = None,
     common: WorkOptions = WorkOptions(),
 ) -> int:
     """Train a model on a data set, or fine-tune an existing one, within a time budget.

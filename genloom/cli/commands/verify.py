@@ -14,8 +14,8 @@ def run(
     """Tell who signed files, whether they changed since, whether they are marked, and which outputs they are.
 
     Exits with 0 if every file is unchanged and signed by this workspace or a trusted authority, or has no signature but
-    a mark of this workspace or the bytes of an output; with 1 if one does not. A file without a signature and without a
-    mark gives no evidence of who made it.
+    a mark of this workspace or the bytes of an output; with 1 if one does not, or cannot be read. A file without a
+    signature and without a mark gives no evidence of who made it. Hidden files in folders are left out.
 
     Parameters
     ----------
@@ -31,6 +31,8 @@ def run(
     for verification in iter_verify(workspace, files, marks=marks):
         console.print_line(str(verification))
         results.append(verification)
+    if not results:
+        raise GenloomError("trust.nothing_to_verify", path=", ".join(map(str, files)))
     num_fine = sum(verification.is_fine for verification in results)
     if len(results) != 1:
         console.print_line(f"{format_count(len(results), 'file')}: {num_fine} with evidence of a trusted origin.")

@@ -21,13 +21,13 @@ class SheetOptions:
     """Contact sheets of several outputs, and interpolation between two."""
 
     sheet: bool = False
-    """Contact sheet of all outputs, stored beside them."""
+    """Contact sheet of all outputs, beside them."""
 
     interpolate: bool = False
     """Interpolation between two prompts, or between two outputs of one prompt."""
 
     steps_between: Annotated[int, int_range(2, 10_000)] | None = None
-    """Number of outputs of an interpolation. [default: 8]"""
+    """Outputs of an interpolation. [default: 8]"""
 
     @property
     def num_interpolated(self) -> int:

@@ -14,7 +14,7 @@ GivenValues = Annotated[
     list[str],
     Parameter(
         help="Value of a condition as NAME=VALUE: a number, class, text or array file (.npy). Repeatable; several "
-        "values of one condition give outputs for each."
+        "values of one give outputs for each."
     ),
 ]
 PromptsFile = Annotated[Path, Parameter(help="File of prompts, one per line.")]

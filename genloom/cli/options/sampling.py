@@ -24,7 +24,7 @@ SamplingTemperature = Annotated[
 ]
 TopP = Annotated[
     Share,
-    Parameter(help="Nucleus sampling: probability of the set of tokens to sample from. [default: off; 0.9 in a chat]"),
+    Parameter(help="Nucleus sampling: probability of the tokens to sample from. [default: off; 0.9 in a chat]"),
 ]
 Steps = Annotated[
     int, int_range(1, 10_000), Parameter(help="Number of sampling steps of an image; fewer are faster, more are finer.")

@@ -1,5 +1,6 @@
 """Options of a server: where it listens, whom it answers, and where its keys are."""
 
+import os
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,8 +13,19 @@ from genloom.errors import GenloomError
 
 if TYPE_CHECKING:
     from genloom.server.config import Config
+    from genloom.server.oidc import Provider
 
-_PACKAGES = ("argon2", "fastapi", "llguidance", "mcp", "prometheus_client", "python_multipart", "segno", "uvicorn")
+_PACKAGES = (
+    "argon2",
+    "fastapi",
+    "jwt",
+    "llguidance",
+    "mcp",
+    "prometheus_client",
+    "python_multipart",
+    "segno",
+    "uvicorn",
+)
 
 
 @Parameter(name="*")
@@ -48,6 +60,12 @@ class ServingOptions:
     alias: tuple[str, ...] = ()
     """Another name for a model that programs insist on, e.g. gpt-4o=notes."""
 
+    oidc_issuer: str = ""
+    """Provider of OpenID Connect to sign in with, e.g. https://login.example.org."""
+
+    oidc_client: str = "genloom"
+    """Name of this server at the provider; its secret is in GENLOOM_OIDC_SECRET."""
+
     def build_config(self, host: str = "127.0.0.1") -> "Config":
         """Return the configuration; tell which packages are missing, if they are."""
         if missing := [package for package in _PACKAGES if find_spec(package) is None]:
@@ -65,7 +83,15 @@ class ServingOptions:
             keyless_prefix="/v1/" if self.keyless else "",
             is_ollama=self.ollama,
             aliases=dict(map(split_alias, self.alias)),
+            oidc=self._build_provider(),
         )
+
+    def _build_provider(self) -> "Provider | None":
+        from genloom.server.oidc import Provider
+
+        if not self.oidc_issuer:
+            return None
+        return Provider(self.oidc_issuer, self.oidc_client, os.environ.get("GENLOOM_OIDC_SECRET", ""))
 
 
 def split_alias(text: str) -> tuple[str, str]:

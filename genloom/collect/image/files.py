@@ -18,7 +18,7 @@ from genloom.media import image
 OWN_HINTS = {".pdf": "save it as .png", ".gz": "unpack it first"}  # of formats that other media read
 
 
-def match_count(files: Sequence[SourceFile]) -> int:
+def count_matching_files(files: Sequence[SourceFile]) -> int:
     """Count the pictures, including those in tables, and the files that describe them."""
     image_files = [file for file in files if _has_images(file.path)]
     sidecar_index = _SidecarIndex(image_files)

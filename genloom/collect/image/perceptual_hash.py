@@ -46,7 +46,7 @@ def compute_sketches(thumbnails: list[np.ndarray], digests: list[bytes], should_
     return Sketches(np.concatenate([exact_B1, keys_BK], axis=1), thumbnails_BSSC.reshape(count, -1))
 
 
-def similarity(signature_P: np.ndarray, signatures_NP: np.ndarray) -> np.ndarray:
+def compute_similarity(signature_P: np.ndarray, signatures_NP: np.ndarray) -> np.ndarray:
     """Return 1 for thumbnails that differ only in brightness, 0 for a difference of half of their contrast.
 
     At 0.8 a picture counts as similar to itself saved smaller or as JPEG, and the icons "farmer" and "man farmer" to

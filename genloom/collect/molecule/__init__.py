@@ -15,7 +15,7 @@ from genloom.collect.defaults import note_other_files
 from genloom.collect.duplicates import Sketches
 from genloom.collect.kept_columns import check_names, pick_columns
 from genloom.collect.molecule import rows
-from genloom.collect.molecule.fingerprints import compute_fingerprint, compute_signatures, compute_similarity
+from genloom.collect.molecule.fingerprints import compute_fingerprint, compute_jaccard, compute_signatures
 from genloom.collect.options import Note, Options, Report
 from genloom.collect.preparation import Counters, Document, Skip
 from genloom.collect.slug import escape_name
@@ -95,7 +95,7 @@ def get_suffix(path: Path) -> str:
     return Path(path.stem).suffix.lower() if suffix == ".gz" else suffix
 
 
-def match_count(files: Sequence[SourceFile]) -> int:
+def count_matching_files(files: Sequence[SourceFile]) -> int:
     """Count the files of molecules, and twice the tables, which hold many and could also be read as text."""
     return sum(get_suffix(file.path) in medium.suffixes or 2 * is_table(file) for file in files)
 
@@ -240,9 +240,9 @@ def compute_sketches(sketch_inputs: list[np.ndarray | None], digests: list[bytes
     return compute_signatures(sketch_inputs if should_find_near else [None] * len(digests), digests)
 
 
-def similarity(signature_P: np.ndarray, signatures_NP: np.ndarray) -> np.ndarray:
+def compute_similarity(signature_P: np.ndarray, signatures_NP: np.ndarray) -> np.ndarray:
     """Return the estimated Tanimoto similarity."""
-    return compute_similarity(signature_P, signatures_NP)
+    return compute_jaccard(signature_P, signatures_NP)
 
 
 def build_columns(documents: Sequence[Document]) -> dict[str, "pa.Array"]:

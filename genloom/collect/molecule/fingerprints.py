@@ -51,7 +51,7 @@ def hash_number(number: int) -> int:
     return int.from_bytes(hashlib.blake2b(number.to_bytes(8, "little"), digest_size=8).digest(), "little")
 
 
-def compute_similarity(signature_P: np.ndarray, signatures_NP: np.ndarray) -> np.ndarray:
+def compute_jaccard(signature_P: np.ndarray, signatures_NP: np.ndarray) -> np.ndarray:
     """Return the share of equal hashes, which estimates the Tanimoto similarity of the substructures."""
     own, others = signature_P.reshape(-1, 4), signatures_NP.reshape(len(signatures_NP), NUM_HASHES, 4)
     return (own == others).all(2).mean(1)

@@ -63,7 +63,7 @@ class RawScore:
         return len(self.data)
 
 
-def match_count(files: Sequence[SourceFile]) -> int:
+def count_matching_files(files: Sequence[SourceFile]) -> int:
     """Count the files with notes by their names, and the rows of tables with MIDI.
 
     A table counts one more than for media that go by the names of its columns.
@@ -239,7 +239,7 @@ def compute_sketches(sketch_inputs: list[Any], digests: list[bytes], should_find
     return Sketches(np.concatenate([exact.reshape(-1, 1), mixed], 1), low, links_B=links)
 
 
-def similarity(signature_P: np.ndarray, signatures_NP: np.ndarray) -> np.ndarray:
+def compute_similarity(signature_P: np.ndarray, signatures_NP: np.ndarray) -> np.ndarray:
     """Return the share of equal hashes, which estimates the Jaccard similarity of the grams."""
     own = signature_P.reshape(-1, 4)
     others = signatures_NP.reshape(len(signatures_NP), NUM_HASHES, 4)

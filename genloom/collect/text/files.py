@@ -25,7 +25,7 @@ FORMATS = {
 MIN_STREAMED_BYTES = 4 << 20
 
 
-def match_count(files: Sequence[SourceFile]) -> int:
+def count_matching_files(files: Sequence[SourceFile]) -> int:
     """Count the files that hold text by their suffix."""
     return sum(get_inner_suffix(file.path) in text.suffixes or get_inner_suffix(file.path) in FORMATS for file in files)
 

@@ -62,7 +62,7 @@ def compute_sketches(texts: list[ComparedText], digests: list[bytes], should_fin
     return Sketches(all_keys, hashes_BP.astype(np.uint8), *_sample_ngrams(ngrams_G, boundaries), links_B)
 
 
-def similarity(signature_P: np.ndarray, signatures_NP: np.ndarray) -> np.ndarray:
+def compute_similarity(signature_P: np.ndarray, signatures_NP: np.ndarray) -> np.ndarray:
     """Return estimates of the Jaccard similarity: equal bytes minus those by chance (Li & König 2010, b = 8)."""
     return ((signatures_NP == signature_P).mean(axis=1) - 1 / 256) / (1 - 1 / 256)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from genloom.codecs.chat_template import ChatCodec, get_eos_ids, render_chat
+from genloom.codecs.chat_template import ChatCodec, RenderMessage, get_eos_ids, render_chat
 from genloom.errors import GenloomError
 from genloom.generate import engine, output_records
 from genloom.model import Model
@@ -16,6 +16,7 @@ from genloom.store.workspace import Workspace
 from genloom.types import Message
 
 DEFAULT_MAX_REPLY_TOKENS = 512
+_RECORDED_ROLES = {"tool": "user", "tools": "system"}  # of messages about tools, as models without them learn
 # A chat model of a hundred million weights rambles at the temperature that suits a story.
 DEFAULT_PARAMS: Mapping[str, Any] = {
     "max_tokens": DEFAULT_MAX_REPLY_TOKENS,
@@ -98,7 +99,8 @@ def as_questions(model: Model, request: engine.Request) -> tuple[engine.Request,
     """Return the request with each prompt as the question of a conversation of its own, and what is read of each."""
     conversations = [[Message("user", prompt)] for prompt in request.prompts]
     chat_request, contexts = build_chat_batch(model, conversations, 0, request.params)
-    return replace(chat_request, nonces=request.nonces, stop=request.stop, given=request.given), contexts
+    chat_request = replace(chat_request, nonces=request.nonces, stop=request.stop, given=request.given)
+    return replace(chat_request, grammar=request.grammar, stop_loops=not request.grammar), contexts
 
 
 def build_messages(conversation: Conversation) -> list[Message]:
@@ -107,21 +109,27 @@ def build_messages(conversation: Conversation) -> list[Message]:
     return [*system, *conversation.messages]
 
 
-def truncate_conversation(codec: ChatCodec, messages: Sequence[Message], max_length: int) -> TruncatedConversation:
+def truncate_conversation(
+    codec: ChatCodec, messages: Sequence[Message], max_length: int, render_message: RenderMessage | None = None
+) -> TruncatedConversation:
     """Truncate a conversation to `max_length` tokens: keep the system prompt and the newest turns.
 
     A turn (question and answer) is dropped as a whole; only the last message is cut, at its beginning. Raises
-    ValueError if the system prompt alone is too long.
+    ValueError if the system prompt alone is too long. `render_message` is that of `render_chat`.
     """
+
+    def render(messages: Sequence[Message]) -> np.ndarray:
+        return render_chat(codec, messages, add_generation_prompt=True, render_message=render_message)[0]
+
     system_messages = [message for message in messages[:1] if message.role == "system"]
     chat_messages = list(messages[len(system_messages) :])
     assert chat_messages, "a conversation to reply to has a message"
     num_dropped = 0
-    ids = render_chat(codec, [*system_messages, *chat_messages], add_generation_prompt=True)[0]
+    ids = render([*system_messages, *chat_messages])
     num_tokens = len(ids)
     while len(ids) > max_length and (num_oldest := _find_second_question(chat_messages)):
         num_dropped, chat_messages = num_dropped + num_oldest, chat_messages[num_oldest:]
-        ids = render_chat(codec, [*system_messages, *chat_messages], add_generation_prompt=True)[0]
+        ids = render([*system_messages, *chat_messages])
     is_cut = len(ids) > max_length
     while (excess := len(ids) - max_length) > 0:
         last_ids = np.asarray(codec.encode(chat_messages[-1].content))
@@ -130,8 +138,8 @@ def truncate_conversation(codec: ChatCodec, messages: Sequence[Message], max_len
                 "generate.system_prompt_too_long", max_length=max_length, num_tokens=len(ids) - len(last_ids)
             )
         tail = codec.decode_bytes(last_ids[excess:]).decode(errors="ignore")
-        chat_messages = [*chat_messages[:-1], Message(chat_messages[-1].role, tail)]
-        ids = render_chat(codec, [*system_messages, *chat_messages], add_generation_prompt=True)[0]
+        chat_messages = [*chat_messages[:-1], replace(chat_messages[-1], content=tail)]
+        ids = render([*system_messages, *chat_messages])
     return TruncatedConversation(ids, num_dropped, is_cut, num_tokens - len(ids))
 
 
@@ -141,7 +149,11 @@ def _find_second_question(messages: Sequence[Message]) -> int:
 
 
 def build_chat_batch(
-    model: Model, conversations: Sequence[Sequence[Message]], seed: int | None, params: Mapping[str, Any]
+    model: Model,
+    conversations: Sequence[Sequence[Message]],
+    seed: int | None,
+    params: Mapping[str, Any],
+    render_message: RenderMessage | None = None,
 ) -> tuple[engine.Request, list[TruncatedConversation]]:
     """Build the request for a reply to each conversation, which ends with a user message, and the truncated prompts.
 
@@ -151,7 +163,7 @@ def build_chat_batch(
     codec, context_length = get_chat_codec(model), model.design.context_length
     max_tokens = int(params.get("max_tokens") or DEFAULT_MAX_REPLY_TOKENS)
     prompts = [
-        truncate_conversation(codec, messages, context_length - min(max_tokens, context_length // 2))
+        truncate_conversation(codec, messages, context_length - min(max_tokens, context_length // 2), render_message)
         for messages in conversations
     ]
     last_messages = [messages[-1].content for messages in conversations]
@@ -161,10 +173,14 @@ def build_chat_batch(
 
 
 def build_chat_request(
-    model: Model, messages: Sequence[Message], seed: int | None, params: Mapping[str, Any]
+    model: Model,
+    messages: Sequence[Message],
+    seed: int | None,
+    params: Mapping[str, Any],
+    render_message: RenderMessage | None = None,
 ) -> tuple[engine.Request, TruncatedConversation]:
     """Build the request for a reply to one conversation."""
-    request, (prompt,) = build_chat_batch(model, [messages], seed, params)
+    request, (prompt,) = build_chat_batch(model, [messages], seed, params, render_message)
     return request, prompt
 
 
@@ -173,9 +189,14 @@ def describe_question(question: str, context: TruncatedConversation) -> dict[str
     return {"conversation": [{"role": "user", "content": question}], **describe_unread(context.num_unread)}
 
 
-def describe_unread(num_tokens: int) -> dict[str, Any]:
-    """Return the field of the record that says how many tokens of a prompt were not read."""
-    return {"unread_tokens": num_tokens} if num_tokens else {}
+def describe_unread(num_tokens: int, num_words: int = 0) -> dict[str, Any]:
+    """Return the fields of the record that say how many tokens or words of a prompt were not read."""
+    return {name: num for name, num in (("unread_tokens", num_tokens), ("unread_words", num_words)) if num}
+
+
+def describe_messages(messages: Sequence[Message]) -> list[dict[str, str]]:
+    """Return messages for the record of an answer, those about tools in the roles that every template has."""
+    return [{"role": _RECORDED_ROLES.get(each.role, each.role), "content": each.content} for each in messages]
 
 
 def store_reply(
@@ -185,14 +206,21 @@ def store_reply(
     request: engine.Request,
     draft: engine.Draft,
     context: TruncatedConversation,
+    *,
+    messages: Sequence[Message] | None = None,
+    facts: Mapping[str, Any] | None = None,
 ) -> Conversation:
-    """Store the reply as an output that can be replayed; return the conversation with it, which is not stored yet."""
-    message_records = [{"role": message.role, "content": message.content} for message in build_messages(conversation)]
+    """Store the reply as an output that can be replayed; return the conversation with it, which is not stored yet.
+
+    `messages` are those that the model read, if they differ from the conversation; `facts` are further fields of the
+    record.
+    """
+    message_records = describe_messages(build_messages(conversation) if messages is None else messages)
     (output_id,) = output_records.store_outputs(
         workspace,
         model,
         engine.truncate_request(request, draft),
         draft,
-        {"conversation": message_records, **describe_unread(context.num_unread)},
+        {"conversation": message_records, **describe_unread(context.num_unread), **(facts or {})},
     )
     return conversation.with_answer(draft.continuations[0], model.ref, output_id)

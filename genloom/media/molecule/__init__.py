@@ -1,6 +1,7 @@
 """The medium molecule: small organic molecules from SMILES, SDF, MOL and InChI files, saved as these and drawn."""
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 from genloom.errors import GenloomError
@@ -22,6 +23,7 @@ save_suffixes = (".smi", ".sdf", ".csv", ".mol", ".inchi", ".svg", ".png")
 collection_suffixes: tuple[str, ...] = (".smi", ".sdf", ".csv", ".inchi")  # of the formats that hold several molecules
 notice: str = NOTICE
 MAX_BYTES = 32 << 20
+MAX_MOLECULES = 10_000  # of a file that are opened together
 
 default_recipes: tuple[DefaultRecipe, ...] = (
     DefaultRecipe(("autoregressive",), "transformer", ("smiles",), batch_size=64, context_length=128),
@@ -59,6 +61,33 @@ def open(path: Path) -> Item:
     except ValueError as error:
         raise GenloomError("media.unreadable", path=path, reason=error) from error
     return Item(Molecule(entry.smiles), str(path), meta={"name": entry.name, **entry.values})
+
+
+def open_collection(path: Path) -> list[Item]:
+    """Return the molecules of a file that holds several, without those that cannot be read."""
+    from genloom.media.molecule.files import read_entries
+
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise GenloomError("molecule.file_too_large", limit=MAX_BYTES >> 20)
+        lines = data.decode("utf-8").splitlines()
+    except OSError as error:
+        raise GenloomError("media.unreadable_file", path=path, reason=error.strerror) from error
+    except UnicodeDecodeError as error:
+        raise GenloomError("media.unreadable", path=path, reason=GenloomError("molecule.not_text")) from error
+    except ValueError as error:
+        raise GenloomError("media.unreadable", path=path, reason=error) from error
+    entries = islice(read_entries(iter(lines), Path(path).suffix.lower()), MAX_MOLECULES)
+    return [Item(Molecule(each.smiles), str(path)) for each in entries if each.problem is None and each.smiles]
+
+
+def list_writings(value: Molecule) -> list[Molecule]:
+    """Return the molecule as it is written, and in its canonical form."""
+    from genloom.media.molecule.molecule import canonicalise_molecule
+
+    return list(dict.fromkeys([value, canonicalise_molecule(value)]))
 
 
 def save(item: Item, path: Path) -> None:

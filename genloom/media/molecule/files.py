@@ -1,5 +1,6 @@
 """Molecules in files of lines: SMILES with names, SDF and MOL blocks with fields, InChI."""
 
+import csv
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,6 +36,8 @@ def read_entries(lines: Iterable[str], suffix: str) -> Iterator[Entry]:
     """Yield the molecules in the lines of a file of this suffix."""
     if suffix in (".sdf", ".mol"):
         return read_blocks(lines)
+    if suffix == ".csv":
+        return read_table_lines(lines)
     return read_inchi_lines(lines) if suffix == ".inchi" else read_smiles_lines(lines)
 
 
@@ -51,6 +54,23 @@ def read_smiles_lines(lines: Iterable[str]) -> Iterator[Entry]:
             yield read_inchi(number, smiles, name.strip())
         else:
             yield Entry(number, smiles, name.strip()[:MAX_FIELD_CHARS])
+
+
+def read_table_lines(lines: Iterable[str]) -> Iterator[Entry]:
+    """Yield the molecules of a table: of the first column that is called like one of SMILES, or of InChI."""
+    remaining = iter(lines)
+    head = next(remaining, "")
+    separator = max(",;\t", key=head.count)
+    rows = csv.reader(chain([head], remaining), delimiter=separator)
+    try:
+        names = [name.strip("\ufeff ").lower() for name in next(rows, [])]
+        words = ("smiles", "smi", "inchi")
+        column = next((n for word in words for n, name in enumerate(names) if f"_{name}".endswith(f"_{word}")), None)
+        for row in rows:
+            if column is not None and column < len(row):
+                yield from read_smiles_lines([row[column].removeprefix("'")])
+    except csv.Error:  # a cell that is too long, or a NUL
+        yield Entry(rows.line_num, problem=GenloomError("molecule.damaged_text"))
 
 
 def read_inchi_lines(lines: Iterable[str]) -> Iterator[Entry]:

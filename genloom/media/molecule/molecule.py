@@ -62,12 +62,14 @@ def parse_smiles(text: str, standard: Standard = DEFAULT_STANDARD) -> Molecule:
 def parse_mol(text: str) -> Mol:
     """Return the sanitised molecule of a SMILES text, as written: with its salts, charges and attachment points."""
     text = text.strip()
+    if not text:
+        raise GenloomError("molecule.no_text")
     if len(text) > MAX_CHARS:
         raise GenloomError("molecule.text_too_long", count=len(text), limit=MAX_CHARS)
     if "{" in text:
         raise GenloomError("molecule.polymer", text=shorten_text(text))
     chem = load_chem()
-    mol = chem.MolFromSmiles(text, sanitize=False) if text else None
+    mol = chem.MolFromSmiles(text, sanitize=False)
     if mol is None:
         raise build_syntax_error(text, find_fault(text) or UNKNOWN_FAULT)
     if mol.GetNumHeavyAtoms() > 4 * MAX_ATOMS:  # with its salts; sanitising takes time

@@ -17,6 +17,7 @@ from itertools import zip_longest
 from typing import Any
 
 from genloom.errors import GenloomError
+from genloom.media.music import abc_jumps
 from genloom.media.music.libraries import load_library
 from genloom.media.music.midi import MAX_NOTES, MAX_PARTS, MAX_TICKS, Repairs, read_meters, round_bpm
 from genloom.media.music.score import (
@@ -36,7 +37,6 @@ FORMATS = {".musicxml": "musicxml", ".xml": "musicxml", ".mxl": "musicxml", ".ab
 NAMES = {".musicxml": "MusicXML", ".xml": "MusicXML", ".mxl": "MusicXML", ".abc": "ABC", ".krn": "Humdrum **kern"}
 MAX_REPEATS = 16  # of one passage
 ABC_REPEAT = re.compile(r":[|:\]]")
-ABC_JUMP = re.compile(r"[!+](?:D\.?C\.?|D\.?S\.?|dacapo|dalsegno)\w*\.?\w*[!+]", re.IGNORECASE)  # da capo, dal segno
 MAX_BYTES = 32 << 20  # of a file, and of what is in a compressed one
 
 
@@ -56,7 +56,8 @@ def read_notation(data: bytes, suffix: str, problems: list[str]) -> Iterator[tup
     for number, tune in enumerate(tunes, 1):
         sections = split_sections(tune) if FORMATS[suffix] == "abc" else [tune]
         try:
-            for pieces in zip(*(parse_pieces(section, suffix) for section in sections), strict=True):
+            is_whole = len(sections) == 1  # a jump out of its section is not followed
+            for pieces in zip(*(parse_pieces(section, suffix, is_whole) for section in sections), strict=True):
                 found = True
                 yield pieces[0] if len(pieces) == 1 else join_sections(pieces)
         except ValueError as error:
@@ -120,10 +121,16 @@ def join_sections(sections: Sequence[tuple[Score, Repairs]]) -> tuple[Score, Rep
     return joined, Repairs(*map(sum, zip(*(astuple(each) for _, each in sections), strict=True)))
 
 
-def parse_pieces(text: str, suffix: str) -> Iterator[tuple[Score, Repairs]]:
-    """Yield the pieces of a text in the format of the suffix; GenloomError if it is damaged."""
+def parse_pieces(text: str, suffix: str, is_whole: bool = True) -> Iterator[tuple[Score, Repairs]]:
+    """Yield the pieces of a text in the format of the suffix; GenloomError if it is damaged.
+
+    `is_whole`: it is no section of a tune, within which a jump would lead to another bar.
+    """
     music21: Any = load_library("music21")
-    text = modernise_abc(text) if suffix == ".abc" else text
+    num_jumps = abc_jumps.count_jumps(text) if suffix == ".abc" else 0
+    num_unread = 0 if is_whole else num_jumps
+    if suffix == ".abc":
+        text = modernise_abc(abc_jumps.carry_signs(text) if num_jumps and is_whole else text)
     try:
         with redirect_stderr(io.StringIO()) as output, warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -134,6 +141,7 @@ def parse_pieces(text: str, suffix: str) -> Iterator[tuple[Score, Repairs]]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
+                num_unread += abc_jumps.place_jumps(piece) if num_jumps and is_whole else 0
                 converted = convert_piece(piece)
         except GenloomError:
             raise
@@ -141,11 +149,11 @@ def parse_pieces(text: str, suffix: str) -> Iterator[tuple[Score, Repairs]]:
             raise GenloomError("music.damaged_notation", format=NAMES[suffix], reason=describe_error(error)) from None
         if converted is not None:
             score, repairs = converted
-            num_unread = output.getvalue().count("WARNING")
+            num_unread += output.getvalue().count("WARNING")
             if suffix == ".abc":
                 # music21 sees no bars in a tune with less than two plain bar lines, and so no repeats.
                 has_bars = next(iter(piece.recurse().getElementsByClass("Measure")), None) is not None
-                num_unread += len(ABC_JUMP.findall(text)) + (0 if has_bars else len(ABC_REPEAT.findall(text)))
+                num_unread += 0 if has_bars else len(ABC_REPEAT.findall(text))
             yield score, replace(repairs, unread=repairs.unread + num_unread)
 
 
@@ -242,11 +250,12 @@ def play_repeats(streams: list[Any]) -> tuple[list[Any], int]:
     """
     import music21
 
+    abc_jumps.share_jumps(streams)
     kinds = (music21.bar.Repeat, music21.repeat.RepeatMark)
     marks = [mark for stream in streams for mark in stream.recurse().getElementsByClass(kinds)]
     if not marks:
         return streams, 0
-    if any((getattr(mark, "times", None) or 0) > MAX_REPEATS for mark in marks):
+    if any((getattr(mark, "times", None) or 0) > MAX_REPEATS for mark in marks) or _has_many_jumps(streams):
         return streams, len(marks)
     try:
         played = [stream.expandRepeats() for stream in streams]
@@ -256,6 +265,14 @@ def play_repeats(streams: list[Any]) -> tuple[list[Any], int]:
     if have_same_bars and len({len(stream.getElementsByClass("Measure")) for stream in played}) > 1:
         return streams, len(marks)
     return played, 0
+
+
+def _has_many_jumps(streams: list[Any]) -> bool:
+    """Return whether a part jumps more than once, which music21 does not follow."""
+    import music21
+
+    kind = music21.repeat.RepeatExpressionCommand
+    return any(len(list(stream.recurse().getElementsByClass(kind))) > 1 for stream in streams)
 
 
 def find_upbeat(stream: Any) -> int:

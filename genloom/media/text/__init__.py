@@ -6,7 +6,7 @@ from pathlib import Path
 
 from genloom.errors import GenloomError
 from genloom.media.saving import write_file
-from genloom.media.text import bounded, encoding, extract, marked_text, office, sheets, word
+from genloom.media.text import bounded, encoding, extract, marked_text, office, rtf, sheets, word
 from genloom.media.text.style_features import extract_style_features as extract_style_features
 from genloom.types import DefaultRecipe, Display, Item
 
@@ -27,7 +27,7 @@ CODE = (
 # Text files whose text is extracted from their markup, and other files, by their readers.
 MARKUP = {
     **dict.fromkeys((".html", ".htm", ".xhtml"), extract.extract_html),
-    ".rtf": office.extract_rtf,
+    ".rtf": rtf.extract_rtf,
     ".ipynb": marked_text.extract_notebook,
     **dict.fromkeys((".srt", ".vtt"), marked_text.extract_subtitles),
 }
@@ -42,7 +42,14 @@ DOCUMENTS = {
     ".mbox": marked_text.extract_mailbox,
 }
 # Whose readers would find a file of plain text damaged.
-OTHER_MEDIA = frozenset((".doc", ".xls", ".ppt", ".png", ".jpg", ".jpeg", ".webp", ".gif", ".wav", ".mp3", ".mid"))
+OTHER_MEDIA = frozenset(
+    (
+        *(".doc", ".xls", ".ppt", ".odp", ".parquet", ".npy", ".sqlite", ".gguf", ".safetensors", ".exe"),
+        *(".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".svg"),
+        *(".wav", ".mp3", ".flac", ".ogg", ".mid", ".midi", ".mxl", ".mp4", ".webm"),
+        *(".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz", ".zst", ".7z"),
+    )
+)
 save_suffixes: tuple[str, ...] = (".txt", ".md")
 suffixes: tuple[str, ...] = (*PROSE, *CODE, *MARKUP, *DOCUMENTS, *SHEETS)
 

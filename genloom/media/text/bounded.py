@@ -4,9 +4,13 @@ import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from genloom.errors import GenloomError
+
+if TYPE_CHECKING:
+    from genloom.media.text.headings import Heading
 
 MAX_FILE_BYTES = 512 << 20  # of a document file
 MAX_UNPACKED_BYTES = 256 << 20  # of a .docx or .epub, by its own table of contents
@@ -22,6 +26,8 @@ class ExtractedText:
     text: str
     licence: str = ""
     problems: tuple[GenloomError, ...] = ()
+    page_starts: tuple[int, ...] = ()  # where each page or slide begins in the text; (): it has none
+    headings: "tuple[Heading, ...]" = ()
 
 
 def read_part(archive: zipfile.ZipFile, name: str) -> bytes:
@@ -56,6 +62,21 @@ def join_bounded(pieces: Iterable[str]) -> str:
         if piece.strip():
             kept.append(piece)
     return "\n\n".join(kept)
+
+
+def join_pages(pages: Iterable[str]) -> tuple[str, tuple[int, ...]]:
+    """Join pages by empty lines, also those without text; return where each begins, too.
+
+    Raise GenloomError if they are too much text.
+    """
+    starts, length, kept = [], 0, []
+    for page in pages:
+        starts.append(length)
+        kept.append(page)
+        length += len(page) + 2
+        if length > MAX_TEXT_CHARS:
+            raise GenloomError("media.document_too_long", limit=MAX_TEXT_CHARS >> 20)
+    return "\n\n".join(kept), tuple(starts)
 
 
 def check_file_size(path: Path) -> None:

@@ -6,15 +6,17 @@ import xml.etree.ElementTree as ElementTree
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from html import unescape
+from itertools import islice
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from genloom.errors import GenloomError
 from genloom.media.text import bounded, encoding
 from genloom.media.text.bounded import ExtractedText
+from genloom.media.text.headings import MAX_HEADINGS, Heading, find_html_headings, find_outline_headings
 
 Source = TypeVar("Source", str, Path)
 Extraction = TypeVar("Extraction")
@@ -36,10 +38,18 @@ PARAGRAPH_TAGS = {
 }
 LINE_TAGS = {"address", "aside", "br", "dd", "dt", "figcaption", "footer", "header", "li", "nav", "td", "th", "tr"}
 HIDDEN_TAGS = frozenset(("script", "style", "head", "template", "noscript", "svg"))
+NAVIGATION_START = re.compile(r"<nav\b", re.IGNORECASE)
+NAVIGATION_END = re.compile(r"</nav\s*>", re.IGNORECASE)
 TAG_BEGINNING = re.compile(r"<(/?)([a-zA-Z][^\s/<>]*)")
 TAG = re.compile(TAG_BEGINNING.pattern + r"""(?:=\s*(?:"[^"]*"|'[^']*')|[^<>])*+>""")
 UNQUOTED_TAG = re.compile(TAG_BEGINNING.pattern + "[^<>]*+>")
 DOCTYPE_SUBSET = re.compile(r"<!doctype[^<>\[]*+\[", re.IGNORECASE)  # declarations of entities, up to a bracket
+QUOTED = re.compile(r"""=\s*(?:"[^"]*"|'[^']*')""")
+HIDDEN_ATTRIBUTE = re.compile(r"\shidden(?=[\s=/>])", re.IGNORECASE)
+HIDING_STYLE = re.compile(r"""\bstyle\s*=[^<>]*?\b(?:display\s*:\s*none|visibility\s*:\s*hidden)\b""", re.IGNORECASE)
+VOID_TAGS = frozenset(("area", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"))
+OPEN_TAGS = frozenset(("p", "li", "dt", "dd", "td", "th", "tr", "option"))  # which the next of their kind may end
+MAX_TAG_CHARS = 4096  # in which attributes are looked for
 MAX_BROKEN_TAGS = 20  # of a page, each of which may be searched up to its end
 FACT_TAG = re.compile(r"<(?:a|link|meta)\b[^<>]*+>", re.IGNORECASE)
 LICENCE_LINK = re.compile(r"""<(?:a|link)\b.*\brel=["']?license\b""", re.IGNORECASE | re.DOTALL)
@@ -62,7 +72,7 @@ def extract_html(markup: str) -> ExtractedText:
     # trafilatura is made for articles: of other pages it may keep a single line, so the visible text is better.
     if len(text) < 0.3 * len(visible_text) and len(visible_text) < 2000:
         text = visible_text
-    return ExtractedText(text or visible_text, find_html_licence(markup))
+    return ExtractedText(text or visible_text, find_html_licence(markup), headings=find_html_headings(markup))
 
 
 def find_html_licence(markup: str) -> str:
@@ -78,7 +88,7 @@ def extract_visible_text(markup: str) -> str:
     """Extract all text that a browser would show, with empty lines between paragraphs."""
     pieces: list[str] = []
     hidden_depth = verbatim_depth = 0
-    for kind, value in _iter_tokens(markup.replace("\0", "")):
+    for kind, value in _skip_hidden(_iter_tokens(markup.replace("\0", ""))):
         if kind == "text":
             if not hidden_depth:
                 # A NUL stands for a blank that must be kept.
@@ -93,8 +103,48 @@ def extract_visible_text(markup: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", text).strip().replace("\0", " ")
 
 
+def _skip_hidden(tokens: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Yield the tokens that do not stand in an element which its attributes hide."""
+    open_names: list[str] = []  # of the hidden element and those in it
+    counts: Counter[str] = Counter()
+    for kind, value in tokens:
+        if kind == "text":
+            if not open_names:
+                yield kind, value
+            continue
+        if open_names and _ends_element(kind, value, open_names, counts):
+            open_names, counts = [], Counter()  # by what stands after it: its own end is left out
+        if not open_names and kind != "hidden start":
+            yield kind, value
+        elif kind != "end" and value not in VOID_TAGS:
+            open_names.append(value)
+            counts[value] += 1
+        elif kind == "end" and counts[value]:
+            while True:
+                name = open_names.pop()
+                counts[name] -= 1
+                if name == value:
+                    break
+
+
+def _ends_element(kind: str, value: str, open_names: list[str], counts: Counter[str]) -> bool:
+    """Return whether a tag ends the hidden element without being its end tag, which some elements may lack."""
+    name = open_names[0]
+    if kind == "end":
+        return name in OPEN_TAGS and not counts[value]
+    is_first = len(open_names) == 1
+    return is_first and ((value == name and name in OPEN_TAGS) or (name == "p" and value in PARAGRAPH_TAGS))
+
+
+def _is_hidden_tag(tag: str) -> bool:
+    """Return whether the attributes of a tag hide its element."""
+    tag = tag[:MAX_TAG_CHARS]
+    is_named = HIDDEN_ATTRIBUTE.search(QUOTED.sub("=", tag)) is not None
+    return is_named or HIDING_STYLE.search(tag) is not None
+
+
 def _iter_tokens(markup: str) -> Iterator[tuple[str, str]]:
-    """Yield the texts of a page, and the names of the tags that start and end.
+    """Yield the texts of a page, and the names of the tags that start, also hidden, and end.
 
     The time grows with the size of the page, however broken it is: what is not closed is not searched for its end
     again and again. Python's own parser takes minutes for some pages of 200 kB.
@@ -124,7 +174,7 @@ def _iter_tokens(markup: str) -> Iterator[tuple[str, str]]:
         if tag[1]:
             yield "end", name
             continue
-        yield "start", name
+        yield ("hidden start" if _is_hidden_tag(tag[0]) else "start"), name
         if tag[0].endswith("/>"):
             yield "end", name
         elif name in ("script", "style"):
@@ -156,13 +206,25 @@ def extract_pdf(path: Path) -> ExtractedText:
             # pdfium marks a hyphen that only breaks a line with U+FFFE (or U+0002 in older files)
             pages.append(re.sub("[\ufffe\x02]\n?", "", text.replace("\r\n", "\n")).strip("\n"))
         licence = document.get_metadata_dict().get("Rights", "")
+        outline = list(_iter_outline(document))
     except pypdfium2.PdfiumError as error:
         raise GenloomError("media.damaged_page", page=len(pages) + 1) from error
     finally:
         document.close()
     if not any(page.strip() for page in pages):
         raise GenloomError("media.scanned_pdf")
-    return ExtractedText("\n\n".join(_strip_running_heads(pages)), licence)
+    joined_text, page_starts = bounded.join_pages(_strip_running_heads(pages))
+    headings = find_outline_headings(outline, page_starts)
+    return ExtractedText(joined_text, licence, page_starts=page_starts, headings=headings)
+
+
+def _iter_outline(document: Any) -> Iterator[tuple[int, str, int]]:
+    """Yield the level, title and page of the entries of the outline of a PDF that lead to a page."""
+    for entry in islice(document.get_toc(), MAX_HEADINGS):
+        target = entry.get_dest()
+        page = None if target is None else target.get_index()
+        if page is not None:
+            yield entry.level, entry.get_title(), page
 
 
 def _strip_running_heads(pages: list[str]) -> list[str]:
@@ -197,12 +259,19 @@ def extract_epub(path: Path) -> ExtractedText:
             package = bounded.parse_part(book, str(opf))
             if _is_encrypted(book):
                 raise GenloomError("media.copy_protected")
-            files = {item.get("id"): item.get("href", "") for item in package.iterfind(".//{*}manifest/{*}item")}
+            items = list(package.iterfind(".//{*}manifest/{*}item"))
+            files = {item.get("id"): item.get("href", "") for item in items}
+            navigation = {
+                _resolve_href(opf.parent, item.get("href", ""))
+                for item in items
+                if "nav" in item.get("properties", "").split()
+            }
             idrefs = [item.get("idref") for item in package.iterfind(".//{*}spine/{*}itemref")]
             # A chapter that the spine repeats is read once.
             names = list(dict.fromkeys(_resolve_href(opf.parent, files[i]) if i in files else f"?{i}" for i in idrefs))
             missing: list[str] = []
-            text = bounded.join_bounded(_iter_chapters(book, names, missing))
+            headings: list[Heading] = []
+            text = bounded.join_bounded(_iter_chapters(book, names, navigation, missing, headings))
     except (zipfile.BadZipFile, KeyError, ElementTree.ParseError, EOFError, NotImplementedError, RuntimeError) as error:
         raise GenloomError("media.not_epub", reason=type(error).__name__) from error
     rights = package.findtext(".//{http://purl.org/dc/elements/1.1/}rights") or ""
@@ -210,18 +279,39 @@ def extract_epub(path: Path) -> ExtractedText:
     if missing:
         first = missing[0][:80].lstrip("?")
         problems = (GenloomError("media.missing_chapters", count=len(missing), total=len(names), first=first),)
-    return ExtractedText(text, rights.strip()[:300], problems)
+    return ExtractedText(text, rights.strip()[:300], problems, headings=tuple(headings[:MAX_HEADINGS]))
 
 
-def _iter_chapters(book: zipfile.ZipFile, names: list[str], missing: list[str]) -> Iterator[str]:
-    """Yield the texts of the chapters; add the names of those that cannot be read to `missing`."""
+def _iter_chapters(
+    book: zipfile.ZipFile, names: list[str], navigation: set[str], missing: list[str], headings: list[Heading]
+) -> Iterator[str]:
+    """Yield the texts of the chapters; add the names of those that cannot be read to `missing`, and all headings.
+
+    Of the pages named in `navigation`, the lists of chapters and pages are no text of the book.
+    """
     for name in names:
         try:
             data = bounded.read_part(book, name)
         except (KeyError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError):
             missing.append(name)
             continue
-        yield extract_visible_text(_decode_markup(data))
+        markup = _decode_markup(data)
+        if name in navigation:
+            markup = _remove_navigation(markup)
+        headings += find_html_headings(markup)
+        yield extract_visible_text(markup)
+
+
+def _remove_navigation(markup: str) -> str:
+    """Return a page of an EPUB without its lists of chapters and pages, which a reader shows elsewhere."""
+    pieces, begin = [], 0
+    while start := NAVIGATION_START.search(markup, begin):
+        end = NAVIGATION_END.search(markup, start.end())
+        if end is None:
+            break
+        pieces.append(markup[begin : start.start()])
+        begin = end.end()
+    return "".join(pieces) + markup[begin:]
 
 
 def _resolve_href(folder: PurePosixPath, href: str) -> str:

@@ -18,6 +18,8 @@ MAX_COLUMNS = 1024
 MAX_EMPTY_ROWS = 10_000  # in a row; a sheet with more has ended
 # A cell with a formula whose result was not saved, as programs write that do not compute
 _UNCOMPUTED = re.compile(rb"(?:</(?:\w+:)?f>|<(?:\w+:)?f(?:\s[^<>]*)?/>)\s*(?:<(?:\w+:)?v\s*(?:/>|></)|</(?:\w+:)?c>)")
+# What spreadsheet programs show in place of a result that could not be computed
+_ERROR = re.compile(r"#(?:REF!|N/A|VALUE!|DIV/0!|NAME\?|NUM!|NULL!|SPILL!|CALC!|FIELD!|ERROR!|GETTING_DATA)|Err:5\d\d")
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,18 @@ def read_sheets(path: Path) -> tuple[list[Sheet], tuple[GenloomError, ...]]:
     """Return the sheets that are neither empty nor hidden, and a note on the hidden ones."""
     hidden: list[str] = []
     iter_sheets = _iter_ods if path.suffix.lower() == ".ods" else _iter_xlsx
-    sheets = [Sheet(name, _write_csv(rows), problems) for name, rows, problems in iter_sheets(path, hidden)]
+    sheets = [_build_sheet(name, rows, problems) for name, rows, problems in iter_sheets(path, hidden)]
     problems = (GenloomError("media.hidden_sheets", count=len(hidden), first=hidden[0][:80]),) if hidden else ()
     return [sheet for sheet in sheets if sheet.text], problems
+
+
+def _build_sheet(name: str, rows: Iterable[Iterable[Any]], problems: tuple[GenloomError, ...]) -> Sheet:
+    """Return a sheet; its cells that show an error are empty, and counted."""
+    errors: list[str] = []
+    text = _write_csv(rows, errors)
+    if errors:
+        problems += (GenloomError("media.error_cells", count=len(errors), first=errors[0]),)
+    return Sheet(name, text, problems)
 
 
 def _iter_xlsx(
@@ -103,18 +114,37 @@ def _iter_ods_rows(table: Any) -> Iterator[list[str]]:
         cells: list[str] = []
         for cell in row:
             if local_name(cell) in ("table-cell", "covered-table-cell"):
+                attributes = get_attributes(cell)
                 text = "\n".join(office.read_odf_blocks(cell))
-                count = get_attributes(cell).get("number-columns-repeated", "1")
+                if _has_error(cell) and not _ERROR.fullmatch(text):  # in the language of the program that wrote it
+                    text = "#ERROR!"
+                count = attributes.get("number-columns-repeated", "1")
                 cells += [text] * (int(count) if count.isdecimal() and int(count) <= MAX_COLUMNS - len(cells) else 1)
         yield cells
 
 
-def _write_csv(rows: Iterable[Iterable[Any]]) -> str:
-    """Return rows as comma-separated values, all of one width, without empty rows and columns at the ends."""
+def _has_error(cell: Any) -> bool:
+    """Return whether LibreOffice marked a cell as an error."""
+    return any(key.endswith("calcext:1.0}value-type") and value == "error" for key, value in cell.attrib.items())
+
+
+def is_error(value: str) -> bool:
+    """Return whether a cell holds no text, but what a spreadsheet program shows for a result that it cannot compute."""
+    return value[:1] in ("#", "E") and _ERROR.fullmatch(value) is not None
+
+
+def _write_csv(rows: Iterable[Iterable[Any]], errors: list[str]) -> str:
+    """Return rows as comma-separated values, all of one width, without empty rows and columns at the ends.
+
+    Cells that show an error are empty; the errors are added to `errors`.
+    """
     kept: list[list[str]] = []
     num_empty = num_chars = 0
     for row in rows:
         cells = ["" if value is None else str(value) for value in row]
+        if found := [cell for cell in cells if is_error(cell)]:
+            errors += found
+            cells = ["" if is_error(cell) else cell for cell in cells]
         while cells and not cells[-1].strip():
             cells.pop()
         num_empty = 0 if cells else num_empty + 1

@@ -4,10 +4,13 @@ import json
 import os
 import platform
 import re
+import selectors
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -61,7 +64,7 @@ def run_sandboxed(code: str, tests: str, limits: SandboxLimits) -> SandboxResult
         )
         try:
             request = _frame_message(task) + _frame_message({"tests": tests})
-            report, _ = process.communicate(request, timeout=limits.timeout_seconds + _LAUNCH_SECONDS)
+            report = _exchange(process, request, limits.timeout_seconds + _LAUNCH_SECONDS)
         except subprocess.TimeoutExpired:
             return SandboxResult((), f"stopped after {limits.timeout_seconds:g} seconds")
         finally:
@@ -69,6 +72,34 @@ def run_sandboxed(code: str, tests: str, limits: SandboxLimits) -> SandboxResult
                 os.killpg(process.pid, signal.SIGKILL)  # the program too
             process.wait()
     return parse_report(report, process.returncode, limits)
+
+
+def _exchange(process: "subprocess.Popen[bytes]", request: bytes, seconds: float) -> bytes:
+    """Write the request and return the report, of which no more is kept than a report may have.
+
+    Raise subprocess.TimeoutExpired if the process takes longer.
+    """
+    assert process.stdin is not None
+    assert process.stdout is not None
+    deadline, parts, size = time.monotonic() + seconds, [], 0
+    writer = threading.Thread(target=_write_request, args=(process.stdin, request), daemon=True)
+    writer.start()
+    with process.stdout as stdout, selectors.DefaultSelector() as selector:
+        selector.register(stdout, selectors.EVENT_READ)
+        while size <= MAX_REPORT_BYTES:
+            if not selector.select(max(deadline - time.monotonic(), 0)):
+                raise subprocess.TimeoutExpired(process.args, seconds)
+            if not (part := os.read(stdout.fileno(), 1 << 16)):
+                break
+            parts.append(part)
+            size += len(part)
+    process.wait(max(deadline - time.monotonic(), 0.1))
+    return b"".join(parts)
+
+
+def _write_request(stdin: Any, request: bytes) -> None:
+    with suppress(OSError), stdin:  # an error: the process ended before it read all of it
+        stdin.write(request)
 
 
 def parse_report(report: bytes, exit_status: int, limits: SandboxLimits) -> SandboxResult:

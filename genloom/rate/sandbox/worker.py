@@ -49,12 +49,20 @@ def main() -> None:
     os.close(to_program[0])
     os.close(from_program[1])
     tests = json.loads(_read_part())["tests"]
+    report_fd = os.dup(1)  # tests that print, or write to the descriptors they know, write to nothing
+    for fd in range(3):
+        os.dup2(null_fd, fd)
+    try:
+        _restrict_judge()
+    except OSError as error:
+        if task["must_confine"]:
+            _report_outcome({"tests": [], "failure": f"this machine cannot confine a process: {error}"}, report_fd)
     link = Link(from_program[0], to_program[1], is_judge=True, deadline=deadline)
     try:
         outcome = _judge_program(link, tests)
     except connection.TimeIsUp:
         outcome = {"tests": [], "failure": f"stopped after {task['seconds']:g} seconds"}
-    _report_outcome(outcome)
+    _report_outcome(outcome, report_fd)
 
 
 def _confine_process(task: dict[str, Any]) -> None:
@@ -70,6 +78,13 @@ def _confine_process(task: dict[str, Any]) -> None:
     except OSError:
         if task["must_confine"]:
             raise
+
+
+def _restrict_judge() -> None:
+    """Restrict this process to computing too, now that the program has its own: tests can start no process."""
+    if confinement.is_supported():
+        confinement.drop_capabilities()
+        confinement.install_seccomp_filter()
 
 
 def _serve_program(task: dict[str, Any], link: Any) -> None:
@@ -160,10 +175,10 @@ def _read_exactly(size: int) -> bytes:
     return b"".join(parts)
 
 
-def _report_outcome(outcome: dict[str, Any]) -> None:
+def _report_outcome(outcome: dict[str, Any], fd: int = 1) -> None:
     data = json.dumps(outcome).encode()
     while data:
-        data = data[os.write(1, data) :]
+        data = data[os.write(fd, data) :]
     os._exit(0)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -11,8 +12,9 @@ import numpy as np
 import genloom
 from genloom import plugins
 from genloom.api.generation import add_chat_defaults, apply_presets, build_request, continue_request, find_editing
-from genloom.api.policy import apply_policy, list_prompt_texts
+from genloom.api.policy import apply_policy, list_borders, list_prompt_texts
 from genloom.api.workspace import Workspace
+from genloom.assistant.tools.call_formats import find_call_format, render_tool_message
 from genloom.codecs.chat_template import get_eos_ids, render_chat, require_chat_template
 from genloom.errors import GenloomError
 from genloom.generate import engine, sampling_params
@@ -59,7 +61,8 @@ def build_rows(workspace: Workspace, model: Model, request: GenerationRequest) -
 def _list_checked_texts(model: Model, request: GenerationRequest, rows: engine.Request) -> list[str]:
     """List the texts that the content rules read: those of people, and prompts that came as tokens."""
     if request.messages:
-        return [message.content for message in request.messages if message.role != "assistant"]
+        contents = [message.content for message in request.messages if message.role != "assistant"]
+        return [*contents, *list_borders(contents)]
     as_tokens = [str(model.codec.decode(np.asarray(ids, np.int64))) for ids in request.prompt_ids]
     return [*list_prompt_texts(model, rows), *as_tokens]
 
@@ -87,11 +90,12 @@ def _build_answer(model: Model, request: GenerationRequest) -> BuiltRequest:
     messages = merge_unknown_roles(request.messages, require_chat_template(codec).prefixes)
     params = {name: value for name, value in request.params.items() if value is not None}
     asked = int(params.get("max_tokens") or 0)
-    ids = render_chat(codec, messages, add_generation_prompt=True)[0]
+    render_message = partial(render_tool_message, find_call_format(codec))
+    ids = render_chat(codec, messages, add_generation_prompt=True, render_message=render_message)[0]
     unread: dict[str, Any] = {}
     if request.should_truncate:
         num_kept = min(asked or conversation.DEFAULT_MAX_REPLY_TOKENS, context_length // 2)
-        shortened = conversation.truncate_conversation(codec, messages, context_length - num_kept)
+        shortened = conversation.truncate_conversation(codec, messages, context_length - num_kept, render_message)
         ids, unread = shortened.prompt_ids, conversation.describe_unread(shortened.num_unread)
     num_tokens = check_prompt_length(model, len(ids) + 1) - 1
     room = context_length - num_tokens
@@ -100,7 +104,7 @@ def _build_answer(model: Model, request: GenerationRequest) -> BuiltRequest:
     rows = engine.build_request([messages[-1].content], request.n, request.seed, request.stop, params)
     prompt_ids = (tuple(ids.tolist()),) * len(rows.prompts)
     rows = replace(rows, prompt_ids=prompt_ids, eos_ids=get_eos_ids(codec), stop_loops=True)
-    record = [{"role": message.role, "content": message.content} for message in messages]
+    record = conversation.describe_messages(messages)
     count = len(rows.prompts)
     metadata, template = [{"conversation": record, **unread}] * count, require_chat_template(codec)
     prompt = template.prefixes["assistant"] if template.generation_prompt is None else template.generation_prompt

@@ -31,7 +31,7 @@ def resolve_names(jobs: "Jobs", kind: str, params: dict[str, Any], user: User) -
         jobs.conversations.get(params["conversation"], user)
     if kind == "arena" and not params["prompts"]:
         jobs.index.sync()
-        params["prompts"] = suggest_prompts(jobs.workspace, jobs.index, jobs.workspace.model(params["model"]))
+        params["prompts"] = suggest_prompts(jobs.workspace, jobs.index, jobs.workspace.model(params["model"]), user)
     if kind == "arena" and not params["prompts"]:
         params["prompts"] = [""]  # a model without prompts
     for ref in params.get("files", {}).values():
@@ -40,8 +40,9 @@ def resolve_names(jobs: "Jobs", kind: str, params: dict[str, Any], user: User) -
     for name in ("continue_from", "output"):
         if params.get(name):
             jobs.check_output(params[name], user)
-    if params.get("upload"):
-        jobs.uploads.get(params["upload"], user)
+    for name in ("upload", "consent"):
+        if params.get(name):
+            jobs.uploads.get(params[name], user)
     if "seed" in params and params["seed"] is None:
         params["seed"] = secrets.randbits(48)
     return params

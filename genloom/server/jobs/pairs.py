@@ -8,6 +8,7 @@ from itertools import islice
 from genloom.api.models import Model
 from genloom.api.workspace import Workspace
 from genloom.rate.session import Trial, compute_session_id, schedule_trials
+from genloom.server.access import User
 from genloom.server.index import OutputIndex
 from genloom.server.jobs.store import Job
 from genloom.store import built_in
@@ -85,10 +86,11 @@ def derive_seed(seed: int, task: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}\n{task}".encode("utf-8", "surrogatepass")).digest()[:6], "big")
 
 
-def suggest_prompts(workspace: Workspace, index: OutputIndex, model: Model) -> list[str]:
-    """Return prompts for a model: those it was given before, and examples; else beginnings of held-out documents."""
+def suggest_prompts(workspace: Workspace, index: OutputIndex, model: Model, user: User) -> list[str]:
+    """Return prompts for a model: those that the user gave it, and examples; else beginnings of held-out documents."""
+    owner = "" if user.is_local else user.id
     examples = built_in.read_example_prompts(model.name)
-    if prompts := [*index.list_prompts(model.name, MAX_SUGGESTIONS), *examples]:
+    if prompts := [*index.list_prompts(model.name, MAX_SUGGESTIONS, owner), *examples]:
         return list(dict.fromkeys(prompts))[:MAX_SUGGESTIONS]
     data = model.card.get("data") or {}
     try:

@@ -18,6 +18,12 @@ Plain = str | bool | int | Annotated[float, Field(allow_inf_nan=False)] | None
 Settings = Annotated[dict[Annotated[str, Field(max_length=100)], Plain | list[Plain]], Field(max_length=100)]
 FileRef = Annotated[str, Field(pattern=r"^(output|upload):[0-9a-z-]{1,40}$")]  # never a path
 MAX_OUTPUTS = 1000  # of one job
+Person = Literal["voice", "face", "likeness", "words", "none"]
+# What `options` may not set: paths, the number of processes, and what has a parameter of its own.
+_NOT_OF_A_MEDIUM = frozenset(
+    ("sources", "consent", "persons", "progress", "workers", "name", "medium", "licence", "column", "keep")
+) | frozenset(("near_duplicates", "val", "test", "seed"))
+_CHECKS_THAT_RUN_PROGRAMS = frozenset(("code",))
 
 
 class Params(BaseModel):
@@ -73,8 +79,10 @@ class Arena(Params):
 
 
 class Collect(Params):
+    """Files of an upload, or something built in; `consent` is an upload too, and `options` are those of the medium."""
+
     upload: OptionalName = ""
-    builtin: OptionalName = ""
+    builtin: Annotated[str, Field(max_length=200, pattern=r"^(builtin:[a-z0-9-]+)?$")] = ""  # never a path
     name: OptionalName = ""
     medium: OptionalName = ""
     licence: OptionalName = ""
@@ -84,12 +92,16 @@ class Collect(Params):
     val: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] | None = None
     test: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] | None = None
     seed: Seed = 0
+    persons: Annotated[list[Person], Field(max_length=5)] = Field(default_factory=list)
+    consent: OptionalName = ""
     options: Settings = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _check_source(self) -> "Collect":
         if bool(self.upload) == bool(self.builtin):
             raise ValueError("name either an upload or something built in")
+        if own := _NOT_OF_A_MEDIUM.intersection(self.options):
+            raise ValueError(f"{min(own)} is not an option of a medium")
         return self
 
 
@@ -104,6 +116,8 @@ class Train(Params):
     method: Literal["", "lora", "full"] = ""
     overrides: Settings = Field(default_factory=dict)
     seed: Seed = 0
+    private: bool = False
+    epsilon: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = 8.0  # of private tuning
 
 
 class Learn(Params):
@@ -118,6 +132,13 @@ class Learn(Params):
     max_eval_prompts: Annotated[int, Field(ge=0, le=10_000)] = 0
     overrides: Settings = Field(default_factory=dict)
     seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _check_checks(self) -> "Learn":
+        for spec in (self.check, *self.reward):
+            if spec.partition(":")[0].strip() in _CHECKS_THAT_RUN_PROGRAMS:
+                raise ValueError("checks that run programs are for the command line")
+        return self
 
 
 class Evaluate(Params):

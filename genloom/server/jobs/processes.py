@@ -94,9 +94,11 @@ class JobProcesses:
     def _describe(self, job: Job) -> dict[str, Any]:
         """Return the job as its process reads it."""
         jobs = self.jobs
-        paths = {}
+        paths: dict[str, Any] = {}
         if upload := job.params.get("upload"):
             paths["upload"] = jobs.uploads.list_entries(upload)
+        if consent := job.params.get("consent"):
+            paths["consent"] = str(jobs.uploads.find_file(consent))
         is_local = job.owner == LOCAL_USER_ID
         return {
             "id": job.id,

@@ -25,9 +25,9 @@ def verify(workspace: Workspace, job: Job, reporter: Reporter) -> dict[str, Any]
             # What cannot be signed is verified as it is: the answer then says that nothing signed it.
             path = output.save(Path(folder) / output.path.name, note=lambda problem: None)
             return {"files": [describe_verification(workspace.verify(path, marks=params["marks"]), path.name)]}
-    from genloom.api.verification import list_files
+    from genloom.api.verified_files import list_files
 
-    paths = list(dict.fromkeys(list_files(job["paths"]["upload"])))  # a file and its manifest are one
+    paths = list(dict.fromkeys(each.path for each in list_files(job["paths"]["upload"])))  # a file and its manifest
     found = []
     for number, path in enumerate(paths[:MAX_VERIFIED]):
         check_cancelled(reporter)

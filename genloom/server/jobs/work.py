@@ -23,6 +23,7 @@ def collect(workspace: Workspace, job: Job, reporter: Reporter) -> dict[str, Any
     name = params["name"] or (Path(sources[0]).stem if len(sources) > 1 else "")
     names = ("medium", "licence", "column", "near_duplicates", "val", "test")
     options = {name: params[name] for name in names if params[name] not in ("", None)}
+    options |= {"consent": job["paths"].get("consent", ""), "persons": params.get("persons", [])}
     events: Any = workspace.iter_collect(
         sources, name=name, keep=params["keep"], seed=params["seed"], **options, **params["options"]
     )
@@ -62,6 +63,8 @@ def train(workspace: Workspace, job: Job, reporter: Reporter) -> dict[str, Any]:
             method=params["method"],
             overrides=params["overrides"],
             seed=params["seed"],
+            private=params.get("private", False),
+            epsilon=params.get("epsilon") if params.get("private") else None,
             num_samples=_NUM_SAMPLES,
         )
     result = report_training(events, reporter, "Training")

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
@@ -10,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from genloom.assistant.tools.call_formats import GENERIC, insert_tools
 from genloom.server.access import require_scope
 from genloom.server.engine import Finished, GenerationRequest, Stored, Text, TokenLogprob
 from genloom.server.errors import APIError
@@ -21,6 +23,7 @@ from genloom.server.openai.formats import (
     ToolChoice,
     build_format,
     find_calls,
+    find_model_format,
     read_schema,
 )
 from genloom.server.openai.generating import (
@@ -73,8 +76,7 @@ class ChatRequest(SamplingShape):
 async def create_chat_completion(request: Request, body: ChatRequest) -> Response:
     """Answer a conversation."""
     check_unsupported(body)
-    schema, is_parallel = read_schema(body.response_format), body.parallel_tool_calls is True
-    answer_format = await run_in_threadpool(build_format, schema, body.tools, body.tool_choice, is_parallel)
+    answer_format = await run_in_threadpool(build_answer_format, request, body)
     count = body.n or 1
     generation = await start_generation(
         request, build_chat_generation(request, body, answer_format), prompt_param="messages"
@@ -101,6 +103,16 @@ async def create_chat_completion(request: Request, body: ChatRequest) -> Respons
     )
 
 
+def build_answer_format(request: Request, body: ChatRequest) -> AnswerFormat:
+    """Return the format of an answer, in which calls are as the model's family writes them."""
+    schema, is_parallel = read_schema(body.response_format), body.parallel_tool_calls is True
+    has_calls = bool(body.tools) or any(message.role == "tool" or message.tool_calls for message in body.messages)
+    model = resolve_model(request, body.model)
+    call_format = find_model_format(request.app.state.workspace, model) if has_calls else GENERIC
+    answer_format = build_format(schema, body.tools, body.tool_choice, is_parallel, call_format=call_format)
+    return replace(answer_format, call_format=call_format)
+
+
 def check_unsupported(body: ChatRequest) -> None:
     """Raise APIError for what cannot be honoured and would change the answer."""
     for name in ("functions", "function_call", "web_search_options"):
@@ -121,7 +133,7 @@ def build_chat_generation(request: Request, body: ChatRequest, answer_format: An
     max_tokens = body.max_completion_tokens or body.max_tokens
     return GenerationRequest(
         resolve_model(request, body.model),
-        messages=tuple(add_instructions(read_messages(body.messages), answer_format.instructions)),
+        messages=tuple(write_messages(body, answer_format)),
         n=body.n or 1,
         seed=to_seed(body.seed),
         stop=to_stops(body.stop),
@@ -134,6 +146,14 @@ def build_chat_generation(request: Request, body: ChatRequest, answer_format: An
         refuse_copies=body.refuse_copies,
         owner=get_owner(request),
     )
+
+
+def write_messages(body: ChatRequest, answer_format: AnswerFormat) -> list[Message]:
+    """Return the messages that the model reads, with calls and results as its family writes them."""
+    messages = read_messages(body.messages, call_format=answer_format.call_format)
+    if answer_format.functions and answer_format.call_format.special:  # its description stands between markers
+        return insert_tools(messages, answer_format.instructions)
+    return add_instructions(messages, answer_format.instructions)
 
 
 def add_instructions(messages: Sequence[Message], instructions: str) -> list[Message]:
@@ -149,10 +169,12 @@ def get_finish_reason(stored: Stored, calls: Sequence[FoundCall], answer_format:
 
 def build_choice(index: int, choice: Choice, answer_format: AnswerFormat, has_logprobs: bool) -> dict[str, Any]:
     assert choice.stored is not None
-    (reasoning, text), calls = split_reasoning(choice.stored.text), find_calls(answer_format, choice.stored.text)
+    calls = find_calls(answer_format, choice.stored.text)
+    visible = answer_format.get_visible_part(choice.stored.text) if calls else choice.stored.text
+    reasoning, text = split_reasoning(visible)
     message: dict[str, Any] = {
         "role": "assistant",
-        "content": None if calls else text,
+        "content": text or None if calls else text,
         "refusal": None,
         "annotations": [],
     }
@@ -213,7 +235,7 @@ class ChunkWriter:
     ):
         self.generation, self.answer_format, self.count = generation, answer_format, count
         self.include_usage, self.has_logprobs = include_usage, has_logprobs
-        self.texts = dict.fromkeys(range(count), "")
+        self.texts, self.num_sent = dict.fromkeys(range(count), ""), dict.fromkeys(range(count), 0)
         self.parsers = {index: ReasoningParser() for index in range(count)}
         self.logprobs = {index: list[TokenLogprob]() for index in range(count)}  # of tokens that no chunk has yet
 
@@ -225,19 +247,20 @@ class ChunkWriter:
                 match event:
                     case Text():
                         self.texts[event.index] += event.text
-                        if not self.is_call(event.index):
-                            self.logprobs[event.index] += event.logprobs
-                            for chunk in self.write_pieces(event.index, self.parsers[event.index].feed(event.text)):
-                                yield chunk
+                        self.logprobs[event.index] += event.logprobs
+                        for chunk in self.write_visible(event.index):
+                            yield chunk
                     case Stored():
                         for chunk in self.finish_choice(event):
                             yield chunk
                     case Finished() if self.include_usage:
                         yield self.build_frame([], build_usage(event))
 
-    def is_call(self, index: int) -> bool:
-        """Return whether an answer may be a call, whose parts are sent when it is complete."""
-        return bool(self.answer_format.functions) and self.texts[index].startswith("{")
+    def write_visible(self, index: int) -> list[str]:
+        """Return the chunks of what is no part of a call, whose parts are sent when it is complete."""
+        visible = self.answer_format.get_visible_part(self.texts[index])
+        new_text, self.num_sent[index] = visible[self.num_sent[index] :], max(len(visible), self.num_sent[index])
+        return self.write_pieces(index, self.parsers[index].feed(new_text)) if new_text else []
 
     def write_pieces(self, index: int, pieces: Sequence[Piece]) -> list[str]:
         """Return the chunks of pieces; the first has the log-probabilities of all tokens so far."""
@@ -250,8 +273,10 @@ class ChunkWriter:
 
     def finish_choice(self, stored: Stored) -> list[str]:
         calls = find_calls(self.answer_format, stored.text)
-        chunks = self.write_pieces(stored.index, self.parsers[stored.index].finish())
-        if self.has_logprobs and self.logprobs[stored.index]:  # of a tag that ends the answer
+        rest = "" if calls else stored.text[self.num_sent[stored.index] :]  # a call that was cut, or is none
+        parser = self.parsers[stored.index]
+        chunks = self.write_pieces(stored.index, [*(parser.feed(rest) if rest else []), *parser.finish()])
+        if self.has_logprobs and self.logprobs[stored.index] and not calls:  # of a tag that ends the answer
             chunks.append(self.build_chunk(stored.index, {"content": ""}, self.logprobs[stored.index]))
         if calls:
             for number, (id, call) in enumerate(zip(list_call_ids(stored, calls), calls, strict=True)):
@@ -259,8 +284,6 @@ class ChunkWriter:
                 rest = {"function": {"arguments": call.arguments}}
                 for part in (begin, rest):
                     chunks.append(self.build_chunk(stored.index, {"tool_calls": [{"index": number, **part}]}))
-        elif self.is_call(stored.index):  # it was cut, or is not one
-            chunks.append(self.build_chunk(stored.index, {"content": stored.text}))
         reason = get_finish_reason(stored, calls, self.answer_format)
         return [*chunks, self.build_chunk(stored.index, {}, finish_reason=reason)]
 

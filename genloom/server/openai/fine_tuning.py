@@ -1,34 +1,35 @@
 """/v1/fine_tuning/jobs: the official client trains models on conversations, and teaches them with pairs (DPO)."""
 
-import asyncio
-import json
 import secrets
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, FastAPI, Query
-from pydantic import Field, ValidationError
+from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from genloom.errors import GenloomError
-from genloom.server.access import User, build_unknown_id_error, require_scope
-from genloom.server.errors import APIError, hide_paths
+from genloom.server.access import User, require_scope
+from genloom.server.errors import APIError
 from genloom.server.jobs.store import Job
-from genloom.server.openai.files import cut_page, find_content, read_file_record
+from genloom.server.openai.files import cut_page, read_file_record
+from genloom.server.openai.fine_tuning_preparation import (
+    continue_fine_tuning,
+    get_folder,
+    read_record,
+    read_rows,
+    write_record,
+)
 from genloom.server.openai.generating import build_model_error, resolve_model
-from genloom.server.openai.messages import ChatMessage, read_messages
 from genloom.server.openai.models import build_list, to_timestamp
 from genloom.server.openai.shapes import Name, Seed, Shape, to_seed
 from genloom.store import manifest
 
 router = APIRouter()
 
-MAX_ROWS = 100_000
 DEFAULT_MINUTES = 5.0
-ROWS_AT_ONCE = 64  # stored by one call of the engine
 
 Auto = Literal["auto"]
 
@@ -63,18 +64,6 @@ class JobRequest(Shape):
     integrations: Any = None
     metadata: Annotated[dict[str, str], Field(max_length=16)] | None = None
     minutes: Annotated[float, Field(gt=0, le=10_000, allow_inf_nan=False)] | None = None
-
-
-class Sample(Shape):
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
-
-
-class Pair(Shape):
-    """A question with an answer that is preferred and one that is not."""
-
-    input: Sample
-    preferred_output: Annotated[list[ChatMessage], Field(min_length=1, max_length=1)]
-    non_preferred_output: Annotated[list[ChatMessage], Field(min_length=1, max_length=1)]
 
 
 @router.post("/v1/fine_tuning/jobs")
@@ -132,150 +121,6 @@ def find_hyperparameters(body: JobRequest, method: str) -> Hyperparameters:
             "server.unsupported_parameter", param="n_epochs", public_code="unsupported_parameter", name="n_epochs"
         )
     return found
-
-
-def read_rows(app: FastAPI, file: str, user: User, method: str) -> list[Any]:
-    """Return the rows of a file of this user; APIError names the first line at fault."""
-    try:
-        path = find_content(app.state.workspace, file, user)
-    except APIError:
-        raise APIError("server.unknown_training_file", param="training_file", id=file[:64]) from None
-    shape, rows = (Pair if method == "dpo" else Sample), []
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                rows.append(shape.model_validate_json(line))
-            except ValidationError as error:
-                first = error.errors()[0]
-                place = ".".join(map(str, first["loc"]))
-                details: dict[str, Any] = {"line": number, "place": place or "the line", "reason": first["msg"]}
-                raise APIError("server.bad_training_row", param="training_file", **details) from None
-            if len(rows) > MAX_ROWS:
-                raise APIError("server.too_many_rows", param="training_file", limit=MAX_ROWS)
-    if not rows:
-        raise APIError("server.no_rows", param="training_file")
-    return rows
-
-
-def get_folder(app: FastAPI) -> Path:
-    return app.state.workspace.folder / "server" / "fine-tuning"
-
-
-def write_record(app: FastAPI, record: Mapping[str, Any]) -> None:
-    get_folder(app).mkdir(parents=True, exist_ok=True)
-    manifest.write_json(get_folder(app) / f"{record['id']}.json", dict(record))
-
-
-def read_record(app: FastAPI, id: str, user: User) -> dict[str, Any]:
-    """Return the record of a fine-tuning of this user; APIError 404 for any other id."""
-    path = get_folder(app) / f"{id}.json"
-    if not (id.startswith("ftjob-") and id[6:].isalnum() and id.isascii()) or not path.is_file():
-        raise build_unknown_id_error("fine-tuning job", id)
-    record = manifest.read_json(path)
-    user.check_owner(record["owner"], "fine-tuning job", id)
-    return record
-
-
-def continue_fine_tuning(app: FastAPI, record: dict[str, Any], user: User) -> None:
-    """Continue a fine-tuning that has not reached its training, e.g. after the server was started again."""
-    tasks: dict[str, asyncio.Task[None]] = app.state.__dict__.setdefault("fine_tunings", {})
-    if record["job"] or record["ended"] or record["id"] in tasks:
-        return
-    task = asyncio.get_running_loop().create_task(prepare_training(app, record, user))
-    tasks[record["id"]] = task
-    task.add_done_callback(lambda _: tasks.pop(record["id"], None))
-
-
-async def prepare_training(app: FastAPI, record: dict[str, Any], user: User) -> None:
-    """Make the file into data to train on, or into ratings to learn from, and queue the training."""
-    try:
-        rows = await run_in_threadpool(read_rows, app, record["training_file"], user, record["method"])
-        prepare_method = prepare_pairs if record["method"] == "dpo" else prepare_conversations
-        kind, params = await prepare_method(app, record, rows, user)
-        if manifest.read_json(get_folder(app) / f"{record['id']}.json")["ended"]:
-            return  # it was cancelled meanwhile
-        if record["ended"] is None:
-            record["job"] = app.state.jobs.add(kind, params, user).id
-    except GenloomError as error:
-        record |= {"ended": "failed", "error": {"code": error.code, "message": hide_paths(error), "param": None}}
-    write_record(app, record)
-
-
-async def prepare_conversations(
-    app: FastAPI, record: dict[str, Any], rows: list[Sample], user: User
-) -> tuple[str, dict[str, Any]]:
-    """Collect the conversations into a data set."""
-    jobs, name = app.state.jobs, f"finetune-{record['id'][6:14]}"
-    if not record["collect_job"]:
-        upload = jobs.uploads.create(user)
-
-        async def write_lines() -> Any:
-            for row in rows:
-                messages = [{"role": each.role, "content": each.content} for each in read_messages(row.messages)]
-                yield (json.dumps({"messages": messages}, ensure_ascii=False) + "\n").encode()
-
-        await jobs.uploads.add_file(upload, "conversations.jsonl", write_lines(), user)
-        record["collect_job"] = jobs.add("collect", {"upload": upload, "name": name, "near_duplicates": 0}, user).id
-        write_record(app, record)
-    collected = await jobs.wait(record["collect_job"])
-    if collected.state != "succeeded":
-        error = collected.error or {}
-        details = {"code": str(error.get("code")), "message": str(error.get("message"))}
-        record |= {
-            "ended": "cancelled" if collected.state == "cancelled" else "failed",
-            "error": {**details, "param": None},
-        }
-        return "", {}
-    settings, overrides = record["hyperparameters"], {}
-    if settings["batch_size"] != "auto":
-        overrides["batch_size"] = settings["batch_size"]
-    length: dict[str, Any] = {"minutes": record["minutes"]}
-    if settings["n_epochs"] != "auto":
-        model = record["model"]
-        per_row = [await app.state.engine.count_tokens(model, read_messages(row.messages)) for row in rows[:64]]
-        tokens = sum(per_row) / len(per_row) * len(rows) * settings["n_epochs"]
-        length = {"tokens": max(1, round(tokens))}
-    return "train", {
-        "data": name,
-        "from": record["model"],
-        "name": record["suffix"],
-        "seed": record["seed"],
-        "overrides": overrides,
-        **length,
-    }
-
-
-async def prepare_pairs(
-    app: FastAPI, record: dict[str, Any], rows: list[Pair], user: User
-) -> tuple[str, dict[str, Any]]:
-    """Store the answers of both sides, and choose the preferred ones, as a person would in the arena."""
-    state, ref = app.state, record["model"]
-    metadata = {"imported": record["training_file"], **({} if user.is_local else {"owner": user.id})}
-    for first in range(0, len(rows), ROWS_AT_ONCE):
-        pairs = rows[first : first + ROWS_AT_ONCE]
-        answers = [
-            (read_messages(pair.input.messages), read_messages(side)[0].content)
-            for pair in pairs
-            for side in (pair.preferred_output, pair.non_preferred_output)
-        ]
-        outputs = await state.engine.store_answers(ref, answers, metadata)
-        for number in range(len(pairs)):
-            id = f"{record['id']}-{first + number}"
-            chosen, rejected = outputs[2 * number : 2 * number + 2]
-            await run_in_threadpool(choose_answer, app, chosen, rejected, user, id)
-    return "learn", {"model": ref, "minutes": record["minutes"], "seed": record["seed"]}
-
-
-def choose_answer(app: FastAPI, chosen: str, rejected: str, user: User, id: str) -> None:
-    """Record a choice once, though the preparation may be done again."""
-    workspace = app.state.workspace
-    try:
-        workspace.choose(chosen, rejected, "a", rater=app.state.jobs.get_rater(user), id=id)
-    except GenloomError as error:
-        if error.code != "store.event_id_taken":
-            raise
 
 
 def find_training(app: FastAPI, record: Mapping[str, Any]) -> Job | None:

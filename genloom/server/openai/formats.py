@@ -2,22 +2,39 @@
 
 import json
 import logging
-import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from genloom import plugins
+from genloom.api.workspace import Workspace
+from genloom.assistant.tools.call_formats import (
+    GENERIC,
+    MAX_CALLS,
+    CallFormat,
+    build_call_grammar,
+    find_call_format,
+    get_visible_part,
+    parse_answer,
+)
+from genloom.assistant.tools.tool import NO_PARAMETERS
+from genloom.assistant.tools.tool import Tool as CallableTool
+from genloom.capabilities import ChatCodec
 from genloom.errors import GenloomError
+from genloom.generate import output_format
 from genloom.generate.grammar import build_json_grammar, check_grammar
+from genloom.model import Design
 from genloom.server.errors import APIError, annotate_error
 from genloom.server.openai.shapes import Name, Shape, Text
 
 LOGGER = logging.getLogger("genloom.server")
 
-MAX_TOOLS, MAX_CALLS = 128, 8
-_KEYS = re.compile(r'"([^"]+)"')
+MAX_TOOLS = 128
 
 
 class JsonSchema(Shape):
@@ -70,6 +87,11 @@ class AnswerFormat:
     instructions: str = ""
     functions: tuple[FunctionDefinition, ...] = ()  # that it may call
     is_named: bool = False  # whether the client chose the function, so that the answer ends with "stop"
+    call_format: CallFormat = GENERIC  # of the model's family
+
+    def get_visible_part(self, text: str) -> str:
+        """Return the beginning of an unfinished answer that is no part of a call, whose parts are sent together."""
+        return get_visible_part(self.call_format, text) if self.functions else text
 
 
 @dataclass(frozen=True)
@@ -96,6 +118,7 @@ def build_format(
     choice: ToolChoice | None,
     is_parallel: bool,
     schema_param: str = "response_format.json_schema.schema",
+    call_format: CallFormat = GENERIC,
 ) -> AnswerFormat:
     """Return the format of an answer; APIError 400 for a schema that cannot be kept to in full.
 
@@ -116,21 +139,17 @@ def build_format(
         raise APIError("server.no_functions", param="tool_choice")
     if not functions or mode == "none":
         return build_schema_format(schema, schema_param)
-    call_schema = build_call_schema(functions, 1 if is_named or not is_parallel else MAX_CALLS)
     for number, function in enumerate(functions):
         check_schema(function.parameters or {}, f"tools.{number}.function.parameters")
-    instructions = describe_functions(functions, is_required=mode == "required")
-    if mode == "required":
-        return AnswerFormat(build_json_grammar(call_schema), instructions, tuple(functions), is_named)
-    words = r"words: /[^{\s](.|\n)*/"
-    if schema is not None:
+    called = list_callable_tools(functions)
+    instructions, is_required = call_format.describe(called, mode == "required"), mode == "required"
+    if schema is not None and not is_required:
         check_schema(schema, schema_param)
-        words = f"words: %json {json.dumps(compact_schema(close_objects(schema)))}"
         instructions += "\n" + describe_schema(schema)
-    lark = f"start: words | call\n{words}\ncall: %json {json.dumps(compact_schema(call_schema))}\n"
-    grammar = json.dumps({"grammars": [{"lark_grammar": lark}]})
+    max_calls = 1 if is_named or not is_parallel else MAX_CALLS
+    grammar = build_call_grammar(call_format, called, max_calls, is_required, None if is_required else schema)
     check_whole_grammar(grammar, "tools")
-    return AnswerFormat(grammar, instructions, tuple(functions))
+    return AnswerFormat(grammar, instructions, tuple(functions), is_named, call_format)
 
 
 def build_schema_format(schema: Mapping[str, Any] | None, param: str) -> AnswerFormat:
@@ -138,7 +157,7 @@ def build_schema_format(schema: Mapping[str, Any] | None, param: str) -> AnswerF
     if schema is None:
         return AnswerFormat()
     check_schema(schema, param)
-    return AnswerFormat(build_json_grammar(close_objects(schema)), describe_schema(schema))
+    return AnswerFormat(build_json_grammar(output_format.close_objects(schema)), describe_schema(schema))
 
 
 def list_functions(tools: Sequence[Tool] | None) -> list[FunctionDefinition]:
@@ -152,100 +171,24 @@ def list_functions(tools: Sequence[Tool] | None) -> list[FunctionDefinition]:
     return functions
 
 
-def compact_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the schema with the order to write no blanks where none are needed."""
-    return json.loads(build_json_grammar(schema))["grammars"][0]["json_schema"]
-
-
-def build_call_schema(functions: Sequence[FunctionDefinition], max_calls: int) -> dict[str, Any]:
-    """Return the schema of calls of these functions; references within their parameters keep their targets."""
-    definitions, items = {}, []
-    for number, function in enumerate(functions):
-        key = f"f{number}"
-        parameters = function.parameters or {"type": "object", "properties": {}, "additionalProperties": False}
-        definitions[key] = move_references(close_objects({"type": "object", **parameters}), f"#/$defs/{key}")
-        items.append(
-            {
-                "type": "object",
-                "properties": {"name": {"const": function.name}, "arguments": {"$ref": f"#/$defs/{key}"}},
-                "required": ["name", "arguments"],
-                "additionalProperties": False,
-            }
-        )
-    return {
-        "type": "object",
-        "properties": {
-            "tool_calls": {"type": "array", "minItems": 1, "maxItems": max_calls, "items": {"anyOf": items}}
-        },
-        "required": ["tool_calls"],
-        "additionalProperties": False,
-        "$defs": definitions,
-    }
-
-
-def close_objects(schema: Any) -> Any:
-    """Return a schema whose objects have no other properties than those it names, unless it says that they may.
-
-    Every value that it allows is one of the schema given. A small model would otherwise invent properties without end.
-    """
-    if isinstance(schema, list):
-        return [close_objects(each) for each in schema]
-    if not isinstance(schema, Mapping):
-        return schema
-    closed = {name: close_members(name, value) for name, value in schema.items()}
-    is_combined = {"allOf", "patternProperties", "additionalProperties", "unevaluatedProperties"} & schema.keys()
-    if isinstance(schema.get("properties"), Mapping) and not is_combined:
-        closed["additionalProperties"] = False
-    return closed
-
-
-def close_members(name: str, value: Any) -> Any:
-    if name in ("properties", "$defs", "definitions") and isinstance(value, Mapping):
-        return {each: close_objects(schema) for each, schema in value.items()}
-    return close_objects(value) if name in ("items", "prefixItems", "anyOf", "oneOf") else value
-
-
-def move_references(value: Any, root: str) -> Any:
-    """Return a schema for a place in another, with its references to itself as references from there."""
-    if isinstance(value, Mapping):
-        moved = {name: move_references(each, root) for name, each in value.items() if name != "$schema"}
-        if isinstance(reference := value.get("$ref"), str) and reference.startswith("#"):
-            moved["$ref"] = root + reference[1:]
-        return moved
-    return [move_references(each, root) for each in value] if isinstance(value, list) else value
-
-
 def check_schema(schema: Mapping[str, Any], param: str) -> None:
     """Raise APIError 400 for a schema that cannot be kept to in full; it names the place."""
     try:
-        check_grammar(build_json_grammar(schema))
+        output_format.check_schema(schema)
     except GenloomError as error:
-        raise build_schema_error(error, schema, param) from None
+        raise build_schema_error(error, param) from None
 
 
 def check_whole_grammar(grammar: str, param: str) -> None:
     try:
         check_grammar(grammar)
     except GenloomError as error:
-        raise build_schema_error(error, {}, param) from None
+        raise build_schema_error(error, param) from None
 
 
-def build_schema_error(error: GenloomError, schema: Mapping[str, Any], param: str) -> APIError:
-    keys = _KEYS.findall(str(error.fields.get("reason", "")))
-    place = next((place for key in keys if (place := find_key(schema, key)) is not None), "")
-    full_param = f"{param}.{place}" if place else param
-    return annotate_error(error, full_param, "invalid_json_schema")
-
-
-def find_key(schema: Any, key: str, place: tuple[str, ...] = ()) -> str | None:
-    """Return where a schema has a keyword, e.g. "properties.age.not"."""
-    pairs = schema.items() if isinstance(schema, Mapping) else enumerate(schema) if isinstance(schema, list) else ()
-    for name, value in pairs:
-        if name == key:
-            return ".".join((*place, key))
-        if (found := find_key(value, key, (*place, str(name)))) is not None:
-            return found
-    return None
+def build_schema_error(error: GenloomError, param: str) -> APIError:
+    place = str(error.fields.get("place", "the schema"))
+    return annotate_error(error, param if place == "the schema" else f"{param}.{place}", "invalid_json_schema")
 
 
 def describe_schema(schema: Mapping[str, Any]) -> str:
@@ -254,26 +197,37 @@ def describe_schema(schema: Mapping[str, Any]) -> str:
     return f"Answer only with JSON of this schema: {json.dumps(schema, ensure_ascii=False)}"
 
 
-def describe_functions(functions: Sequence[FunctionDefinition], is_required: bool) -> str:
-    """Return what a model is told about the functions: no template here has words of its own for them."""
-    listed = "\n".join(
-        json.dumps(
-            {"name": each.name, "description": each.description or "", "parameters": each.parameters or {}},
-            ensure_ascii=False,
-        )
-        for each in functions
-    )
-    form = '{"tool_calls": [{"name": "...", "arguments": {...}}]}'
-    rule = "Answer only with" if is_required else "To call functions, answer only with"
-    return f"You can call these functions:\n{listed}\n{rule} JSON of this form: {form}"
+def list_callable_tools(functions: Sequence[FunctionDefinition]) -> list[CallableTool]:
+    """Return the functions of a client, which runs them itself; raise APIError 400 for a name that no tool can have."""
+    tools = []
+    for number, each in enumerate(functions):
+        try:
+            tools.append(CallableTool(each.name, each.description or "", each.parameters or NO_PARAMETERS))
+        except GenloomError as error:
+            raise annotate_error(error, f"tools.{number}.function.name") from None
+    return tools
 
 
 def find_calls(answer_format: AnswerFormat, text: str) -> list[FoundCall]:
     """Return the calls that an answer consists of; none for an answer in words, or one that was cut."""
-    if not answer_format.functions or not text.startswith("{"):
+    if not answer_format.functions:
         return []
+    names = [function.name for function in answer_format.functions]
+    calls = parse_answer(answer_format.call_format, text, names).calls
+    return [FoundCall(call.name, json.dumps(dict(call.arguments), ensure_ascii=False)) for call in calls]
+
+
+def find_model_format(workspace: Workspace, name: str) -> CallFormat:
+    """Return the form in which a model's family calls functions; the generic one for a model that is not known."""
     try:
-        calls = json.loads(text)["tool_calls"]
-        return [FoundCall(call["name"], json.dumps(call["arguments"], ensure_ascii=False)) for call in calls]
-    except (ValueError, KeyError, TypeError):
-        return []
+        folder = workspace.model(name).folder
+        return _load_call_format(folder.folder, folder.digest)
+    except (ValueError, OSError):
+        return GENERIC  # the engine says what is wrong with the model
+
+
+@lru_cache(maxsize=32)
+def _load_call_format(folder: Path, digest: str) -> CallFormat:
+    design = Design.from_job(tomllib.loads((folder / "job.toml").read_text()))
+    codec = plugins.find_part("codec", design.codec).Codec.load(folder / "codec")
+    return find_call_format(codec) if isinstance(codec, ChatCodec) else GENERIC

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from genloom.assistant.tools.call_formats import GENERIC, CallFormat
+from genloom.assistant.tools.tool import ToolCall as Call
 from genloom.server.errors import APIError
 from genloom.server.openai.shapes import Name, Shape, Text
 from genloom.types import Message
@@ -61,8 +63,13 @@ def read_content(content: Content, param: str) -> str:
     return "\n".join(texts)
 
 
-def read_messages(messages: Sequence[ChatMessage], param: str = "messages") -> list[Message]:
-    """Return the messages in the roles that templates know: a tool's result is told by the user."""
+def read_messages(
+    messages: Sequence[ChatMessage], param: str = "messages", call_format: CallFormat = GENERIC
+) -> list[Message]:
+    """Return the messages in the roles that templates know, with calls and results in the words of a format.
+
+    A tool's result is told by the user, unless the format has a role for it.
+    """
     found: list[Message] = []
     names: dict[str, str] = {}
     for number, message in enumerate(messages):
@@ -73,10 +80,11 @@ def read_messages(messages: Sequence[ChatMessage], param: str = "messages") -> l
             case "assistant":
                 calls = message.tool_calls or []
                 names |= {call.id: call.function.name for call in calls}
-                found.append(Message("assistant", "\n".join(filter(None, (text, write_calls(calls))))))
+                found.append(Message("assistant", "\n".join(filter(None, (text, write_calls(calls, call_format))))))
             case "tool" | "function":
                 name = names.get(message.tool_call_id or "", message.name or "")
-                found.append(Message("user", f"Result of {name or 'the function'}: {text}"))
+                role = "tool" if call_format.has_result_role else "user"
+                found.append(Message(role, call_format.write_result(name, text)))
             case "user":
                 found.append(Message("user", text))
     return join_turns(found)
@@ -92,20 +100,18 @@ def join_turns(messages: Sequence[Message]) -> list[Message]:
     return joined
 
 
-def write_calls(calls: Sequence[ToolCall]) -> str:
+def write_calls(calls: Sequence[ToolCall], call_format: CallFormat = GENERIC) -> str:
     """Return calls of an earlier answer in the words that the model is asked to use."""
-    if not calls:
-        return ""
-    return json.dumps(
-        {"tool_calls": [{"name": call.function.name, "arguments": read_arguments(call.function)} for call in calls]},
-        ensure_ascii=False,
-    )
+    found = [Call(call.function.name, read_arguments(call.function)) for call in calls]
+    return call_format.write_calls(found) if found else ""
 
 
-def read_arguments(function: Function) -> Mapping[str, Any] | str:
+def read_arguments(function: Function) -> Mapping[str, Any]:
+    """Return the arguments of a call; those that are no JSON object, as clients may send, under one name."""
     if isinstance(function.arguments, dict):
         return function.arguments
     try:
-        return json.loads(function.arguments or "{}")
-    except ValueError:
-        return function.arguments
+        found = json.loads(function.arguments or "{}")
+    except (ValueError, RecursionError):
+        found = function.arguments
+    return found if isinstance(found, dict) else {"arguments": found}

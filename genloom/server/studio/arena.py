@@ -50,7 +50,7 @@ async def get_arena(model: str, user: CurrentUser, jobs: CurrentJobs, count: Cou
     missing = await asyncio.to_thread(count_missing, jobs.workspace, name)
     if session is None:
         suggested = await asyncio.to_thread(
-            lambda: suggest_prompts(jobs.workspace, jobs.index, jobs.workspace.model(name))
+            lambda: suggest_prompts(jobs.workspace, jobs.index, jobs.workspace.model(name), user)
         )
         empty = {"pairs": [], "answered": 0, "total": 0, "can_undo": False}
         return {**empty, "missing": missing, "suggested_prompts": suggested}

@@ -15,7 +15,14 @@ from genloom.server.errors import APIError
 from genloom.server.files import build_file_response
 from genloom.server.jobs.jobs import Jobs
 from genloom.server.studio.services import CurrentJobs, CurrentWorkspace, Limit, Words
-from genloom.server.studio.shapes.datasets import CaptionChange, Dataset, DatasetDetail, Sample
+from genloom.server.studio.shapes.datasets import (
+    CaptionChange,
+    Consent,
+    Dataset,
+    DatasetDetail,
+    Sample,
+    Withdrawal,
+)
 from genloom.server.studio.shapes.shape import Page
 from genloom.server.studio.shapes.system import BinItem
 from genloom.store.dataset import SPLITS
@@ -60,6 +67,8 @@ def get_dataset(name: str, jobs: CurrentJobs, digest: Digest = "") -> Any:
         "card_text": card.read_text(encoding="utf-8", errors="replace") if card.is_file() else "",
         "can_edit_captions": has_captions(dataset),
         "edited_captions": len(jobs.marks.get_captions(dataset.digest)),
+        "persons": list(dataset.stored.manifest.get("persons") or ()),
+        "consents": list_consents(workspace, name),
     }
 
 
@@ -136,6 +145,14 @@ def apply_captions(name: str, jobs: CurrentJobs, digest: Digest = "") -> Any:
     return build_dataset(dataset, find_uses(jobs.workspace))
 
 
+@router.post("/api/datasets/{name}/withdrawals", response_model=Page[Consent])
+@require_scope("train")
+def withdraw_consent(name: str, body: Withdrawal, jobs: CurrentJobs) -> Any:
+    """Record that a person has withdrawn the consent to a data set; it holds for all its versions."""
+    jobs.workspace.withdraw_consent(name, body.who)
+    return Page[Any](data=list_consents(jobs.workspace, name))
+
+
 @router.delete("/api/datasets/{name}", response_model=BinItem)
 @require_scope("train")
 def remove_dataset(name: str, jobs: CurrentJobs, digest: Digest = "", force: bool = False) -> Any:
@@ -157,6 +174,11 @@ def build_dataset(dataset: WorkspaceDataset, used: Mapping[str, list[str]]) -> d
     record = dataset.to_record()
     names = ("name", "digest", "medium", "created", "documents", "bytes", "licences")
     return {**{name: record[name] for name in names}, "used_by": used.get(dataset.digest, [])}
+
+
+def list_consents(workspace: Workspace, data: str) -> list[dict[str, Any]]:
+    """List the consents to a data set with their state today."""
+    return [row for row in workspace.list_consents() if row["data"] == data]
 
 
 async def describe_samples(jobs: Jobs, dataset: WorkspaceDataset, samples: list[dict[str, Any]]) -> str:

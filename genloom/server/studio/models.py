@@ -71,7 +71,7 @@ def get_model(name: str, version: int, user: CurrentUser, jobs: CurrentJobs) -> 
         "bias": find_report(jobs.workspace.folder, model.ref, model.digest),
         "privacy": read_privacy_report(jobs.workspace, model),
         "export_formats": list(EXPORT_FORMATS) if "chat" in row["can"] or row["has_written_prompts"] else [],
-        "prompts": suggest_prompts(jobs.workspace, jobs.index, model),
+        "prompts": suggest_prompts(jobs.workspace, jobs.index, model, user),
     }
 
 

@@ -85,10 +85,12 @@ async def list_outputs(
 @router.get("/api/outputs/facets", response_model=Facets)
 @require_scope("read")
 def count_outputs(user: CurrentUser, jobs: CurrentJobs) -> Any:
-    """Count outputs by model, medium and tag, for filters."""
+    """Count the outputs that a user sees by model, version, medium and tag, for filters."""
     jobs.index.sync(waits=False)
-    facets = jobs.index.count_facets("" if user.is_local else user.id)
-    return {"models": facets["name"], "media": facets["medium"], "tags": jobs.marks.count_tags()}
+    owner = "" if user.is_local else user.id
+    facets = jobs.index.count_facets(owner)
+    tags = jobs.marks.count_tags(jobs.index.keep_shown(jobs.marks.list_tagged(), owner))
+    return {"models": facets["name"], "versions": facets["model"], "media": facets["medium"], "tags": tags}
 
 
 @router.post("/api/outputs/remove", response_model=Page[BinItem])

@@ -8,7 +8,8 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 import genloom
-from genloom.server.access import CurrentUser, build_unknown_id_error, require_scope
+from genloom.server.access import CurrentUser, User, build_unknown_id_error, require_scope
+from genloom.server.jobs.jobs import Jobs
 from genloom.server.studio import conversations, outputs
 from genloom.server.studio.services import CurrentJobs, CurrentWorkspace
 from genloom.server.studio.shapes.session import Session
@@ -99,8 +100,9 @@ def get_system(request: Request, jobs: CurrentJobs) -> Any:
 
 @router.get("/api/system/storage", response_model=Storage)
 @require_scope("read")
-def get_storage(workspace: CurrentWorkspace) -> Any:
-    """Return what takes how much of the disk."""
+def get_storage(user: CurrentUser, jobs: CurrentJobs) -> Any:
+    """Return what takes how much of the disk, and what this user can restore from the bin."""
+    workspace = jobs.workspace
     items = []
     for kind, (name, pattern) in _KINDS.items():
         folder = workspace.folder / name
@@ -109,7 +111,7 @@ def get_storage(workspace: CurrentWorkspace) -> Any:
             items.append({"kind": kind, "bytes": count_bytes(folder), "count": count})
     databases = list(workspace.folder.glob("*.sqlite*"))
     items.append({"kind": "databases", "bytes": sum(map(count_bytes, databases)), "count": len(databases)})
-    entries = [entry.to_record() for entry in workspace.bin]
+    entries = [entry.to_record() for entry in find_in_bin(user, jobs)]
     return {"items": items, "bin": entries, "disk": measure_disk(workspace.folder)}
 
 
@@ -118,7 +120,10 @@ def get_storage(workspace: CurrentWorkspace) -> Any:
 async def get_health(jobs: CurrentJobs) -> Any:
     """Check the workspace and the machine."""
     problems = await jobs.slow_worker.ask("find_problems", seconds=120.0)
-    rows = [{"name": "workspace", "ok": False, "detail": problem} for problem in problems]
+    rows: list[dict[str, Any]] = [
+        {"name": "workspace", "ok": False, "code": each["code"], "values": each["values"], "detail": each["text"]}
+        for each in problems
+    ]
     if not problems:
         rows = [{"name": "workspace", "ok": True, "code": "no_problems", "detail": "No problems found."}]
     engine = jobs.engine.state() if jobs.engine is not None else {"state": "stopped"}
@@ -131,11 +136,7 @@ async def get_health(jobs: CurrentJobs) -> Any:
 @require_scope("read")
 def list_bin(user: CurrentUser, jobs: CurrentJobs) -> Any:
     """List what was removed and can be restored, newest first."""
-    entries = jobs.workspace.bin[::-1]
-    if not user.is_local:
-        jobs.index.sync_bin()
-        entries = [entry for entry in entries if is_shared(jobs, user, entry)]
-    return Page[Any](data=[entry.to_record() for entry in entries])
+    return Page[Any](data=[entry.to_record() for entry in find_in_bin(user, jobs)[::-1]])
 
 
 @router.post("/api/bin/{id}/restore", response_model=BinItem)
@@ -169,7 +170,16 @@ def empty_bin(jobs: CurrentJobs) -> Any:
     return {"bytes": freed}
 
 
-def is_shared(jobs: Any, user: Any, entry: Any) -> bool:
+def find_in_bin(user: User, jobs: Jobs) -> list[Any]:
+    """Return the entries of the bin that a user may see, oldest first."""
+    entries = list(jobs.workspace.bin)
+    if user.is_local:
+        return entries
+    jobs.index.sync_bin()
+    return [entry for entry in entries if is_shared(jobs, user, entry)]
+
+
+def is_shared(jobs: Jobs, user: User, entry: Any) -> bool:
     """Return whether something in the bin is everybody's, or this user's."""
     if entry.kind == "outputs":
         row = jobs.index.get(entry.name)

@@ -73,7 +73,12 @@ def forecast_training(workspace: Workspace, params: Mapping[str, Any], minutes: 
     from genloom.train.run import TrainRequest, train_model
 
     base = workspace.model(params["from"]).ref if params["from"] else ""
-    overrides = {"plan.torch_compile": "false", **to_overrides(params["overrides"])}  # trying it takes half a minute
+    private = {"plan.private.epsilon": str(params["epsilon"])} if params["private"] else {}
+    overrides = {
+        "plan.torch_compile": "false",
+        **private,
+        **to_overrides(params["overrides"]),
+    }  # trying it takes half a minute
     measured = _MEASURED.setdefault(repr((params["digest"], base, params["method"], sorted(overrides.items()))), {})
     budget = Budget(minutes, params["params"], params["tokens"], params["steps"], params["seed"], measured=measured)
     name = params["name"] or params["data"]
@@ -178,9 +183,16 @@ def count_media(workspace: Workspace, folder: str) -> dict[str, Any]:
     return {"media": media, "left": left}
 
 
-def find_problems(workspace: Workspace) -> list[str]:
-    """Return the problems of the machine and the workspace."""
-    return list(workspace.doctor().problems)
+def find_problems(workspace: Workspace) -> list[dict[str, Any]]:
+    """Return the problems of the machine and the workspace, with their codes and the values in their texts."""
+    return [
+        {
+            "text": str(problem),
+            "code": problem.code,
+            "values": {key: str(value) for key, value in problem.fields.items()},
+        }
+        for problem in workspace.doctor().problems
+    ]
 
 
 QUESTIONS: Mapping[str, Callable[..., Any]] = {

@@ -76,7 +76,7 @@ export function renderReceipt(round, { active, actions = nothing }) {
         <p>${explain(round)}</p>
         ${sayWhatFollowed(round, active)}</div>
     </header>
-    ${receipt.decision.alarms.map((/** @type {string} */ alarm) => html`<p class="alarm" role="note">${icon('triangleAlert')}<span lang="en">${alarm}</span></p>`)}
+    ${receipt.decision.alarms.map((/** @type {string} */ alarm) => html`<p class="alarm" role="note">${icon('triangleAlert')}${sayAlarm(alarm, receipt.decision.measures)}</p>`)}
     ${win && proof ? html`<figure class="win">${drawWinRate(win, {
       label: t('teach.win_label', { rate: formatPercent(win.rate), low: formatPercent(win.low), high: formatPercent(win.high) }), chance: t('teach.chance'),
     })}<figcaption>${t('teach.win_caption', { n: proof.count, challenger: receipt.challenger, low: formatPercent(win.low), high: formatPercent(win.high) })}</figcaption></figure>` : nothing}
@@ -87,6 +87,13 @@ export function renderReceipt(round, { active, actions = nothing }) {
     <footer class="receipt-foot">${buttonLink({ label: t('teach.whole_page'), icon: 'fileText', kind: 'quiet', small: true, href: round.html.replace(/^\//, ''), download: `${receipt.challenger.replace('/', '-')}.html` })}
       <small class="soft">${formatDate(receipt.at)}</small></footer>
   </article>`;
+}
+
+/** An alarm of the gate in the reader's language, by the measure that it names. @param {string} alarm @param {Measure[]} measures */
+function sayAlarm(alarm, measures) {
+  const measure = measures.find(({ name }) => alarm.startsWith(`Preference rises while ${name} falls: `));
+  if (!measure) return html`<span lang="en">${alarm}</span>`;
+  return html`<span>${t('teach.alarm', { measure: nameMeasure(measure.name), from: formatValue(measure, measure.champion), to: formatValue(measure, measure.challenger) })}</span>`;
 }
 
 /** What else was measured, sorted by what it means. @param {Measure[]} measures */

@@ -36,7 +36,7 @@ function keepText(job) {
 const rank = (job) => (isOver(job) ? 2 : job.state === 'running' ? 1 : 0);
 
 /** Keep what a request answered, unless an event has told later news already. @param {Job} job */
-function keepAnswer(job) {
+export function keepAnswer(job) {
   const known = jobs.get().get(job.id);
   if (!known || rank(known) <= rank(job)) keep(job);
 }

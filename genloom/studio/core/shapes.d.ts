@@ -63,6 +63,16 @@ export interface CollectForecast {
   examples: (string)[];
 }
 
+export interface Consent {
+  who: string;
+  of: (string)[];
+  purposes: (string)[];
+  until: string | null;
+  signature: string;
+  note: string;
+  state: string;
+}
+
 export interface Conversation {
   id: string;
   title: string;
@@ -154,6 +164,8 @@ export interface DatasetDetail {
   card_text: string;
   can_edit_captions: boolean;
   edited_captions: number;
+  persons: (string)[];
+  consents: (Consent)[];
 }
 
 export interface DatasetVersion {
@@ -201,6 +213,7 @@ export interface Event {
 
 export interface Facets {
   models: Record<string, number>;
+  versions: Record<string, number>;
   media: Record<string, number>;
   tags: Record<string, number>;
 }
@@ -251,6 +264,7 @@ export interface Health {
   name: string;
   ok: boolean;
   code: string;
+  values: Record<string, string>;
   detail: string;
   cure: string;
 }
@@ -326,6 +340,8 @@ export interface Login {
   token?: string;
   name?: string;
   password?: string;
+  code?: string;
+  state?: string;
 }
 
 export interface Mark {
@@ -888,4 +904,8 @@ export interface WinRate {
   low: number;
   high: number;
   name: string;
+}
+
+export interface Withdrawal {
+  who: string;
 }

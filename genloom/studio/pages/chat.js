@@ -1,19 +1,20 @@
 /** Chat: answers as they are written, branches that stay, and the conversations beside them. */
 import { html, nothing } from '../vendor/lit.js';
-import { get, patch, post, quote, upload } from '../core/api.js';
-import { announce, copyText } from '../core/dom.js';
+import { get, patch, post, upload } from '../core/api.js';
+import { announce } from '../core/dom.js';
 import { Element } from '../core/element.js';
 import { onEvent } from '../core/events.js';
 import { loadMessages, t } from '../core/i18n.js';
-import { cancelJob, isOver, jobs } from '../core/jobs.js';
+import { cancelJob, isOver, jobs, keepAnswer } from '../core/jobs.js';
 import { bindKeys } from '../core/keys.js';
-import { findModel, models, nameModel, readModels, readOptions } from '../core/models.js';
+import { findModel, models, readModels } from '../core/models.js';
 import { go, href, route } from '../core/router.js';
 import { createSetting } from '../core/store.js';
-import { openDialog } from '../components/dialog.js';
-import { optionFields } from '../components/options.js';
-import { button, emptyState, errorBox, field, icon } from '../components/parts.js';
-import { toast, toastError } from '../components/toast.js';
+import { button, errorBox } from '../components/parts.js';
+import { toastError } from '../components/toast.js';
+import { makeActions } from './chat/actions.js';
+import { renderComposer } from './chat/composer.js';
+import { renderHead, renderStart } from './chat/head.js';
 import './chat/list.js';
 import './chat/thread.js';
 import { findBranch, findLeaf, groupChildren } from './chat/tree.js';
@@ -24,8 +25,9 @@ import { findBranch, findLeaf, groupChildren } from './chat/tree.js';
 
 const chosenModel = createSetting('chat.model', '');
 const lastSystem = createSetting('chat.system', '');
+const chosenRival = createSetting('chat.rival', ''); // the second model, which answers too; '': one model answers
 
-class Chat extends Element {
+export class Chat extends Element {
   constructor() {
     super();
     this.conversationId = '';
@@ -47,7 +49,7 @@ class Chat extends Element {
     this.branch = [];
     /** @type {Map<string, Turn[]>} */
     this.byParent = new Map();
-    /** @type {Map<string, Job>} question → job that answers it */
+    /** question → jobs that answer it @type {Map<string, Job[]>} */
     this.running = new Map();
     /** @type {Map<string, boolean | null>} */
     this.ratings = new Map();
@@ -62,7 +64,7 @@ class Chat extends Element {
   }
 
   stores() {
-    return [models];
+    return [models, chosenRival];
   }
 
   connectedCallback() {
@@ -106,10 +108,20 @@ class Chat extends Element {
     return findModel(this.conversation?.model || chosenModel.get()) ?? this.usable.find((each) => each.is_active) ?? this.usable[0];
   }
 
-  /** The job that answers the end of the branch. */
-  get job() {
+  /** The second model, where two answer. */
+  get rival() {
+    const found = chosenRival.get() ? findModel(chosenRival.get()) : undefined;
+    return found && found.ref !== this.model?.ref && this.usable.some((each) => each.ref === found.ref) ? found : undefined;
+  }
+
+  /** The jobs that answer the end of the branch. */
+  get workers() {
     const last = this.branch.at(-1);
-    return last ? this.running.get(last.id) : undefined;
+    return (last && this.running.get(last.id)) ?? [];
+  }
+
+  get job() {
+    return this.workers[0];
   }
 
   readRoute() {
@@ -153,8 +165,15 @@ class Chat extends Element {
     const tree = this.conversation?.tree ?? [];
     this.byParent = groupChildren(tree);
     const leaf = tree.find((turn) => turn.id === this.leaf);
-    this.branch = tree.length ? findBranch(tree, (leaf ? findLeaf(this.byParent, leaf) : leaf)?.id ?? this.conversation?.leaf) : [];
+    this.branch = tree.length ? findBranch(tree, (leaf && this.findEnd(leaf))?.id ?? this.conversation?.leaf) : [];
     this.requestUpdate();
+  }
+
+  /** Where the branch of a turn ends: a question that is being answered has no end yet. @param {Turn} turn */
+  findEnd(turn) {
+    if (this.running.has(turn.id)) return turn;
+    const own = this.rival ? this.byParent.get(turn.id)?.findLast((each) => each.model === this.model?.ref) : undefined; // of two answers, the first model's
+    return findLeaf(this.byParent, own ?? turn);
   }
 
   readJobs() {
@@ -164,14 +183,14 @@ class Chat extends Element {
       const params = /** @type {any} */ (job.params);
       if (job.kind !== 'chat' || params?.conversation !== this.conversationId) continue;
       const question = params.question ?? params.turn ?? params.parent;
-      if (!isOver(job)) running.set(question, job);
+      if (!isOver(job)) running.set(question, [...(running.get(question) ?? []), job]);
       else if (job.state === 'failed' && this.running.has(question)) this.fault = job.error;
     }
-    const ended = [...this.running.keys()].filter((question) => !running.has(question));
-    const isSame = running.size === this.running.size && [...running].every(([question, job]) => this.running.get(question)?.state === job.state);
-    if (isSame) return;
+    const ended = [...this.running].some(([question, before]) => before.length > (running.get(question)?.length ?? 0));
+    if (printJobs(running) === printJobs(this.running)) return;
     this.running = running;
-    if (ended.length) this.read().then(() => announce(t('chat.answered')));
+    if (ended) this.read().then(() => announce(t('chat.answered')));
+    else this.drawBranch(); // a question that is being answered again is the end of its branch
     this.requestUpdate();
   }
 
@@ -194,7 +213,7 @@ class Chat extends Element {
         history.replaceState(null, '', href(['chat', made.id]));
         route.set({ page: 'chat', rest: [made.id], query: new URLSearchParams() });
       }
-      await this.ask({ parent: this.branch.at(-1)?.id ?? null, content: text, attachments: this.attachments.map((each) => each.id) });
+      await this.askAll({ parent: this.branch.at(-1)?.id ?? null, content: text, attachments: this.attachments.map((each) => each.id) });
       this.draft = '';
       this.attachments = [];
     } catch (error) {
@@ -206,22 +225,30 @@ class Chat extends Element {
     }
   }
 
+  /** Let the model answer, and the second one if there is one. @param {Record<string, any>} turn */
+  async askAll(turn) {
+    await this.ask(turn);
+    if (this.rival) await this.ask({ parent: this.leaf, model: this.rival.ref });
+  }
+
   /** @param {Record<string, any>} turn */
   async ask(turn) {
-    const asked = await post(`conversations/${this.conversationId}/turns`, { ...turn, model: this.model?.ref ?? '' });
+    const asked = await post(`conversations/${this.conversationId}/turns`, { model: this.model?.ref ?? '', ...turn });
     const tree = this.conversation?.tree ?? [];
     if (this.conversation && !tree.some((each) => each.id === asked.question.id)) this.conversation = { ...this.conversation, tree: [...tree, asked.question] };
     this.leaf = asked.question.id;
-    this.running = new Map(this.running).set(asked.question.id, asked.job);
+    this.running = new Map(this.running).set(asked.question.id, [...(this.running.get(asked.question.id) ?? []).filter((job) => job.id !== asked.job.id), asked.job]);
     this.byParent = groupChildren(this.conversation?.tree ?? []);
     this.branch = findBranch(this.conversation?.tree ?? [], asked.question.id);
+    keepAnswer(asked.job);
+    this.readJobs(); // it may have ended already
     this.isAtEnd = true;
     this.requestUpdate();
     this.scrollToEnd();
   }
 
   stop() {
-    if (this.job) cancelJob(this.job.id).catch(toastError);
+    for (const job of this.workers) cancelJob(job.id).catch(toastError);
   }
 
   retryLast() {
@@ -236,48 +263,7 @@ class Chat extends Element {
   }
 
   /** @type {import('./chat/thread.js').Actions} */
-  actions = {
-    retry: (turn) => this.ask({ parent: turn.parent }).catch(toastError),
-    edit: (turn, text) => this.ask({ parent: turn.parent, content: text }).catch(toastError),
-    copy: (turn) => copyText(turn.content).then(() => toast(t('shell.copied'))),
-    show: (turn) => {
-      this.leaf = findLeaf(this.byParent, turn).id;
-      this.drawBranch();
-      patch(`conversations/${this.conversationId}`, { leaf: this.leaf }).catch(() => {}); // which branch is shown is worth no message
-    },
-    prefer: async (turn, others) => {
-      const wasPreferred = this.preferred;
-      this.preferred = new Set([...wasPreferred, turn.id].filter((id) => !others.some((other) => other.id === id)));
-      this.requestUpdate();
-      try {
-        await post(`conversations/${this.conversationId}/turns/${turn.id}/prefer`);
-        toast(t('chat.preferred_toast'), { kind: 'good' });
-      } catch (error) {
-        this.preferred = wasPreferred;
-        this.requestUpdate();
-        toastError(error);
-      }
-    },
-    rate: async (turn, up) => {
-      const before = this.ratings.get(turn.id) ?? turn.rating?.up ?? null;
-      const isSame = before === up;
-      this.ratings = new Map(this.ratings).set(turn.id, isSame ? null : up);
-      this.requestUpdate();
-      try {
-        const path = `outputs/${quote(turn.output ?? '')}/rating`;
-        if (isSame) {
-          const { del } = await import('../core/api.js');
-          await del(path);
-        } else {
-          await post(path, { up });
-        }
-      } catch (error) {
-        this.ratings = new Map(this.ratings).set(turn.id, before);
-        this.requestUpdate();
-        toastError(error);
-      }
-    },
-  };
+  actions = makeActions(this);
 
   /** Keep the end in view while an answer grows, unless the reader went up. */
   followEnd() {
@@ -313,31 +299,16 @@ class Chat extends Element {
   }
 
   async openSettings() {
-    const { model } = this;
-    const options = model ? (await readOptions(model.ref)).filter((option) => option.group === 'sampling') : [];
-    const at = this.conversation ?? this.fresh;
-    const values = { ...at.params };
-    let { system } = at;
-    const save = await openDialog({
-      title: t('chat.settings'),
-      body: (close, redraw) => html`<div class="stack">
-        ${field({ id: 'chat-system', label: t('chat.system'), help: t('chat.system_help'), control: (ids) => html`<textarea id=${ids.id} rows="5" aria-describedby=${ids.describedBy} .value=${system}
-          @input=${(/** @type {any} */ event) => (system = event.target.value)}></textarea>` })}
-        ${optionFields(options, values, (name, value) => {
-          if (value === undefined) delete values[name];
-          else values[name] = value;
-          redraw();
-        })}
-        ${this.usable.length > 1 && model ? html`<p><a class="text-link" @click=${() => close(false)} href=${href(['models', 'compare'], { first: model.ref, second: this.usable.find((each) => each.ref !== model.ref)?.ref })}>${t('chat.compare')}</a></p>` : nothing}</div>`,
-      actions: (close) => [button({ label: t('shell.cancel'), run: () => close(false) }), button({ label: t('chat.save'), kind: 'primary', run: () => close(true) })],
-    });
-    if (!save) return;
+    const other = this.usable.find((each) => each.ref !== this.model?.ref);
+    const { editSettings } = await import('./chat/settings.js'); // with its dialog, which few open
+    const saved = await editSettings({ settings: this.conversation ?? this.fresh, model: this.model, other });
+    if (!saved) return;
     if (this.conversation) {
-      this.conversation = { ...this.conversation, system, params: values };
-      await patch(`conversations/${this.conversationId}`, { system, params: values }).catch(toastError);
+      this.conversation = { ...this.conversation, ...saved };
+      await patch(`conversations/${this.conversationId}`, saved).catch(toastError);
     } else {
-      this.fresh = { system, params: values };
-      lastSystem.set(system);
+      this.fresh = saved;
+      lastSystem.set(saved.system);
     }
     this.requestUpdate();
   }
@@ -352,17 +323,18 @@ class Chat extends Element {
     this.requestUpdate();
   }
 
+  /** @param {string} ref '': one model answers */
+  chooseRival(ref) {
+    chosenRival.set(ref);
+    this.drawBranch();
+  }
+
   render() {
     return html`<div class="chat ${this.isListOpen ? 'list-open' : ''}">
       <aside class="chat-list" aria-label=${t('chat.conversations')}><gl-conversations current=${this.conversationId}></gl-conversations></aside>
       <button type="button" class="chat-veil" tabindex="-1" aria-label=${t('shell.close')} @click=${() => this.toggleList()}></button>
       <section class="chat-main">
-        <header class="chat-head">
-          <span class="chat-list-button">${button({ label: t('chat.conversations'), icon: 'panelLeft', alone: true, kind: 'quiet', run: () => this.toggleList() })}</span>
-          <h1 tabindex="-1">${this.conversation?.title || t(this.conversationId ? 'chat.title' : 'chat.new')}</h1>
-          ${this.renderModelPicker()}
-          ${button({ label: t('chat.settings'), icon: 'slidersHorizontal', alone: true, kind: 'quiet', pressed: (this.conversation ?? this.fresh).system ? true : undefined, run: () => this.openSettings().catch(toastError) })}
-        </header>
+        ${renderHead(this)}
         <div class="chat-scroll" tabindex="0" role="region" aria-label=${t('chat.turns')} @scroll=${(/** @type {any} */ event) => {
           const { scrollTop, scrollHeight, clientHeight } = event.target;
           const isAtEnd = scrollHeight - scrollTop - clientHeight < 80;
@@ -372,61 +344,17 @@ class Chat extends Element {
           }
         }}>
           ${this.fault && !this.branch.length ? errorBox(this.fault, this.conversationId ? () => this.read(true) : undefined) : nothing}
-          ${this.branch.length ? html`<gl-thread .turns=${this.branch} .children_=${this.byParent} .running=${this.running} .ratings=${this.ratings} .preferred=${this.preferred} .actions=${this.actions}></gl-thread>`
-            : !this.conversationId && models.get() ? this.renderStart() : nothing}
+          ${this.branch.length ? html`<gl-thread .turns=${this.branch} .children_=${this.byParent} .running=${this.running} .rivals=${this.rival ? `${this.model?.ref}\n${this.rival.ref}` : ''} .ratings=${this.ratings} .preferred=${this.preferred} .actions=${this.actions}></gl-thread>`
+            : !this.conversationId && models.get() ? renderStart(this) : nothing}
         </div>
         ${this.isAtEnd || !this.branch.length ? nothing : html`<div class="to-end">${button({ label: t('chat.to_end'), icon: 'arrowDown', alone: true, run: () => this.scrollToEnd() })}</div>`}
-        ${this.usable.length ? this.renderComposer() : nothing}
+        ${this.usable.length ? renderComposer(this) : nothing}
       </section></div>`;
   }
 
   toggleList() {
     this.isListOpen = !this.isListOpen;
     this.requestUpdate();
-  }
-
-  renderModelPicker() {
-    return html`<label class="chat-model"><span class="visually-hidden">${t('chat.model')}</span><select @change=${(/** @type {any} */ event) => this.chooseModel(event.target.value)} ?disabled=${!this.usable.length}>
-      ${this.usable.map((each) => html`<option value=${each.ref} ?selected=${each.ref === this.model?.ref}>${nameModel(each)}</option>`)}</select></label>`;
-  }
-
-  renderStart() {
-    if (!this.usable.length) {
-      return emptyState({ icon: 'messagesSquare', title: t('chat.no_model'), text: t('chat.no_model_text'), action: html`<a class="button primary" href=${href('models')}>${t('chat.to_models')}</a>` });
-    }
-    return emptyState({ icon: 'messagesSquare', title: t('chat.start'), text: t('chat.start_text', { model: this.model ? nameModel(this.model) : '' }) });
-  }
-
-  renderComposer() {
-    const { job } = this;
-    return html`<form class="chat-composer card" @submit=${(/** @type {Event} */ event) => (event.preventDefault(), this.send())}
-        @dragover=${(/** @type {DragEvent} */ event) => this.canAttach && event.preventDefault()} @drop=${(/** @type {DragEvent} */ event) => {
-          if (!this.canAttach || !event.dataTransfer?.files.length) return;
-          event.preventDefault();
-          this.attach(event.dataTransfer.files);
-        }}>
-      ${this.fault && this.branch.length ? errorBox(this.fault, this.branch.at(-1)?.role === 'user' ? () => this.ask({ parent: this.branch.at(-1)?.id }).catch(toastError) : undefined) : nothing}
-      ${this.attachments.length ? html`<ul class="row attachments">${this.attachments.map((each) => html`<li class="badge">${icon('paperclip')}${each.name}
-        <button type="button" class="reset" aria-label="${t('chat.detach')}: ${each.name}" @click=${() => {
-          this.attachments = this.attachments.filter((other) => other !== each);
-          this.requestUpdate();
-        }}>${icon('x')}</button></li>`)}</ul>` : nothing}
-      <label class="visually-hidden" for="chat-box">${t('chat.message')}</label>
-      <textarea id="chat-box" rows="1" .value=${this.draft} placeholder=${t('chat.hint')} @input=${(/** @type {any} */ event) => {
-        this.draft = event.target.value;
-        this.requestUpdate();
-      }} @keydown=${(/** @type {KeyboardEvent} */ event) => {
-        if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
-        event.preventDefault();
-        this.send();
-      }}></textarea>
-      <div class="chat-composer-bar">
-        ${this.canAttach ? html`<input type="file" id="chat-file" class="visually-hidden" multiple tabindex="-1" aria-hidden="true" @change=${(/** @type {any} */ event) => this.attach(event.target.files)}>
-          ${button({ label: t('chat.attach'), icon: 'paperclip', alone: true, kind: 'quiet', run: () => /** @type {HTMLInputElement} */ (this.querySelector('#chat-file')).click() })}` : nothing}
-        <span class="grow help">${t('chat.enter_help')}</span>
-        ${job ? button({ label: t('chat.stop'), icon: 'square', run: () => this.stop() })
-          : button({ label: t('chat.send'), icon: 'arrowUp', kind: 'primary', alone: true, busy: this.isSending, disabled: !this.draft.trim(), run: () => this.send() })}
-      </div></form>`;
   }
 
   get canAttach() {
@@ -441,3 +369,6 @@ class Chat extends Element {
   }
 }
 customElements.define('gl-chat', Chat);
+
+/** The jobs as text, to see whether they changed. @param {Map<string, Job[]>} running */
+const printJobs = (running) => JSON.stringify([...running].map(([question, working]) => [question, ...working.map((job) => `${job.id} ${job.state}`)]));

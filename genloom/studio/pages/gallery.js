@@ -31,7 +31,7 @@ class Gallery extends Element {
     /** @type {any} */
     this.fault = null;
     /** @type {import('../core/shapes').Facets} */
-    this.facets = { media: {}, models: {}, tags: {} };
+    this.facets = { media: {}, models: {}, versions: {}, tags: {} };
     this.hasMore = false;
     this.returnTo = '';
     this.scrolledTo = 0;
@@ -188,6 +188,11 @@ class Gallery extends Element {
     const isBin = Boolean(query.deleted);
     const list = (/** @type {Record<string, number>} */ counts) => Object.entries(counts).filter(([value]) => value).map(([value, count]) => ({ value, count }));
     const [media, models, tags] = [list(this.facets.media), list(this.facets.models), list(this.facets.tags)];
+    const versions = list(this.facets.versions);
+    const made = models.flatMap((each) => { // a model, and below it its versions, if it has several
+      const own = versions.filter(({ value }) => value.startsWith(`${each.value}/`));
+      return [each, ...(own.length > 1 ? own.map((one) => ({ ...one, indent: '\u2003' })) : [])];
+    });
     const select = (/** @type {string} */ name, /** @type {string} */ label, /** @type {{value: string, label: string}[]} */ choices) => html`<label class="filter"><span class="visually-hidden">${label}</span>
       <select class=${query[name] ? 'on' : ''} @change=${(/** @type {any} */ event) => this.filter({ [name]: event.target.value })}><option value="" ?selected=${!query[name]}>${label}</option>
         ${choices.map((each) => html`<option value=${each.value} ?selected=${each.value === query[name]}>${each.label}</option>`)}</select></label>`;
@@ -203,7 +208,7 @@ class Gallery extends Element {
           @click=${() => this.filter({ medium: query.medium === each.value ? '' : each.value })}>${nameMedium(each.value)}<span class="count">${each.count}</span></button>`)}</div>` : nothing}
         ${select('rating', t('gallery.any_rating'), [{ value: 'up', label: t('gallery.liked') }, { value: 'down', label: t('gallery.disliked') }, { value: 'none', label: t('gallery.unrated') },
           ...[5, 4, 3, 2, 1].map((n) => ({ value: String(n), label: t('shell.stars', { n }) }))])}
-        ${models.length > 1 ? select('model', t('gallery.any_model'), models.map((each) => ({ value: each.value, label: `${each.value} (${each.count})` }))) : nothing}
+        ${made.length > 1 ? select('model', t('gallery.any_model'), made.map((each) => ({ value: each.value, label: `${'indent' in each ? each.indent : ''}${each.value} (${each.count})` }))) : nothing}
         ${tags.length ? select('tag', t('gallery.any_tag'), tags.map((each) => ({ value: each.value, label: each.value }))) : nothing}
         <button type="button" class="chip" aria-pressed=${query.starred ? 'true' : 'false'} @click=${() => this.filter({ starred: query.starred ? '' : 'true' })}>${icon('heart')}${t('gallery.favourites')}</button>
         <button type="button" class="chip" aria-expanded=${this.hasMore ? 'true' : 'false'} @click=${() => {

@@ -7,15 +7,13 @@ import { onEvent } from '../core/events.js';
 import { loadMessages, t } from '../core/i18n.js';
 import { jobs, startJob } from '../core/jobs.js';
 import { bindKeys } from '../core/keys.js';
-import { canEdit, findModel, iconOfMedium, models, nameMedium, nameModel, readAdditions, readModels, readOptions, readPrompts } from '../core/models.js';
+import { canEdit, findModel, models, nameMedium, nameModel, readAdditions, readModels, readOptions, readPrompts } from '../core/models.js';
 import { changes, rateOutput, removeOutputs, withChanges } from '../core/outputs.js';
 import { href, replaceRoute, route } from '../core/router.js';
-import { isAllowed } from '../core/session.js';
 import { createSetting } from '../core/store.js';
-import { optionFields } from '../components/options.js';
-import { button, errorBox, field, icon } from '../components/parts.js';
 import { toast, toastError } from '../components/toast.js';
 import '../components/output-card.js';
+import { counts, isOpen, renderComposer, renderNoModels, renderSteps } from './make/composer.js';
 import { groupOutputs, makeGroup } from './make/groups.js';
 import { SourceEditor } from './make/source.js';
 
@@ -24,13 +22,10 @@ import { SourceEditor } from './make/source.js';
 /** @typedef {import('../core/shapes').Job} Job */
 
 const chosenModel = createSetting('make.model', '');
-const counts = createSetting('make.counts', /** @type {Record<string, number>} */ ({}));
 const knobs = createSetting('make.knobs', /** @type {Record<string, Record<string, any>>} */ ({}));
-const isOpen = createSetting('make.open', false);
-const COUNTS = [1, 2, 4, 8, 16];
 const AMOUNTS = ['strength', 'vary']; // options that say how much of a source is changed
 
-class Make extends Element {
+export class Make extends Element {
   constructor() {
     super();
     this.prompt = '';
@@ -348,139 +343,11 @@ class Make extends Element {
     return html`<div class="make ${isFirst ? 'first' : ''}">
       <h1 class=${isFirst ? 'make-question' : 'visually-hidden'} tabindex="-1">${isFirst ? t('make.question') : t('make.title')}</h1>
       ${isFirst ? html`<p class="make-lead">${t('make.lead')}</p>` : nothing}
-      ${models.get()?.length === 0 ? this.renderNoModels() : this.renderComposer(isFirst)}
-      ${isFirst ? this.renderSteps() : nothing}
+      ${models.get()?.length === 0 ? renderNoModels() : renderComposer(this, isFirst)}
+      ${isFirst ? renderSteps(this) : nothing}
       <div class="groups">${repeat(groups, (group) => group.id, (group) => makeGroup(group, this))}</div>
       ${this.outputs.size ? html`<p class="make-all"><a class="text-link" href=${href('gallery')}>${t('make.all_in_gallery')}</a></p>` : nothing}
     </div>`;
-  }
-
-  /** @param {boolean} isFirst */
-  renderComposer(isFirst) {
-    const { model } = this;
-    const fault = this.fault;
-    const named = fault?.param?.split('.').at(-1) ?? '';
-    const isKnob = named === 'seed' || this.options.some((option) => option.name === named);
-    const shown = this.options.filter((option) => option.name !== 'prompt' && option.type !== 'file' && (option.group !== 'edit' || option.is_basic));
-    const set = Object.keys(this.values).length + (this.seed ? 1 : 0);
-    return html`<form class="composer card" @submit=${(/** @type {Event} */ event) => (event.preventDefault(), this.start())}
-        @dragover=${this.onDragOver} @dragleave=${this.onDragLeave} @drop=${this.onDrop}>
-      <div class="composer-box">
-        <label class="visually-hidden" for="make-prompt">${t('make.prompt')}</label>
-        <textarea id="make-prompt" rows="1" .value=${this.prompt} placeholder=${this.suggestions[0] ? t('make.prompt_example', { prompt: this.suggestions[0] }) : t('make.prompt_hint')}
-          autocomplete="off" @input=${(/** @type {any} */ event) => {
-            this.prompt = event.target.value;
-            this.requestUpdate();
-          }} @keydown=${(/** @type {KeyboardEvent} */ event) => {
-            if (event.key !== 'Enter' || event.shiftKey || event.isComposing || event.ctrlKey || event.metaKey) return;
-            event.preventDefault();
-            this.start();
-          }} @paste=${(/** @type {ClipboardEvent} */ event) => {
-            if (event.clipboardData?.files.length) {
-              event.preventDefault();
-              this.takeFile(event.clipboardData.files);
-            }
-          }}></textarea>
-        ${this.source.isThere ? this.source.render(this.values, (name, value) => this.setValue(name, value), fault) : nothing}
-      </div>
-      <div class="composer-bar">
-        ${this.renderModelPicker()}
-        <label class="count-picker" title=${t('make.count_label')}><span class="visually-hidden">${t('make.count_label')}</span>
-          <select @change=${(/** @type {any} */ event) => counts.update((now) => ({ ...now, [model?.name ?? '']: Number(event.target.value) }))}>
-            ${COUNTS.map((n) => html`<option value=${n} ?selected=${n === this.count}>${t('make.count', { n })}</option>`)}</select></label>
-        ${this.source.isPossible ? html`<input type="file" id="make-file" class="visually-hidden" tabindex="-1" aria-hidden="true" @change=${(/** @type {any} */ event) => {
-            this.takeFile(event.target.files);
-            event.target.value = '';
-          }}>${button({ label: t('make.add_source'), icon: 'imagePlus', alone: true, kind: 'quiet', run: () => /** @type {HTMLInputElement} */ (this.querySelector('#make-file')).click() })}` : nothing}
-        <button type="button" class="button quiet knobs-toggle" aria-expanded=${isOpen.get() ? 'true' : 'false'} aria-controls="make-knobs" @click=${() => {
-            isOpen.set(!isOpen.get());
-            if (isOpen.get()) this.readAdditions();
-          }}>
-          ${icon('slidersHorizontal')}<span>${t('make.settings')}</span>${set ? html`<span class="badge accent">${set}</span>` : nothing}</button>
-        <span class="grow"></span>
-        ${button({ label: t('make.go'), kind: 'primary', icon: 'sparkles', busy: this.isStarting, disabled: !model, run: () => this.start() })}
-      </div>
-      <div id="make-knobs" class="composer-knobs" ?hidden=${!isOpen.get()}>
-        ${optionFields(shown, this.values, (name, value) => this.setValue(name, value), fault, html`${field({ id: 'make-seed', label: t('make.seed'), help: t('make.seed_help'),
-          error: named === 'seed' ? fault?.message : '', control: (ids) => html`<input id=${ids.id} inputmode="numeric" autocomplete="off" .value=${this.seed} placeholder=${t('make.seed_hint')}
-            aria-describedby=${ids.describedBy} @input=${(/** @type {any} */ event) => {
-              this.seed = event.target.value.replace(/\D/g, '').slice(0, 15);
-              this.requestUpdate();
-            }}>` })}${this.renderAdditions()}<label class="switch"><input type="checkbox" role="switch" .checked=${Boolean(this.values.refuse_copies)} @change=${(/** @type {any} */ event) => this.setValue('refuse_copies', event.target.checked || undefined)}>
-          <span>${t('make.refuse_copies')}<small class="help">${t('make.refuse_copies_help')}</small></span></label>`)}
-        ${set ? html`<div class="row composer-reset">${button({ label: t('make.defaults'), icon: 'rotateCcw', small: true, kind: 'quiet', run: () => {
-          this.seed = '';
-          this.setValues({});
-        } })}</div>` : nothing}
-      </div>
-      ${fault && !isKnob ? html`<div class="composer-fault">${errorBox(fault)}</div>` : nothing}
-      ${this.suggestions.length && (isFirst || !this.prompt) && !this.source.isThere ? html`<div class="suggestions" role="group" aria-label=${t('make.suggestions')}>
-        ${this.suggestions.slice(0, isFirst ? 5 : 3).map((prompt) => html`<button type="button" class="chip" @click=${() => {
-          this.prompt = prompt;
-          this.requestUpdate();
-          this.box?.focus();
-        }}>${prompt}</button>`)}</div>` : nothing}
-    </form>`;
-  }
-
-  /** Presets and adapters, where there are any. */
-  renderAdditions() {
-    const { presets, adapters } = this.additions;
-    const chosen = /** @type {string[]} */ (this.values.adapters ?? []);
-    return html`${presets.length ? field({ id: 'make-preset', label: t('make.preset'), help: presets.find(({ name }) => name === this.values.preset)?.help || t('make.preset_help'), control: (ids) => html`
-        <select id=${ids.id} aria-describedby=${ids.describedBy} @change=${(/** @type {any} */ event) => this.setValue('preset', event.target.value || undefined)}>
-          <option value="">${t('make.preset_none')}</option>${presets.map(({ name }) => html`<option value=${name} ?selected=${name === this.values.preset}>${name}</option>`)}</select>` }) : nothing}
-      ${adapters.length ? html`<fieldset class="choices"><legend class="label">${t('make.adapters')}</legend>${adapters.map((ref) => html`<label class="switch"><input type="checkbox" role="switch" .checked=${chosen.includes(ref)}
-        @change=${(/** @type {any} */ event) => {
-          const next = event.target.checked ? [...chosen, ref] : chosen.filter((each) => each !== ref);
-          this.setValue('adapters', next.length ? next : undefined);
-        }}><span>${ref}</span></label>`)}</fieldset>` : nothing}`;
-  }
-
-  renderModelPicker() {
-    const usable = (models.get() ?? []).filter((each) => each.can.includes('generate'));
-    const media = [...new Set(usable.map((each) => each.medium))];
-    return html`<label class="model-picker"><span class="visually-hidden">${t('make.model')}</span>${icon(iconOfMedium(this.model?.medium ?? ''))}
-      <select @change=${(/** @type {any} */ event) => this.chooseModel(event.target.value)} ?disabled=${!usable.length}>
-        ${media.map((medium) => html`<optgroup label=${nameMedium(medium)}>${usable.filter((each) => each.medium === medium).map((each) => html`
-          <option value=${each.ref} ?selected=${each.ref === this.model?.ref}>${nameModel(each)}</option>`)}</optgroup>`)}</select></label>`;
-  }
-
-  renderNoModels() {
-    return html`<div class="card panel stack"><h2>${t('make.no_models')}</h2><p>${t('make.no_models_text')}</p>
-      <div class="row"><a class="button primary" href=${href('data')}>${t('make.step_data')}</a><a class="button" href=${href('models')}>${t('make.step_models')}</a></div></div>`;
-  }
-
-  renderSteps() {
-    const steps = /** @type {const} */ ([['make', 'sparkles', '#make-prompt', 'generate'], ['rate', 'thumbsUp', href('arena'), 'rate'], ['data', 'database', href('data'), 'train']]);
-    return html`<ol class="steps">${steps.filter(([, , , scope]) => isAllowed(scope)).map(([name, drawing, link], n) => html`<li>
-      <a class="card step" href=${link} @click=${(/** @type {Event} */ event) => {
-        if (name !== 'make') return;
-        event.preventDefault();
-        this.box?.focus();
-      }}><span class="step-icon">${icon(drawing)}</span><span><strong>${n + 1}. ${t(`make.step_${name}`)}</strong><small>${t(`make.step_${name}_text`)}</small></span></a></li>`)}</ol>`;
-  }
-
-  /** @param {DragEvent} event */
-  onDragOver(event) {
-    if (!event.dataTransfer?.types.some((type) => type === 'Files' || type === 'text/genloom-output')) return;
-    event.preventDefault();
-    /** @type {HTMLElement} */ (event.currentTarget).classList.add('drop-target');
-  }
-
-  /** @param {DragEvent} event */
-  onDragLeave(event) {
-    const box = /** @type {HTMLElement} */ (event.currentTarget);
-    if (!box.contains(/** @type {Node} */ (event.relatedTarget))) box.classList.remove('drop-target');
-  }
-
-  /** @param {DragEvent} event */
-  onDrop(event) {
-    event.preventDefault();
-    /** @type {HTMLElement} */ (event.currentTarget).classList.remove('drop-target');
-    const id = event.dataTransfer?.getData('text/genloom-output');
-    if (id) this.useAsStart(id).catch(toastError);
-    else if (event.dataTransfer?.files.length) this.takeFile(event.dataTransfer.files);
   }
 
   /** @param {Job} job */

@@ -17,7 +17,7 @@ import { inputValue, translate } from '../components/workshop.js';
 /** @typedef {import('../core/shapes').Health} Health */
 /** @typedef {import('../core/shapes').Key} Key */
 /** @typedef {import('../core/shapes').Session} Session */
-/** @typedef {{name: string, scopes: string[], created: string}} Account */
+/** @typedef {{name: string, scopes: string[], created: string, email?: string}} Account */
 
 const SCOPES = ['generate', 'read', 'rate', 'train', 'admin'];
 const TABS = /** @type {const} */ (['now', 'programs', 'people', 'trust', 'storage']);
@@ -29,9 +29,10 @@ const renderScopes = (chosen, redraw) => html`<fieldset class="choices"><legend 
   redraw();
 }}><span><strong>${t(`system.scope_${scope}`)}</strong><small>${t(`system.scope_${scope}_text`)}</small></span></label>`)}</fieldset>`;
 
-/** What was found, in the reader's language; a problem of the workspace stays in the words of the program. @param {Health} found */
-function sayHealth({ code, detail, ok }) {
-  if (hasMessage(`system.health_${code}`)) return html`<p>${t(`system.health_${code}`)}</p>`;
+/** What was found, in the reader's language; a rare problem stays in the words of the program. @param {Health} found */
+function sayHealth({ code, values, detail, ok }) {
+  const key = `system.health_${code.replaceAll('.', '_')}`;
+  if (hasMessage(key)) return html`<p>${t(key, values)}</p>`;
   return html`<p>${ok || language.get() === 'en' ? nothing : html`${t('system.health_problem')} `}<span lang="en">${detail}</span></p>`;
 }
 
@@ -204,13 +205,13 @@ class SystemPage extends Element {
   renderPeople() {
     return html`<section class="card panel"><div class="section-head"><h2>${t('system.people')}</h2>${button({ label: t('system.new_person'), icon: 'plus', kind: 'primary', run: () => this.addPerson().catch(toastError) })}</div>
       <p class="soft">${t('system.people_text')}</p>
-      ${this.accounts.length ? html`<ul class="rows">${repeat(this.accounts, (each) => each.name, (each) => html`<li class="list-row">${icon('user')}<div><strong>${each.name}</strong><p class="soft">${each.scopes.map((scope) => t(`system.scope_${scope}`)).join(', ')} · ${t('system.created', { when: formatAgo(each.created) })}</p></div>
+      ${this.accounts.length ? html`<ul class="rows">${repeat(this.accounts, (each) => each.name, (each) => html`<li class="list-row">${icon('user')}<div><strong>${each.name}</strong>${each.email ? html` <span class="soft">${each.email}</span>` : nothing}<p class="soft">${each.scopes.map((scope) => t(`system.scope_${scope}`)).join(', ')} · ${t('system.created', { when: formatAgo(each.created) })}</p></div>
         <span class="row-actions">${button({ label: t('system.remove_person', { name: each.name }), icon: 'trash2', alone: true, kind: 'quiet', run: () => this.removePerson(each).catch(toastError) })}</span></li>`)}</ul>`
         : emptyState({ icon: 'users', title: t('system.no_people'), text: t('system.no_people_text') })}</section>`;
   }
 
   async addPerson() {
-    let [name, password] = ['', ''];
+    let [name, password, email] = ['', '', ''];
     const scopes = new Set(['generate', 'read', 'rate']);
     const added = await openDialog({
       title: t('system.new_person'),
@@ -220,9 +221,12 @@ class SystemPage extends Element {
         }}>` })}${field({ id: 'person-password', label: t('shell.password'), help: t('system.password_help'), control: ({ id, describedBy }) => html`<input id=${id} type="password" autocomplete="new-password" aria-describedby=${describedBy} @input=${(/** @type {Event} */ event) => {
           password = inputValue(event);
           redraw();
+        }}>` })}${field({ id: 'person-email', label: t('system.email'), help: t('system.email_help'), control: ({ id, describedBy }) => html`<input id=${id} type="email" autocomplete="off" aria-describedby=${describedBy} @input=${(/** @type {Event} */ event) => {
+          email = inputValue(event).trim();
+          redraw();
         }}>` })}${renderScopes(scopes, redraw)}</div>`,
       actions: (close) => [button({ label: t('shell.cancel'), run: () => close(false) }),
-        button({ label: t('system.add'), kind: 'primary', disabled: !name || !password || !scopes.size, run: () => request('PUT', 'accounts', { body: { name, password, scopes: [...scopes] } }).then(() => close(true), toastError) })],
+        button({ label: t('system.add'), kind: 'primary', disabled: !name || !(password || email) || !scopes.size, run: () => request('PUT', 'accounts', { body: { name, password, scopes: [...scopes], ...(email ? { email } : {}) } }).then(() => close(true), toastError) })],
     });
     if (added) await this.load();
   }

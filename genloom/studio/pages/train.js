@@ -18,6 +18,7 @@ import '../components/job-curves.js';
 /** @typedef {import('../core/shapes').Job} Job */
 
 const STOPS = [1, 2, 3, 5, 7, 10, 15, 20, 30, 45, 60, 90, 120, 180, 240, 360, 480, 720, 1440];
+const EPSILONS = [8, 3, 1];
 
 /** A new training: what, from what, how long. */
 class TrainForm extends Element {
@@ -33,6 +34,7 @@ class TrainForm extends Element {
     this.data = query.get('data') ?? '';
     this.from = query.get('from') ?? '';
     this.method = 'lora';
+    this.epsilon = 0; // of private tuning; 0: it is not private
     this.name = '';
     this.stop = STOPS.indexOf(10);
     /** @type {Forecast | null} */
@@ -53,7 +55,7 @@ class TrainForm extends Element {
   }
 
   get params() {
-    return { data: this.data, minutes: this.minutes, ...(this.from ? { from: this.from, method: this.method } : {}) };
+    return { data: this.data, minutes: this.minutes, ...(this.from ? { from: this.from, method: this.method, ...(this.epsilon ? { private: true, epsilon: this.epsilon } : {}) } : {}) };
   }
 
   /** @param {Map<string, unknown>} changed */
@@ -158,7 +160,9 @@ class TrainForm extends Element {
       <details class="knobs"><summary>${t('train.options')}</summary><div class="field-row">
         ${field({ id: 'train-name', label: t('train.name'), help: t('train.name_help'), control: ({ id, describedBy }) => html`<input id=${id} aria-describedby=${describedBy} autocomplete="off" placeholder=${this.data} @input=${(/** @type {Event} */ event) => (this.name = inputValue(event).trim())}>` })}
         ${base ? field({ id: 'train-method', label: t('train.method'), help: t('train.method_help'), control: ({ id, describedBy }) => html`<select id=${id} aria-describedby=${describedBy} @change=${(/** @type {Event} */ event) => this.change(() => (this.method = inputValue(event)))}>
-          ${['lora', 'full'].map((method) => html`<option value=${method} ?selected=${method === this.method}>${t(`train.method_${method}`)}</option>`)}</select>` }) : nothing}</div></details>
+          ${['lora', 'full'].map((method) => html`<option value=${method} ?selected=${method === this.method}>${t(`train.method_${method}`)}</option>`)}</select>` }) : nothing}
+        ${base ? field({ id: 'train-private', label: t('train.private'), help: t('train.private_help'), control: ({ id, describedBy }) => html`<select id=${id} aria-describedby=${describedBy} @change=${(/** @type {Event} */ event) => this.change(() => (this.epsilon = Number(inputValue(event))))}>
+          <option value="0">${t('train.private_no')}</option>${EPSILONS.map((epsilon) => html`<option value=${epsilon} ?selected=${epsilon === this.epsilon}>${t(`train.private_${epsilon}`)}</option>`)}</select>` }) : nothing}</div></details>
       <div class="actions"><button class="button primary" ?disabled=${this.isBusy || forecast?.fits === false} aria-busy=${this.isBusy ? 'true' : 'false'}>${icon('play')}<span>${t('train.start')}</span></button></div>
     </form>`;
   }

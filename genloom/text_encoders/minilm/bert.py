@@ -6,7 +6,7 @@ Shape letters: B batch, L length, D width, H heads, K head width, R rows of a ma
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -15,13 +15,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 WEIGHT_FILES = ("words.safetensors", "layers.safetensors")
+POSITIONS_FILE = "positions.safetensors"  # those that only sentences and passages need, which are longer than prompts
 NUM_HEADS = 12
 NORM_EPS = 1e-12
+LONG_POSITIONS = 256  # of the published model that are used
 
 
 @dataclass(frozen=True)
 class Bert:
-    """The encoder. Rows of a batch have equal length, so there is neither padding nor masking."""
+    """The encoder. Rows of a batch have equal length, or a mask hides what pads them."""
 
     word_embeddings: Tensor  # R D, int8; rows are dequantised on lookup
     word_scales: Tensor  # R 1
@@ -36,23 +38,24 @@ class Bert:
         return sum(name.endswith(".qkv.weight") for name in self.tensors)
 
     @torch.inference_mode()
-    def __call__(self, ids_BL: Tensor) -> Tensor:
-        """Return the last hidden states, B L D float32."""
+    def __call__(self, ids_BL: Tensor, mask_BL: Tensor | None = None) -> Tensor:
+        """Return the last hidden states, B L D float32; no state depends on positions where the mask is False."""
         h_BLD = (
             self.word_embeddings[ids_BL].float() * self.word_scales[ids_BL]
             + self.tensors["positions"][: ids_BL.shape[1]]
         )
         h_BLD = self.apply_norm("norm", h_BLD)
         for n in range(self.depth):
-            h_BLD = self.apply_norm(f"{n}.norm_attention", h_BLD + self.apply_attention(n, h_BLD))
+            h_BLD = self.apply_norm(f"{n}.norm_attention", h_BLD + self.apply_attention(n, h_BLD, mask_BL))
             hidden = F.gelu(self.apply_linear(f"{n}.up", h_BLD))
             h_BLD = self.apply_norm(f"{n}.norm_mlp", h_BLD + self.apply_linear(f"{n}.down", hidden))
         return h_BLD
 
-    def apply_attention(self, n: int, h_BLD: Tensor) -> Tensor:
+    def apply_attention(self, n: int, h_BLD: Tensor, mask_BL: Tensor | None = None) -> Tensor:
         # In bfloat16, torch's attention is slower on CPUs.
         q, k, v = self.apply_linear(f"{n}.qkv", h_BLD).float().unflatten(-1, (3, NUM_HEADS, -1)).permute(2, 0, 3, 1, 4)
-        out_BHLK = F.scaled_dot_product_attention(q, k, v)
+        mask_B11L = None if mask_BL is None else mask_BL[:, None, None]
+        out_BHLK = F.scaled_dot_product_attention(q, k, v, mask_B11L)
         return self.apply_linear(f"{n}.out", out_BHLK.transpose(1, 2).flatten(2))
 
     def apply_linear(self, name: str, x: Tensor) -> Tensor:
@@ -74,6 +77,43 @@ def load(folder: Path) -> Bert:
         bias = name.replace(".weight", ".bias")
         tensors[bias] = tensors[bias].to(dtype)
     return Bert(word_tensors["weight"], word_tensors["weight.scale"].float(), tensors)
+
+
+def load_long(folder: Path) -> Bert:
+    """Load the encoder with all 256 positions, for texts that are longer than prompts."""
+    network = load(folder)
+    more_LD = load_file(folder / POSITIONS_FILE)["positions"].float()
+    positions_LD = torch.cat([network.tensors["positions"], more_LD])
+    return replace(network, tensors={**network.tensors, "positions": positions_LD})
+
+
+def load_published(path: Path) -> Bert:
+    """Load the encoder from the published file model.safetensors, in float32."""
+    embedding, layers = convert_weights(load_file(path), LONG_POSITIONS)
+    return Bert(embedding["weight"], torch.ones(len(embedding["weight"]), 1), layers)
+
+
+def convert_weights(
+    published: Mapping[str, Tensor], num_positions: int, depth: int = 6
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Rename published tensors: query, key and value become one matrix, and the segment is added to the positions."""
+
+    def norm(name: str, old_name: str) -> dict[str, Tensor]:
+        return {f"{name}.{kind}": published[f"{old_name}.LayerNorm.{kind}"] for kind in ("weight", "bias")}
+
+    segment = published["embeddings.token_type_embeddings.weight"][0]
+    new = {"positions": published["embeddings.position_embeddings.weight"][:num_positions] + segment}
+    new |= norm("norm", "embeddings")
+    for n in range(depth):
+        layer = f"encoder.layer.{n}"
+        new |= norm(f"{n}.norm_attention", f"{layer}.attention.output") | norm(f"{n}.norm_mlp", f"{layer}.output")
+        for kind in ("weight", "bias"):
+            qkv = [published[f"{layer}.attention.self.{name}.{kind}"] for name in ("query", "key", "value")]
+            new[f"{n}.qkv.{kind}"] = torch.cat(qkv)
+            new[f"{n}.out.{kind}"] = published[f"{layer}.attention.output.dense.{kind}"]
+            new[f"{n}.up.{kind}"] = published[f"{layer}.intermediate.dense.{kind}"]
+            new[f"{n}.down.{kind}"] = published[f"{layer}.output.dense.{kind}"]
+    return {"weight": published["embeddings.word_embeddings.weight"]}, new
 
 
 def quantize_rows(matrix_RD: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,6 @@
 """Documents and conversations for fine-tuning: encoded, packed into rows, and held out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, log2
 from pathlib import Path
@@ -14,7 +14,15 @@ from genloom.media.abilities import get_ability
 from genloom.model import Model
 from genloom.model.likelihood import Scored, build_unit_counter, get_bits_metric
 from genloom.store.dataset import Dataset
-from genloom.train.data.packing import EncodedDocuments, PackedBatches, can_pack, tokenize_document, write_documents
+from genloom.train.data.fill import NO_FILL, FillConfig, build_fill_encoder
+from genloom.train.data.packing import (
+    EncodedDocuments,
+    PackedBatches,
+    add_boundaries,
+    can_pack,
+    tokenize_document,
+    write_documents,
+)
 from genloom.train.data.private_batches import BuildRows, build_packed_rows
 from genloom.train.data.rehearsal import RehearsedBatches, count_rows
 from genloom.train.events import TOKENS
@@ -98,8 +106,10 @@ class PackedDocuments:
         return load_held_out_documents(self.dataset, limit)
 
 
-def encode_documents(folder: Path, dataset: Dataset, model: Model) -> EncodedDocuments:
-    """Encode the documents into the run's folder, if they are not there yet.
+def encode_documents(
+    folder: Path, dataset: Dataset, model: Model, fill: FillConfig = NO_FILL
+) -> EncodedDocuments:
+    """Encode the documents into the run's folder, if they are not there yet; conversations are never rearranged.
 
     Raises ValueError for conversations if the base has no chat template.
     """
@@ -107,8 +117,20 @@ def encode_documents(folder: Path, dataset: Dataset, model: Model) -> EncodedDoc
         codec = cast(ChatCodec, model.codec)
         if has_conversations(dataset):
             require_chat_template(codec)
-        write_documents((tokenize_document(model.codec, item) for item in dataset.iter_documents("train")), folder)
+        write_documents(iter_tokenized(dataset, model, fill), folder)
     return EncodedDocuments.load(folder)
+
+
+def iter_tokenized(dataset: Dataset, model: Model, fill: FillConfig) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the token ids and the loss mask of each training document, or of the pieces of those rearranged."""
+    codec, rng = model.codec, np.random.default_rng([fill.seed, 0x66696D])
+    encoder = build_fill_encoder(codec, fill, model.design.context_length) if fill else None
+    for item in dataset.iter_documents("train"):
+        if encoder is None or "turns" in item.meta:
+            yield tokenize_document(codec, item)
+            continue
+        for ids in encoder.encode_document(item.value, rng):
+            yield add_boundaries(codec, ids)
 
 
 def has_conversations(dataset: Dataset) -> bool:

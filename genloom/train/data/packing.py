@@ -35,9 +35,14 @@ def tokenize_document(codec: Codec, item: Item) -> tuple[np.ndarray, np.ndarray]
     """
     if messages := item.meta.get("turns"):
         return chat_template.render_chat(codec, messages, add_generation_prompt=False)  # ty: ignore[invalid-argument-type]  it checks for a template
+    return add_boundaries(codec, codec.encode(item.value))
+
+
+def add_boundaries(codec: Codec, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the token ids of a plain text between BOS and EOS (N, int64), and its loss mask: all but BOS."""
     space = codec.space
     assert isinstance(space, TokenSpace)
-    ids = np.concatenate([[space.bos], codec.encode(item.value), [space.eos]]).astype(np.int64)
+    ids = np.concatenate([[space.bos], ids, [space.eos]]).astype(np.int64)
     return ids, np.arange(len(ids)) > 0
 
 

@@ -27,6 +27,7 @@ from genloom.settings import parse_settings
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
 from genloom.train.data import cache, conditions, samples
+from genloom.train.data.fill import NO_FILL, FillConfig, build_fill_encoder
 from genloom.train.data.private_batches import BuildRows, draw_kept
 from genloom.train.data.samples import EncodedSamples, SampleBatches
 from genloom.train.data.sequences import prepare_sequences
@@ -303,13 +304,20 @@ class SampleSet:
 
 
 def prepare_source(
-    folder: Path, workspace: Workspace, dataset: Dataset, design: Design, codec: Codec | None = None
+    folder: Path,
+    workspace: Workspace,
+    dataset: Dataset,
+    design: Design,
+    codec: Codec | None = None,
+    fill: FillConfig = NO_FILL,
 ) -> Generator[Event, None, PretrainingSource]:
     """Return the data source of a new model of this design, encoding it if necessary; yield the progress.
 
-    Without a codec, load or fit that of the run.
+    Without a codec, load or fit that of the run. Raise GenloomError (train.no_fill_tokens) if documents are to be
+    rearranged for filling in the middle, and cannot be.
     """
     codec = load_or_fit_codec(folder, workspace, dataset, design) if codec is None else codec
+    check_fill(design, codec, fill)
     if not is_open_sequence(codec.space):
         return (yield from prepare_samples(folder, dataset, codec, design))
     conditioners = build_conditioners(design)
@@ -317,9 +325,18 @@ def prepare_source(
         return prepare_sequences(folder, dataset, codec, conditioners, design.context_length)
     assert isinstance(codec.space, TokenSpace)
     if not cache.is_complete(folder):
-        write_token_stream(shuffle_documents(iter_values(dataset), dataset.digest), codec, folder / TOKENS_FILE)
+        encode = build_fill_encoder(codec, fill, design.context_length) if fill else None
+        write_token_stream(shuffle_documents(iter_values(dataset), dataset.digest), codec, folder / TOKENS_FILE, encode)
         cache.mark_complete(folder, [TOKENS_FILE])
     return TokenStream(codec, read_token_stream(folder / TOKENS_FILE, codec.space.vocab_size), dataset)
+
+
+def check_fill(design: Design, codec: Codec, fill: FillConfig) -> None:
+    """Raise GenloomError (train.no_fill_tokens) if documents cannot be rearranged for filling in the middle."""
+    if fill and (build_conditioners(design) or not is_stream(design.medium)):
+        raise GenloomError("train.no_fill_tokens", rate=fill.rate, codec=design.codec)
+    if fill:
+        build_fill_encoder(codec, fill, design.context_length)
 
 
 def is_stream(medium: str) -> bool:

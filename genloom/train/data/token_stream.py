@@ -3,7 +3,7 @@
 Shape letters: B rows, L length, N tokens of the stream.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -27,14 +27,22 @@ MAX_BASELINE_TOKENS, BASELINE_ORDER = 8_000_000, 5  # of the n-gram baseline
 SHUFFLE_BUFFER_CHARS = 32_000_000  # characters of documents held in memory while shuffling
 
 
-def write_token_stream(texts: Iterable[str], codec: Codec, path: Path) -> int:
-    """Encode documents, each followed by the EOS token, into a raw file; return the number of tokens."""
+def write_token_stream(
+    texts: Iterable[str],
+    codec: Codec,
+    path: Path,
+    encode: Callable[[Iterable[str]], Iterator[np.ndarray]] | None = None,
+) -> int:
+    """Encode documents, each followed by the EOS token, into a raw file; return the number of tokens.
+
+    `encode` yields the ids of the documents in place of the codec: in another order, or of their pieces.
+    """
     space = codec.space
     assert isinstance(space, TokenSpace)
     dtype = np.uint16 if space.vocab_size <= 2**16 else np.uint32
     count = 0
     with open_replacement(path) as temp_path, open(temp_path, "wb") as file:
-        for ids in codec.encode_many(texts):
+        for ids in (encode or codec.encode_many)(texts):
             file.write(np.append(ids, space.eos).astype(dtype).tobytes())
             count += len(ids) + 1
     return count

@@ -21,6 +21,7 @@ from genloom.settings import apply_overrides
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
 from genloom.text_format import format_count
+from genloom.train.data.fill import add_fill_tokens
 from genloom.train.data.source import PretrainingSource, get_plural_name, load_or_fit_codec, prepare_source
 from genloom.train.events import Event, RunEstimate, RunWarning, Status
 from genloom.train.job import Job
@@ -158,11 +159,11 @@ def plan_training(
     def iter_items(column: str) -> Iterator[Item]:
         return dataset.iter_metadata("train", column) if column else dataset.iter_documents("train")
 
-    job = replace(job, design=fit_conditions(job.design, iter_items))
+    job = replace(job, design=fit_conditions(add_fill_tokens(job.design, job.fim_rate), iter_items))
     yield Status(f"Fitting the codec and encoding the {get_plural_name(dataset.medium)}")
     codec = load_or_fit_codec(folder, workspace, dataset, job.design)
     choose_model_sizes(job, codec, budget.params)  # refuses a size before the documents are encoded
-    source = yield from prepare_source(folder, workspace, dataset, job.design, codec)
+    source = yield from prepare_source(folder, workspace, dataset, job.design, codec, job.fill)
     time_left = TimeLeft(budget, minutes, source.eval_reads, started_at)
     job = limit_context_length(job, source, overrides)
     ngram_baseline = source.compute_ngram_baseline(job.design)

@@ -1,6 +1,7 @@
 """The trace backward: an output, its model, the models before it, runs, ratings, data sets and documents."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from genloom.errors import GenloomError
@@ -33,9 +34,12 @@ def follow_output(trace: Trace, lookup: Lookup, id: str) -> str:
     if record.get("prompt"):
         prompt = str(record["prompt"])
         facts = {"prompt": prompt, "given": dict(record.get("given") or {})}
-        trace.add_edge(
-            node, trace.add_node(TraceNode(f"prompt:{id}", "prompt", quote_text(prompt), facts=facts)), "prompted_by"
-        )
+        details: tuple[str, ...] = ()
+        if template := record.get("template"):
+            facts["template"] = template
+            details = (f"by the prompt {template.get('name')}/{template.get('version')}",)
+        prompt_node = TraceNode(f"prompt:{id}", "prompt", quote_text(prompt), details=details, facts=facts)
+        trace.add_edge(node, trace.add_node(prompt_node), "prompted_by")
     for digest in list_edit_sources(record):
         trace.add_edge(node, _follow_source(trace, lookup, digest), "edited_from")
     if record.get("model"):
@@ -43,6 +47,12 @@ def follow_output(trace: Trace, lookup: Lookup, id: str) -> str:
         trace.add_edge(node, model, "generated_by")
     for ref, digest in (record.get("adapters") or {}).items():
         trace.add_edge(node, follow_model(trace, lookup, str(ref), str(digest)), "adapted_by")
+    for passage in (record.get("knowledge") or {}).get("passages") or []:
+        trace.add_edge(node, _add_quoted_file(trace, passage), "answered_from")
+    if grammar := (record.get("request") or {}).get("grammar"):
+        details = ("ends before it is complete",) if record.get("is_incomplete") else ()
+        format_node = TraceNode(f"format:{id}", "format", quote_text(str(grammar)), details=details)
+        trace.add_edge(node, trace.add_node(format_node), "kept_to")
     if record.get("imported"):
         name = str(record["imported"])
         trace.add_edge(node, trace.add_node(TraceNode(f"file:{name}", "file", name)), "imported_from")
@@ -101,6 +111,18 @@ def list_edit_sources(record: Mapping[str, Any]) -> list[str]:
     digest = next((str(edit[name]) for name in _SOURCE_FIELDS if edit.get(name)), "")
     return [digest] if digest else []
 
+
+def _add_quoted_file(trace: Trace, passage: Mapping[str, Any]) -> str:
+    """Add the file of a passage that an output was answered from; it may have changed since, which is no fault."""
+    path, digest = Path(str(passage.get("path"))), str(passage.get("sha256"))
+    try:
+        note = "" if hash_file(path) == digest else "the file has changed since"
+    except OSError:
+        note = "the file is not there any more"
+    details = (str(passage.get("place")), *([note] if note else []))
+    facts = {name: passage.get(name) for name in ("file", "sha256", "place", "passage")}
+    id, name = f"file:{digest}:{passage.get('passage')}", str(passage.get("file"))
+    return trace.add_node(TraceNode(id, "file", name, details=details, facts=facts))
 
 def _follow_source(trace: Trace, lookup: Lookup, digest: str) -> str:
     """Add the source of an edit, and the output that it is, if it is one."""

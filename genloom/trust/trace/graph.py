@@ -7,6 +7,7 @@ from typing import Any, Literal
 Kind = Literal[
     "output",
     "prompt",
+    "format",
     "source",
     "model",
     "origin",
@@ -23,6 +24,7 @@ State = Literal["", "intact", "unread", "changed", "removed", "missing"]
 KIND_NOUNS: Mapping[Kind, str] = {
     "output": "output",
     "prompt": "prompt",
+    "format": "format",
     "source": "source of the edit",
     "model": "model",
     "origin": "pretrained model",
@@ -55,6 +57,8 @@ RELATIONS: Mapping[str, tuple[str, str]] = {
     "trained_on": ("trained on", "trained"),
     "imported_from": ("imported from", "imported as"),
     "made_of": ("made of", "are in"),
+    "answered_from": ("answered from the", "was quoted for the"),
+    "kept_to": ("kept to the", "was the format of the"),
     "ratings_of": ("of", "rated in"),
 }
 

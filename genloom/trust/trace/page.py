@@ -12,7 +12,7 @@ _MAX_NAME_CHARS, _MAX_DETAIL_CHARS, _MAX_FACT_CHARS = 28, 35, 600
 _MAX_DRAWN = 300  # nodes; the list has all
 _HUES: Mapping[Kind, int] = {
     "output": 262, "prompt": 300, "source": 300, "outputs": 262, "model": 214, "origin": 190, "run": 40, "ratings": 340,
-    "data": 150, "documents": 95, "document": 95, "file": 0,
+    "format": 300, "data": 150, "documents": 95, "document": 95, "file": 0,
 }  # fmt: skip
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c1f26; --soft: #616877; --paper: #fbfbfc; --card: #fff; --line: #c9ced8;

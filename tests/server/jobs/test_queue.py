@@ -184,6 +184,17 @@ def test_others_jobs_do_not_exist_for_a_user_and_scopes_hold(tmp_path: Path) -> 
         ("train", {"data": "nothing"}, "store.nothing_known"),
         ("collect", {"upload": "../../etc"}, "server.unknown_id"),
         ("collect", {}, "studio.bad_job_param"),
+        ("collect", {"builtin": "/etc"}, "studio.bad_job_param"),
+        ("collect", {"builtin": "builtin:../../etc"}, "studio.bad_job_param"),
+        ("collect", {"builtin": "builtin:shakespeare", "consent": "/etc/passwd"}, "server.unknown_id"),
+        ("collect", {"builtin": "builtin:shakespeare", "persons": ["everybody"]}, "studio.bad_job_param"),
+        *(
+            ("collect", {"builtin": "builtin:shakespeare", "options": {name: "/etc/passwd"}}, "studio.bad_job_param")
+            for name in ("consent", "sources", "workers", "progress")
+        ),
+        ("learn", {"model": "icons", "check": "code:tests=1,allow_unconfined=true"}, "studio.bad_job_param"),
+        ("learn", {"model": "icons", "reward": ["model", " code:tests=1"]}, "studio.bad_job_param"),
+        ("train", {"data": "x", "private": True, "epsilon": 0}, "studio.bad_job_param"),
         ("import", {"source": "/etc"}, "studio.unknown_source"),
     ],
 )

@@ -1,6 +1,7 @@
 """A server on a port of this machine, with small models, as clients see it."""
 
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -13,9 +14,9 @@ import pytest
 
 from genloom.api.workspace import Workspace
 from genloom.server.access import SCOPES
-from genloom.server.app import build_app
+from genloom.server.app import build_app, build_ollama_app
 from genloom.server.config import Config
-from genloom.server.run import build_http_server, open_sockets
+from genloom.server.run import build_http_server, listen_as_ollama, open_sockets
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class RunningServer:
     key: str
     other_key: str
     app: Any
+    ollama_url: str
+    """Where it answers as Ollama does."""
 
     @property
     def base_url(self) -> str:
@@ -45,9 +48,19 @@ class RunningServer:
 def api(serving_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """The server of a workspace with `tales`, which chats, `masks`, masked, and `blots`, which makes pictures."""
     workspace = Workspace(shutil.copytree(serving_home, tmp_path_factory.mktemp("api") / "home"))
+    with socket.create_server(("127.0.0.1", 0)) as free, pytest.MonkeyPatch.context() as patch:
+        port = free.getsockname()[1]
+        free.close()
+        for module in ("app", "run"):
+            patch.setattr(f"genloom.server.{module}.OLLAMA_PORT", port)
+        yield from serve(workspace, port)
+
+
+def serve(workspace: Workspace, ollama_port: int) -> Iterator[RunningServer]:
     sockets, config = open_sockets(replace(Config(), port=0))
     guard = build_app(workspace, config)
-    server = build_http_server(guard, config, lambda: None)
+    server = build_http_server(guard, config, lambda: None, build_ollama_app(guard))
+    sockets += listen_as_ollama()
     thread = threading.Thread(target=server.run, kwargs={"sockets": sockets}, daemon=True)
     thread.start()
     while not server.started:
@@ -55,7 +68,8 @@ def api(serving_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     key = guard.keys.create_key("test", "local", SCOPES)[1]
     guard.keys.add_account("ada", "a long password")
     other_key = guard.keys.create_key("other", "ada", SCOPES)[1]
-    yield RunningServer(workspace, f"http://127.0.0.1:{config.port}", key, other_key, guard)
+    ollama_url = f"http://127.0.0.1:{ollama_port}"
+    yield RunningServer(workspace, f"http://127.0.0.1:{config.port}", key, other_key, guard, ollama_url)
     server.should_exit = True
     thread.join(20)
 

@@ -2,24 +2,13 @@
 
 import asyncio
 import json
-import threading
-import time
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from collections.abc import Iterator
 from typing import Any
 
 import anthropic
 import httpx2
 import pytest
-from fastapi import FastAPI
 
-from genloom.server.access import SCOPES
-from genloom.server.app import build_guarded_app
-from genloom.server.config import Config
-from genloom.server.engine import Engine
-from genloom.server.others import ollama
-from genloom.server.run import build_http_server, open_sockets
 from tests.server.openai.conftest import RunningServer
 
 MESSAGES: Any = [{"role": "user", "content": "Who is there?"}]
@@ -94,30 +83,11 @@ def test_anthropic_reads_errors(api: RunningServer, claude: anthropic.Anthropic)
         stranger.messages.create(model="tales", max_tokens=4, messages=MESSAGES)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def llama(api: RunningServer) -> Iterator[httpx2.Client]:
-    """A client of a server with Ollama's addresses."""
-
-    @asynccontextmanager
-    async def run_engine(app: FastAPI) -> AsyncGenerator[None]:
-        app.state.engine = Engine(api.workspace)
-        await app.state.engine.start()
-        yield
-        await app.state.engine.stop()
-
-    sockets, config = open_sockets(replace(Config(), port=0))
-    guard = build_guarded_app(api.workspace, config, [ollama.router], run_engine)
-    server = build_http_server(guard, config, lambda: None)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": sockets}, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    key = guard.keys.create_key("ollama", "local", SCOPES)[1]
-    url = f"http://127.0.0.1:{config.port}"
-    with httpx2.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=600) as client:
+    """A program on this machine that knows only Ollama, and has no key."""
+    with httpx2.Client(base_url=api.ollama_url, timeout=600) as client:
         yield client
-    server.should_exit = True
-    thread.join(20)
 
 
 def test_ollama_is_found_lists_and_answers(llama: httpx2.Client) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import itertools
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from genloom.server.config import Config
 from genloom.server.engine.messages import EngineEvent, Finished, GenerationRequest, Progress, Started, Stored, Text
 
 BASE = "http://127.0.0.1:7860"
+_TESTS = itertools.count(1)
 
 
 class QuickEngine:
@@ -138,5 +140,41 @@ def open_studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[...
         with studio.sign_in() as client:
             studio.portal = client.portal
             yield studio, client
+
+    return run
+
+
+class SharedStudio(Studio):
+    """A server that many tests use: people have other names in each, so that nobody sees what others made."""
+
+    def __init__(self, studio: Studio, local: TestClient, test: int) -> None:
+        self.workspace, self.guard, self.portal = studio.workspace, studio.guard, studio.portal
+        self.local, self.test = local, test
+
+    def sign_in(self, user: str = "dan", scopes: Any = SCOPES) -> TestClient:
+        return super().sign_in(f"{user}{self.test}", scopes)
+
+
+@pytest.fixture(scope="session")
+def running_studio(tmp_path_factory: pytest.TempPathFactory) -> Generator[tuple[Studio, TestClient]]:
+    """A server for all tests that leave the settings of the workspace, its queue and its models as they are."""
+    studio = Studio(tmp_path_factory.mktemp("studio") / "ws")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app_module, "Engine", QuickEngine)
+        client = studio.sign_in()
+        client.__enter__()
+    studio.portal = client.portal
+    yield studio, client
+    client.__exit__(None, None, None)
+
+
+@pytest.fixture
+def open_shared(running_studio: tuple[Studio, TestClient]) -> Callable[..., Any]:
+    """Return a context manager like that of `open_studio`, over the running server, with a person of this test."""
+    studio = SharedStudio(*running_studio, next(_TESTS))
+
+    @contextmanager
+    def run() -> Generator[tuple[Studio, TestClient]]:
+        yield studio, studio.sign_in()
 
     return run

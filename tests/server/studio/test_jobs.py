@@ -79,8 +79,8 @@ def test_a_job_of_another_user_does_not_exist(open_studio: Open) -> None:
         assert id not in own_events
 
 
-def test_errors_name_the_field_and_nothing_is_queued(open_studio: Open) -> None:
-    with open_studio() as (studio, client):
+def test_errors_name_the_field_and_nothing_is_queued(open_shared: Open) -> None:
+    with open_shared() as (studio, client):
         for body, param in (
             ({"kind": "paint"}, "kind"),
             ({"kind": "generate", "params": {"model": "icons", "n": -1}}, "params.n"),

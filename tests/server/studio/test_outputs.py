@@ -64,7 +64,7 @@ def test_a_picture_is_made_shown_rated_arranged_and_removed(open_studio: Open) -
         for query in ("tag=sea", "starred=true", "folder=trip"):
             assert list_ids(client, query) == [second]
         facets = client.get("/api/outputs/facets").json()
-        assert facets == {"models": {"icons": 3}, "media": {"image": 3}, "tags": {"sea": 1}}
+        assert facets == {"models": {"icons": 3}, "versions": {"icons/2": 3}, "media": {"image": 3}, "tags": {"sea": 1}}
 
         assert client.delete(f"/api/outputs/{third}").json()["kind"] == "outputs"
         assert list_ids(client) == [second, first]
@@ -85,18 +85,19 @@ def test_a_picture_is_made_shown_rated_arranged_and_removed(open_studio: Open) -
         assert client.get(f"/api/outputs/{second}").status_code == 404
 
 
-def test_outputs_of_the_command_line_appear_and_vanish(open_studio: Open) -> None:
-    with open_studio() as (studio, client):
+def test_outputs_of_the_command_line_appear_and_vanish(open_shared: Open) -> None:
+    with open_shared() as (studio, _):
+        client = studio.local
         record = {"model": "icons/2", "medium": "text", "prompt": "héllo wörld", "written": "x"}
         output = studio.workspace.store.save_output("x", ".txt", record)
         assert list_ids(client, "q=hello") == [output]  # accents do not matter
         studio.workspace.rate(output, stars=5)
-        assert list_ids(client, "rating=5") == [output]
+        assert list_ids(client, "q=hello&rating=5") == [output]
         studio.workspace.remove("outputs", output, force=True)
-        assert list_ids(client) == []
-        assert list_ids(client, "deleted=true") == [output]
+        assert list_ids(client, "q=hello") == []
+        assert list_ids(client, "q=hello&deleted=true") == [output]
         studio.workspace.restore(output)
-        assert list_ids(client) == [output]
+        assert list_ids(client, "q=hello") == [output]
 
 
 @pytest.mark.parametrize(
@@ -120,11 +121,15 @@ def test_the_index_is_built_again_when_it_is_missing_or_damaged(open_studio: Ope
         assert list_ids(client, "deleted=true") == [removed]
 
 
-def test_a_user_sees_only_what_is_theirs(open_studio: Open) -> None:
-    with open_studio() as (studio, local):
-        bea, cy = studio.sign_in("bea"), studio.sign_in("cy")
+def test_a_user_sees_only_what_is_theirs(open_shared: Open) -> None:
+    with open_shared() as (studio, _):
+        local, bea, cy = studio.local, studio.sign_in("bea"), studio.sign_in("cy")
         (output,) = studio.run(bea, "generate", model="icons", prompt="a boat")["outputs"]
-        assert list_ids(bea) == list_ids(local) == [output]
+        assert list_ids(bea) == [output]
+        assert output in list_ids(local)
+        bea.patch(f"/api/outputs/{output}", json={"tags": ["a secret of bea"]})
+        tags = [client.get("/api/outputs/facets").json()["tags"] for client in (bea, cy)]
+        assert tags == [{"a secret of bea": 1}, {}]
         assert list_ids(cy) == []
         bea.delete(f"/api/outputs/{output}")
         bea.post(f"/api/outputs/{output}/restore")
@@ -146,15 +151,15 @@ def test_a_user_sees_only_what_is_theirs(open_studio: Open) -> None:
         assert bea.get(f"/api/outputs/{output}").json()["rating"] is None
 
 
-def test_unknown_ids_are_404(open_studio: Open) -> None:
+def test_unknown_ids_are_404(open_shared: Open) -> None:
     ids = ("..%2f..%2fetc%2fpasswd", "2026-01-01-000000", "x" * 5000, "%00", "C:", "‮abc")
-    with open_studio() as (_, client):
+    with open_shared() as (_, client):
         for id, path in itertools.product(ids, ("", "/file", "/thumbnail", "/provenance", "/trace")):
             assert client.get(f"/api/outputs/{id}{path}").status_code in (400, 404, 414), (id, path)
 
 
-def test_bad_queries_are_refused_with_their_field(open_studio: Open) -> None:
-    with open_studio() as (_, client):
+def test_bad_queries_are_refused_with_their_field(open_shared: Open) -> None:
+    with open_shared() as (_, client):
         for query in ("limit=0", "limit=501", "rating=6", "seed=-1", "seed=99999999999999999999", "offset=-1"):
             answer = client.get(f"/api/outputs?{query}")
             assert answer.status_code == 400, query
@@ -162,8 +167,8 @@ def test_bad_queries_are_refused_with_their_field(open_studio: Open) -> None:
         assert client.get("/api/outputs?format=x").status_code == 200  # what the route does not have is ignored
 
 
-def test_no_words_break_the_search(open_studio: Open) -> None:
-    with open_studio() as (studio, client):
+def test_no_words_break_the_search(open_shared: Open) -> None:
+    with open_shared() as (studio, client):
         (output,) = studio.run(client, "generate", model="icons", prompt='ein "Schiff" im 海 % _ NEAR( OR')["outputs"]
         for q in ('"Schiff"', "schiff", "海", "im 海", "NEAR(", "OR", '"', "*", "% _", "a:b", "-x", "^"):
             answer = client.get("/api/outputs", params={"q": q})
@@ -172,22 +177,23 @@ def test_no_words_break_the_search(open_studio: Open) -> None:
         assert list_ids(client, "q=海") == [output]
 
 
-def test_an_output_is_preferred_to_that_of_another_model(open_studio: Open) -> None:
-    with open_studio() as (studio, client):
+def test_an_output_is_preferred_to_that_of_another_model(open_shared: Open) -> None:
+    with open_shared() as (studio, client):
         ids = [
             studio.run(client, "generate", model=model, prompt="a boat")["outputs"][0] for model in ("icons", "icons/2")
         ]
         assert client.post(f"/api/outputs/{ids[1]}/prefer", json={"over": ids[0]}).status_code == 200
-        (entry,) = studio.workspace.ledger.iter_entries(["choice"])
+        *_, entry = studio.workspace.ledger.iter_entries(["choice"])
         assert (entry.body["a"], entry.body["b"], entry.body["winner"]) == (ids[1], ids[0], "a")
         cy = studio.sign_in("cy")
         own = studio.run(cy, "generate", model="icons", prompt="a boat")["outputs"][0]
         assert cy.post(f"/api/outputs/{own}/prefer", json={"over": ids[0]}).status_code == 404
 
 
-def test_models_count_the_outputs_that_a_user_sees(open_studio: Open) -> None:
-    with open_studio() as (studio, local):
-        bea = studio.sign_in("bea")
+def test_models_count_the_outputs_that_a_user_sees(open_shared: Open) -> None:
+    with open_shared() as (studio, _):
+        local, bea = studio.local, studio.sign_in("bea")
+        before = local.get("/api/models/icons/2").json()["outputs"]
         studio.run(bea, "generate", model="icons", prompt="a boat", n=2)
         studio.run(local, "generate", model="icons", prompt="a tree")
         counts = []
@@ -195,4 +201,14 @@ def test_models_count_the_outputs_that_a_user_sees(open_studio: Open) -> None:
             listed = {row["ref"]: row["outputs"] for row in client.get("/api/models").json()["data"]}
             family = client.get("/api/models/icons/2").json()
             counts.append((listed["icons/2"], family["outputs"]))
-        assert counts == [(3, 3), (2, 2)]
+        assert counts == [(before + 3, before + 3), (2, 2)]
+
+
+def test_prompts_that_are_suggested_are_a_users_own(open_shared: Open) -> None:
+    with open_shared() as (studio, _):
+        bea, cy = studio.sign_in("bea"), studio.sign_in("cy")
+        studio.run(bea, "generate", model="icons", prompt="a letter to somebody")
+        for client, is_known in ((bea, True), (studio.local, True), (cy, False)):
+            client.get("/api/outputs")  # the index knows it now
+            for path, field in (("models/icons/2", "prompts"), ("arena/icons", "suggested_prompts")):
+                assert ("a letter to somebody" in client.get(f"/api/{path}").json()[field]) is is_known, path

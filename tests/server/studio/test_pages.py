@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
+from genloom.studio import FOLDER
 from tests import worlds
 
 Open = Callable[..., Any]
 
 
-def test_the_family_card_and_options_of_the_built_in_models(open_studio: Open) -> None:
-    with open_studio() as (_, client):
+def test_the_family_card_and_options_of_the_built_in_models(open_shared: Open) -> None:
+    with open_shared() as (_, client):
         models = {model["ref"]: model for model in client.get("/api/models").json()["data"]}
         icons = models["icons/2"]
         assert (icons["kind"], icons["medium"], icons["is_active"], icons["parent"]) == (
@@ -83,8 +84,8 @@ def test_captions_are_edited_and_a_new_version_has_them(open_studio: Open) -> No
         assert again["digest"] == changed["digest"]
 
 
-def test_uploads_keep_their_files_together_and_names_never_leave_their_folder(open_studio: Open) -> None:
-    with open_studio() as (studio, client):
+def test_uploads_keep_their_files_together_and_names_never_leave_their_folder(open_shared: Open) -> None:
+    with open_shared() as (studio, client):
         names = ["a/b.txt", "../../etc/passwd", "/abs.txt", "C:\\x\\y.txt", "nul\0.txt", ".hidden", "x" * 500, "…"]
         files = [("files", (name, name.encode("utf-8", "replace"))) for name in names]
         upload = client.post("/api/uploads", files=files)
@@ -137,3 +138,26 @@ def test_search_finds_everything_and_system_says_how_it_is(open_studio: Open) ->
         kinds = {item["kind"]: item for item in client.get("/api/system/storage").json()["items"]}
         assert (kinds["outputs"]["count"], kinds["datasets"]["count"]) == (1, 1)
         assert all(row["ok"] for row in client.get("/api/system/health").json()["data"])
+
+
+def test_the_bin_shows_a_user_only_what_is_theirs(open_shared: Open) -> None:
+    with open_shared() as (studio, _):
+        bea, cy = studio.sign_in("bea"), studio.sign_in("cy")
+        (output,) = studio.run(bea, "generate", model="icons", prompt="a boat")["outputs"]
+        bea.delete(f"/api/outputs/{output}")
+        for client, is_seen in ((bea, True), (studio.local, True), (cy, False)):
+            listed = [entry["name"] for entry in client.get("/api/bin").json()["data"]]
+            stored = [entry["name"] for entry in client.get("/api/system/storage").json()["bin"]]
+            assert (output in listed, output in stored) == (is_seen, is_seen)
+
+
+def test_problems_of_the_workspace_come_with_their_code_and_values(open_studio: Open) -> None:
+    with open_studio() as (studio, client):
+        worlds.create_dataset(studio.workspace.store)
+        part = next(studio.workspace.folder.glob("data/tales/*/part-*.parquet"))
+        part.write_bytes(part.read_bytes()[:-9])
+        (found,) = [row for row in client.get("/api/system/health").json()["data"] if not row["ok"]]
+        assert (found["name"], found["code"]) == ("workspace", "store.damaged")
+        assert found["values"]["path"] in found["detail"]
+        messages = (FOLDER / "messages/de/system.json").read_text(encoding="utf-8")
+        assert "health_store_damaged" in messages

@@ -18,8 +18,8 @@ def read(studio: Any, data: bytes, suffix: str, sidecar: bytes | None = None) ->
     return manifest
 
 
-def test_pictures_carry_their_signature_in_every_format(open_studio: Open) -> None:
-    with open_studio() as (studio, client):
+def test_pictures_carry_their_signature_in_every_format(open_shared: Open) -> None:
+    with open_shared() as (studio, client):
         (id,) = studio.run(client, "generate", model="icons", prompt="a red boat")["outputs"]
         stored = studio.workspace.output(id).path.read_bytes()
         output = client.get(f"/api/outputs/{id}").json()
@@ -44,8 +44,8 @@ def test_pictures_carry_their_signature_in_every_format(open_studio: Open) -> No
 
 
 @pytest.mark.parametrize("is_removed", [False, True])
-def test_the_manifest_of_a_text_is_at_the_address_that_its_answer_names(open_studio: Open, is_removed: bool) -> None:
-    with open_studio() as (studio, client):
+def test_the_manifest_of_a_text_is_at_the_address_that_its_answer_names(open_shared: Open, is_removed: bool) -> None:
+    with open_shared() as (studio, client):
         (id,) = studio.run(client, "generate", model="tunes", prompt="once")["outputs"]
         if is_removed:
             client.delete(f"/api/outputs/{id}")

@@ -30,8 +30,8 @@ def read_keys(studio: Any) -> list[bytes]:
     return [path.read_bytes() for path in sorted((studio.workspace.folder / "keys").rglob("*")) if path.is_file()]
 
 
-def test_the_line_of_an_output_leads_to_licences(open_studio: Open) -> None:
-    with open_studio() as (studio, client):
+def test_the_line_of_an_output_leads_to_licences(open_shared: Open) -> None:
+    with open_shared() as (studio, client):
         id = make(studio, client)
         found = client.get(f"/api/outputs/{id}/provenance").json()
         nodes = {node["id"]: node for node in found["nodes"]}
@@ -64,8 +64,8 @@ def test_the_line_tells_nothing_of_others(open_studio: Open) -> None:
             assert (answer.status_code, first in answer.text, "secret" in answer.text) == (200, False, False)
 
 
-def test_files_are_verified_as_a_job_and_a_changed_one_is_seen(open_studio: Open) -> None:
-    with open_studio() as (studio, client):
+def test_files_are_verified_as_a_job_and_a_changed_one_is_seen(open_shared: Open) -> None:
+    with open_shared() as (studio, client):
         id = make(studio, client)
         data = client.get(f"/api/outputs/{id}/file").content
         changed = data[:-20] + bytes([data[-20] ^ 1]) + data[-19:]
@@ -81,16 +81,16 @@ def test_files_are_verified_as_a_job_and_a_changed_one_is_seen(open_studio: Open
         assert (found["plain.png"]["signature"], found["plain.png"]["stored"]) == ("none", True)
 
 
-def test_an_output_is_verified_as_it_leaves(open_studio: Open) -> None:
-    with open_studio() as (studio, client):
+def test_an_output_is_verified_as_it_leaves(open_shared: Open) -> None:
+    with open_shared() as (studio, client):
         for model in ("icons", "tunes"):  # a picture holds its signature, and a text has it beside it
             id = make(studio, client, model=model)
             (found,) = studio.run(client, "verify", output=id, marks="none")["files"]
             assert (found["signature"], found["fine"], found["output"]) == ("unchanged", True, id)
 
 
-def test_the_verification_of_another_users_output_tells_only_its_origin(open_studio: Open) -> None:
-    with open_studio() as (studio, _):
+def test_the_verification_of_another_users_output_tells_only_its_origin(open_shared: Open) -> None:
+    with open_shared() as (studio, _):
         bea, cy = studio.sign_in("bea"), studio.sign_in("cy")
         id = make(studio, bea, prompt="a secret of bea")
         data = bea.get(f"/api/outputs/{id}/file").content
@@ -119,8 +119,8 @@ def test_copies_are_found_in_a_file(open_studio: Open, worlds: ModuleType) -> No
             assert answer.status_code == 400
 
 
-def test_copies_that_are_refused_are_counted(open_studio: Open) -> None:
-    with open_studio() as (studio, client):
+def test_copies_that_are_refused_are_counted(open_shared: Open) -> None:
+    with open_shared() as (studio, client):
         params = {"model": "icons", "prompts": ["a boat", "copy"], "refuse_copies": True}
         result = studio.run(client, "generate", **params)
         assert (len(result["outputs"]), result["withheld"]) == (1, 1)
@@ -222,8 +222,8 @@ def test_content_rules_are_edited_and_their_decisions_listed(open_studio: Open) 
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_trust_settings_are_for_admins(open_studio: Open, method: str) -> None:
-    with open_studio() as (studio, _):
+def test_trust_settings_are_for_admins(open_shared: Open, method: str) -> None:
+    with open_shared() as (studio, _):
         client = studio.sign_in("bea", ("generate", "read", "rate", "train"))
         paths = {
             "GET": ("keys", "certificate", "policy", "decisions"),
@@ -245,3 +245,37 @@ def test_reports_on_bias_and_privacy_are_jobs_and_stand_with_the_model(
         gap = bias["report"]["likelihood"]["gender"]["gap"]
         assert gap["low"] <= gap["mean"] <= gap["high"]
         assert set(privacy["report"]["membership"]["auc"]) >= {"mean", "low", "high"}
+
+
+CONSENT = b"""[consents.anna]
+who = "Anna Berger"
+of = ["words"]
+purposes = ["training"]
+signed = 2026-11-01
+signature = "on paper"
+until = 2999-12-31
+"""
+
+
+def test_a_consent_comes_with_the_files_and_is_withdrawn(open_studio: Open) -> None:
+    with open_studio() as (studio, client):
+        letters = upload(
+            client, ("letters.txt", b"The sea was calm, and the boats lay still in the old harbour. " * 40)
+        )
+        consent = upload(client, ("consent.toml", CONSENT))
+        studio.run(client, "collect", upload=letters, consent=consent, persons=["words"], name="letters")
+        shown = client.get("/api/datasets/letters").json()
+        assert shown["persons"] == ["words"]
+        (row,) = shown["consents"]
+        assert (row["who"], row["of"], row["until"], row["state"]) == (
+            *("Anna Berger", ["words"], "2999-12-31"),
+            "valid",
+        )
+        path = "/api/datasets/letters/withdrawals"
+        assert client.post(path, json={"who": "Ben"}).json()["error"]["code"] == "trust.no_consent"
+        (row,) = client.post(path, json={"who": "Anna Berger"}).json()["data"]
+        assert row["state"] == "withdrawn"
+        assert client.get("/api/datasets/letters").json()["consents"] == [row]
+        reader = studio.sign_in("cy", ("read",))
+        assert reader.post(path, json={"who": "Anna Berger"}).status_code == 403
+        assert reader.get("/api/datasets/letters").json()["consents"] == [row]

@@ -48,7 +48,7 @@ def build_scorer(model: Model) -> ContinuationScorer:
 
     def score(contexts: Sequence[tuple[str, Sequence[str]]]) -> Iterator[list[ContinuationScore]]:
         for start in range(0, len(contexts), BATCH_SIZE):
-            yield from _score_batch(
+            yield from score_split_contexts(
                 model, [split_context(model, *pair) for pair in contexts[start : start + BATCH_SIZE]]
             )
 
@@ -83,8 +83,11 @@ def _count_common_prefix(rows: Sequence[np.ndarray]) -> int:
 
 
 @torch.inference_mode()
-def _score_batch(model: Model, contexts: list[SplitContext]) -> Iterator[list[ContinuationScore]]:
-    """Read the common prefix of all contexts once, then each context once, then every continuation."""
+def score_split_contexts(model: Model, contexts: Sequence[SplitContext]) -> Iterator[list[ContinuationScore]]:
+    """Score the continuations of contexts that are tokens, all in one batch.
+
+    The common prefix of all contexts is read once, then each context once, then every continuation.
+    """
     network = cast(CausalNetwork, model.parts["model"])
     prefixes = [context.prefix for context in contexts]
     num_shared = min(_count_common_prefix(prefixes), min(map(len, prefixes)) - 1)

@@ -41,6 +41,22 @@ class FileNote(Shape):
     reason: str
 
 
+class Consent(Shape):
+    """A person's consent to what is in a data set, with its state today."""
+
+    who: str
+    of: list[str] = Field(default_factory=list)  # voice, face, likeness, words
+    purposes: list[str] = Field(default_factory=list)  # training, generation, sharing
+    until: str | None = None  # the last day; null: without an end
+    signature: str = ""  # how it was given
+    note: str = ""
+    state: str  # valid, withdrawn, expired, not yet valid
+
+
+class Withdrawal(Body):
+    who: Annotated[str, Field(min_length=1, max_length=500)]
+
+
 class DatasetDetail(Dataset):
     read: int | None = None
     kept: int | None = None
@@ -52,6 +68,8 @@ class DatasetDetail(Dataset):
     card_text: str = ""
     can_edit_captions: bool = False
     edited_captions: int = 0  # that POST …/captions puts into a new version
+    persons: list[str] = Field(default_factory=list)  # what of persons is in it, as the collector said
+    consents: list[Consent] = Field(default_factory=list)
 
 
 class Sample(Shape):

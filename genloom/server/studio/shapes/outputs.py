@@ -97,6 +97,7 @@ class OutputIds(Body):
 class Facets(Shape):
     """How many outputs there are of each kind, for filters."""
 
-    models: dict[str, int]
+    models: dict[str, int]  # by name
+    versions: dict[str, int] = Field(default_factory=dict)  # by name and number
     media: dict[str, int]
     tags: dict[str, int]

@@ -35,3 +35,5 @@ class Login(Body):
     token: str = ""
     name: Name = ""
     password: Annotated[str, Field(max_length=1000)] = ""
+    code: Annotated[str, Field(max_length=4000)] = ""  # of a provider, with the state that it came with
+    state: Annotated[str, Field(max_length=200)] = ""

@@ -75,6 +75,7 @@ class Health(Shape):
     name: str
     ok: bool
     code: str = ""  # of a text that the studio has in its languages
+    values: dict[str, str] = Field(default_factory=dict)  # in that text
     detail: str
     cure: str = ""
 

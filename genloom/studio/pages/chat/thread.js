@@ -6,12 +6,13 @@ import { formatDate, t } from '../../core/i18n.js';
 import { readText } from '../../core/jobs.js';
 import { findModel, nameModel } from '../../core/models.js';
 import { splitReasoning } from '../../core/reasoning.js';
-import { openProvenance } from '../../components/output-card.js';
 import { button, icon } from '../../components/parts.js';
+import { toastError } from '../../components/toast.js';
 import '../../components/markdown.js';
 import '../../components/stream-text.js';
 
 /** @typedef {import('../../core/shapes').Turn} Turn */
+/** @typedef {import('../../core/shapes').Job} Job */
 /** @typedef {import('../../components/markdown.js').Markdown} Markdown */
 /**
  * @typedef {object} Actions
@@ -27,7 +28,7 @@ const SIZE = 20;
 const GUESS = 150; // pixels a turn, until it was seen
 
 export class Thread extends Element {
-  static properties = { turns: { attribute: false }, children_: { attribute: false }, running: { attribute: false }, ratings: { attribute: false }, preferred: { attribute: false } };
+  static properties = { turns: { attribute: false }, children_: { attribute: false }, running: { attribute: false }, rivals: { attribute: false }, ratings: { attribute: false }, preferred: { attribute: false } };
 
   constructor() {
     super();
@@ -35,8 +36,9 @@ export class Thread extends Element {
     this.turns = [];
     /** @type {Map<string, Turn[]>} */
     this.children_ = new Map();
-    /** The turns that jobs write now: question → job. @type {Map<string, import('../../core/shapes').Job>} */
+    /** The turns that jobs write now: question → jobs. @type {Map<string, Job[]>} */
     this.running = new Map();
+    this.rivals = ''; // the two models whose answers stand beside each other, a line each
     /** @type {Map<string, boolean | null>} */
     this.ratings = new Map();
     /** @type {Set<string>} */
@@ -94,26 +96,41 @@ export class Thread extends Element {
 
   render() {
     const blocks = Math.max(1, Math.ceil(this.turns.length / SIZE));
-    const last = this.turns.at(-1);
-    const job = last ? this.running.get(last.id) : undefined;
+    const pair = this.findPair();
+    const turns = pair && this.turns.at(-1)?.role === 'assistant' ? this.turns.slice(0, -1) : this.turns;
+    const jobs = pair ? [] : this.running.get(this.turns.at(-1)?.id ?? '') ?? [];
+    this.classList.toggle('paired', Boolean(pair));
     return html`${repeat(Array.from({ length: blocks }, (_, n) => n), (n) => `${this.shownFor}${n}`, (n) => this.near.has(n)
-      ? html`<div class="turn-block" data-n=${n} ${vars({ 'min-height': '0' })}>${repeat(this.turns.slice(n * SIZE, (n + 1) * SIZE), (turn) => turn.id, (turn) => this.renderTurn(turn))}</div>`
+      ? html`<div class="turn-block" data-n=${n} ${vars({ 'min-height': '0' })}>${repeat(turns.slice(n * SIZE, (n + 1) * SIZE), (turn) => turn.id, (turn) => this.renderTurn(turn))}</div>`
       : html`<div class="turn-block" data-n=${n} ${vars({ 'min-height': `${this.heights.get(n) ?? GUESS * SIZE}px` })}></div>`)}
-      ${job ? html`<gl-answer .job=${job}></gl-answer>` : nothing}`;
+      ${repeat(jobs, (job) => job.id, (job) => html`<gl-answer .job=${job}></gl-answer>`)}
+      ${pair ? html`<div class="pair" role="group" aria-label=${t('chat.both')}>${pair.map((side) => ('kind' in side ? html`<gl-answer .job=${side}></gl-answer>` : this.renderTurn(side, true)))}</div>` : nothing}`;
   }
 
-  /** @param {Turn} turn */
-  renderTurn(turn) {
+  /** What the two models answer to the last question: a turn, a job that writes it; null if one model answers. @returns {(Turn | Job)[] | null} */
+  findPair() {
+    const last = this.turns.at(-1);
+    const question = last?.role === 'assistant' ? last.parent : last?.id;
+    if (!this.rivals || !question) return null;
+    const working = this.running.get(question) ?? [];
+    const answers = this.children_.get(question) ?? [];
+    const pair = this.rivals.split('\n').map((ref) => working.find((job) => job.params.model === ref) ?? answers.findLast((turn) => turn.model === ref));
+    return pair.every((side) => side !== undefined) ? pair : null;
+  }
+
+  /** @param {Turn} turn @param {boolean} [isOfPair] beside that of another model */
+  renderTurn(turn, isOfPair = false) {
     const siblings = this.children_.get(turn.parent ?? '') ?? [turn];
     const at = siblings.findIndex((each) => each.id === turn.id);
     const isUser = turn.role === 'user';
+    const isShown = !isOfPair || this.turns.at(-1)?.id === turn.id;
     const name = isUser ? t('chat.you') : nameOf(turn.model);
-    return html`<article class="turn ${turn.role}" id="turn-${turn.id}" aria-label=${t('chat.turn_of', { name })}>
+    return html`<article class="turn ${turn.role} ${isOfPair && isShown ? 'shown' : ''}" id="turn-${turn.id}" aria-label=${t('chat.turn_of', { name })}>
       <header class="turn-head"><span class="turn-name">${name}</span><time datetime=${turn.created}>${formatDate(turn.created, { dateStyle: 'short', timeStyle: 'short' })}</time></header>
       ${this.editing === turn.id ? this.renderEditor(turn) : isUser ? html`<div class="turn-text" dir="auto">${turn.content}</div>`
         : renderAnswer(turn.content)}
       <footer class="turn-foot">
-        ${siblings.length > 1 ? html`<div class="siblings" role="group" aria-label=${t('chat.siblings')}>
+        ${isOfPair ? this.renderChoice(turn, siblings, isShown) : siblings.length > 1 ? html`<div class="siblings" role="group" aria-label=${t('chat.siblings')}>
           ${button({ label: t('chat.sibling_before'), icon: 'chevronLeft', alone: true, small: true, kind: 'quiet', disabled: at === 0, run: () => this.actions?.show(siblings[at - 1]) })}
           <span>${at + 1} / ${siblings.length}</span>
           ${button({ label: t('chat.sibling_after'), icon: 'chevronRight', alone: true, small: true, kind: 'quiet', disabled: at === siblings.length - 1, run: () => this.actions?.show(siblings[at + 1]) })}
@@ -123,10 +140,20 @@ export class Thread extends Element {
           ${button({ label: t('shell.copy_text'), icon: 'copy', alone: true, small: true, kind: 'quiet', run: () => this.actions?.copy(turn) })}
           ${isUser ? button({ label: t('chat.edit'), icon: 'pencil', alone: true, small: true, kind: 'quiet', run: () => this.startEditing(turn) })
             : button({ label: t('chat.retry'), icon: 'refreshCw', alone: true, small: true, kind: 'quiet', run: () => this.actions?.retry(turn) })}
-          ${turn.output ? button({ label: t('shell.provenance'), icon: 'gitFork', alone: true, small: true, kind: 'quiet', run: () => openProvenance(turn.output ?? '') }) : nothing}
+          ${turn.output ? button({ label: t('shell.provenance'), icon: 'gitFork', alone: true, small: true, kind: 'quiet', run: () => import('../../components/output-card.js').then(({ openProvenance }) => openProvenance(turn.output ?? ''), toastError) }) : nothing}
           ${turn.output ? html`<div class="rating" role="group" aria-label=${t('shell.rating')}>${[true, false].map((up) => button({ label: t(up ? 'shell.like' : 'shell.dislike'), icon: up ? 'thumbsUp' : 'thumbsDown', alone: true,
             small: true, kind: 'quiet', pressed: (this.ratings.get(turn.id) ?? turn.rating?.up ?? null) === up, run: () => this.actions?.rate(turn, up) }))}</div>` : nothing}
         </div></footer></article>`;
+  }
+
+  /** Of two models' answers: which is better, and with which the conversation goes on. @param {Turn} turn @param {Turn[]} siblings @param {boolean} isShown */
+  renderChoice(turn, siblings, isShown) {
+    const prefer = () => {
+      this.actions?.prefer(turn, siblings.filter((each) => each.id !== turn.id));
+      this.actions?.show(turn);
+    };
+    return html`<div class="siblings">${this.preferred.has(turn.id) ? html`<span class="badge good">${icon('check')}${t('chat.preferred')}</span>` : button({ label: t('chat.prefer'), small: true, run: prefer })}
+      ${isShown ? html`<span class="badge">${t('chat.goes_on')}</span>` : button({ label: t('chat.go_on'), small: true, kind: 'quiet', run: () => this.actions?.show(turn) })}</div>`;
   }
 
   /** @param {Turn} turn */

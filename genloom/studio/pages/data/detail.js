@@ -3,9 +3,10 @@ import { html, nothing, repeat } from '../../vendor/lit.js';
 import { del, get, makeUrl, patch, post, quote } from '../../core/api.js';
 import { announce, vars } from '../../core/dom.js';
 import { Element } from '../../core/element.js';
-import { formatBytes, formatNumber, formatPercent, t } from '../../core/i18n.js';
+import { formatBytes, formatDate, formatNumber, formatPercent, t } from '../../core/i18n.js';
 import { bindKeys } from '../../core/keys.js';
 import { go, href } from '../../core/router.js';
+import { isAllowed } from '../../core/session.js';
 import { confirmDialog } from '../../components/dialog.js';
 import { menu } from '../../components/menu.js';
 import { button, buttonLink, errorBox, icon, pageHead, segments } from '../../components/parts.js';
@@ -142,8 +143,26 @@ class DataDetail extends Element {
         ${buttonLink({ label: t('data.train'), icon: 'trendingUp', kind: 'primary', href: href('train', { data: detail.name }) })}
         ${menu({ label: t('data.more'), items: [...CARDS.map((format) => ({ label: t(`data.card_${format}`), icon: /** @type {const} */ ('fileText'), href: makeUrl(`api/datasets/${quote(detail.name)}/card`, { format, download: 'true' }).href, download: '' })), null, { label: t('data.delete'), icon: 'trash2', danger: true, run: () => this.deleteSet() }] })}` })}
       <div class="data-columns">${renderTaken(detail)}${renderSplits(detail)}${renderLicences(detail)}</div>
+      ${detail.persons.length || detail.consents.length ? this.renderConsents(detail) : nothing}
       ${detail.notes.length ? html`<details class="left"><summary>${t('data.notes', { n: detail.notes.length })}</summary><ul lang="en">${detail.notes.map((note) => html`<li><strong>${note.source}</strong> ${note.reason}</li>`)}</ul></details>` : nothing}
       ${this.renderSamples(detail)}`;
+  }
+
+  /** Whose voice, face or words it holds, who agreed, and the button of somebody who no longer does. @param {DatasetDetail} detail */
+  renderConsents(detail) {
+    return html`<section class="card panel" aria-labelledby="consents-title"><h2 id="consents-title">${t('data.consents')}</h2>
+      ${detail.persons.length ? html`<p class="soft">${detail.persons.map((name) => translate('data.person', name)).join(', ')}</p>` : nothing}
+      <ul class="rows">${repeat(detail.consents, (each) => each.who, (each) => html`<li class="list-row">${icon('user')}<div><strong>${each.who}</strong> <span class="badge ${each.state === 'valid' ? 'good' : 'bad'}">${translate('data.state', each.state)}</span>
+          <p class="soft">${[each.of.map((name) => translate('data.person', name)).join(', '), each.purposes.map((name) => translate('data.purpose', name)).join(', '), each.until ? t('data.consent_until', { date: formatDate(each.until, { dateStyle: 'medium', timeZone: 'UTC' }) }) : ''].filter(Boolean).join(' · ')}</p></div>
+        <span class="row-actions">${each.state === 'withdrawn' || !isAllowed('train') ? nothing : button({ label: t('data.withdraw', { who: each.who }), icon: 'ban', alone: true, kind: 'quiet', run: () => this.withdraw(each.who).catch(toastError) })}</span></li>`)}</ul></section>`;
+  }
+
+  /** @param {string} who */
+  async withdraw(who) {
+    if (!(await confirmDialog({ title: t('data.withdraw_title', { who }), text: t('data.withdraw_text', { who }), confirm: t('data.withdraw_confirm'), danger: true }))) return;
+    const { data } = await post(`datasets/${quote(this.name)}/withdrawals`, { who });
+    if (this.detail) this.detail = { ...this.detail, consents: data };
+    toast(t('data.withdrawn', { who }));
   }
 
   /** @param {DatasetDetail} detail */

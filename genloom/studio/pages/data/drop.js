@@ -1,6 +1,6 @@
 /** <gl-data-drop>: files on their way into a data set; they are dropped, sent, looked at, named and collected. */
 import { html, nothing } from '../../vendor/lit.js';
-import { del, post } from '../../core/api.js';
+import { del, post, upload } from '../../core/api.js';
 import { readDrop, readField, sendFiles } from '../../core/drops.js';
 import { Element } from '../../core/element.js';
 import { formatBytes, formatNumber, t } from '../../core/i18n.js';
@@ -15,6 +15,7 @@ import { inputValue, nameMedium, translate } from '../../components/workshop.js'
 /** @typedef {import('../../core/drops.js').Chosen} Chosen */
 
 const LICENCES = ['', 'CC0-1.0', 'CC-BY-4.0', 'CC-BY-SA-4.0', 'MIT', 'own work'];
+const PERSONS = /** @type {const} */ (['voice', 'face', 'likeness', 'words', 'none']);
 
 /** Files on their way into a data set: dropped, sent, looked at, named, collected. */
 class DataDrop extends Element {
@@ -36,6 +37,9 @@ class DataDrop extends Element {
     this.names = [];
     this.name = '';
     this.licence = '';
+    /** What of persons is in the files, as the collector says; []: not stated. @type {string[]} */
+    this.persons = [];
+    this.consent = ''; // the upload of a consent file
     this.medium = '';
     this.job = '';
   }
@@ -77,6 +81,8 @@ class DataDrop extends Element {
     this.upload = null;
     this.forecast = null;
     this.medium = '';
+    this.persons = [];
+    this.consent = '';
   }
 
   /** @param {Record<string, unknown>} source @param {string} name */
@@ -84,7 +90,7 @@ class DataDrop extends Element {
     this.step = 'collecting';
     this.fault = null;
     try {
-      const job = await startJob('collect', { ...source, name, ...(this.licence ? { licence: this.licence } : {}), ...(this.medium ? { medium: this.medium } : {}) });
+      const job = await startJob('collect', { ...source, name, ...(this.licence ? { licence: this.licence } : {}), ...(this.medium ? { medium: this.medium } : {}), ...(this.persons.length ? { persons: this.persons } : {}), ...(this.consent ? { consent: this.consent } : {}) });
       this.job = job.id;
       const ended = await finishJob(job.id);
       this.step = 'idle';
@@ -173,8 +179,30 @@ class DataDrop extends Element {
           }}>` })}
         ${field({ id: 'data-licence', label: t('data.licence'), help: t('data.licence_help'), control: ({ id, describedBy }) => html`<select id=${id} aria-describedby=${describedBy} @change=${(/** @type {Event} */ event) => (this.licence = inputValue(event))}>
           ${LICENCES.map((licence) => html`<option value=${licence} ?selected=${licence === this.licence}>${licence ? translate('data.licence', licence) : t('data.licence_found')}</option>`)}</select>` })}
+        ${this.renderPersons()}
         <div class="actions"><button class="button primary" ?disabled=${!chosen.files}>${icon('check')}<span>${t('data.collect', { n: chosen.files })}</span></button>
           ${button({ label: t('shell.cancel'), kind: 'quiet', run: () => this.reset() })}</div></form>`;
+  }
+
+  /** Persons in the data, and the consents that they gave. */
+  renderPersons() {
+    const change = (/** @type {string} */ name) => (/** @type {Event} */ event) => {
+      const isOn = /** @type {HTMLInputElement} */ (event.target).checked;
+      const others = this.persons.filter((each) => each !== name && (each === 'none') === (name === 'none')); // "none" stands alone
+      this.persons = isOn ? [...others, name] : others;
+      this.requestUpdate();
+    };
+    const take = async (/** @type {any} */ event) => {
+      const [file] = event.target.files;
+      try {
+        this.consent = file ? (await upload('uploads', [{ file }])).id : '';
+      } catch (error) {
+        toastError(error);
+      }
+    };
+    return html`<details class="knobs persons"><summary>${t('data.persons')}</summary>
+      <fieldset class="choices"><legend class="help">${t('data.persons_help')}</legend>${PERSONS.map((name) => html`<label class="choice-row"><input type="checkbox" .checked=${this.persons.includes(name)} @change=${change(name)}><span>${t(`data.person_${name}`)}</span></label>`)}</fieldset>
+      ${field({ id: 'data-consent', label: t('data.consent_file'), help: t('data.consent_help'), control: ({ id, describedBy }) => html`<input id=${id} type="file" accept=".toml" aria-describedby=${describedBy} @change=${take}>` })}</details>`;
   }
 }
 customElements.define('gl-data-drop', DataDrop);

@@ -27,7 +27,7 @@ class RawMelody:
         return len(self.data)
 
 
-def match_count(files: Sequence[SourceFile]) -> int:
+def count_matching_files(files: Sequence[SourceFile]) -> int:
     return sum(file.path.suffix in beeps.suffixes for file in files)
 
 
@@ -49,5 +49,5 @@ def compute_sketches(sketch_inputs: list[Any], digests: list[bytes], should_find
     return Sketches(keys.reshape(-1, 1), np.zeros((len(digests), 0), np.uint8))
 
 
-def similarity(signature_P: np.ndarray, signatures_NP: np.ndarray) -> np.ndarray:
+def compute_similarity(signature_P: np.ndarray, signatures_NP: np.ndarray) -> np.ndarray:
     raise AssertionError("melodies have no sketches to compare")
