@@ -181,7 +181,7 @@ def fill_gap(
 
 def run_fill(ws: gl.Workspace, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     records = []
-    holes = list(iter_gap_cases(load_problems()))[:: arguments.every]
+    holes = list(iter_gap_cases(load_problems()[:: arguments.every]))
     for name in arguments.model:
         model, results, start, method = ws.model(name), {"line": [], "block": []}, time.perf_counter(), ""
         with TemporaryDirectory() as folder:
@@ -193,6 +193,8 @@ def run_fill(ws: gl.Workspace, arguments: argparse.Namespace) -> list[dict[str, 
         print(f"\n{name}, by {method}, {arguments.count} candidates a gap, {seconds:.0f} s")
         record: dict[str, Any] = {"model": name, "method": method, "candidates": arguments.count}
         for kind, pairs in results.items():
+            if not pairs:
+                continue
             exact, passing = (
                 compute_wilson_interval(sum(pair[index] for pair in pairs), len(pairs)) for index in (0, 1)
             )
@@ -208,7 +210,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", action="append", help="repeatable; without it smollm2")
     parser.add_argument("--count", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--every", type=int, default=1, help="one of so many problems or gaps")
+    parser.add_argument("--every", type=int, default=1, help="one of so many problems")
     parser.add_argument("--chat", action=argparse.BooleanOptionalAction, default=None)
     parser.add_argument("--by", default="auto", help="tokens, prefix or auto")
     parser.add_argument("--workspace", default=None)

@@ -4,8 +4,8 @@
 
 One stream, greedy, the prompt read before the clock starts, through the sampler that users get. "mask" is the time of a
 token in a format over that of one without, where the format forces nothing to be drafted; "format" includes the tokens
-that the format forces, which are read together with others. The first use of a format, which builds it, is apart. llama.cpp
-reads the same weights by llama-cpp-python and its own grammars; its baseline is its own text without a grammar.
+that the format forces, which are read together with others. The first use of a format, which builds it, is apart.
+llama.cpp reads the same weights by llama-cpp-python, with its own grammars and its own baseline (not with --alone).
 """
 
 import argparse
@@ -66,6 +66,7 @@ FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     "choices": ("Is a whale a fish?", {"choices": ["yes", "no", "I do not know"]}),
 }
 MAX_TOKENS = 160
+CLOCK: Callable[[], float] = time.perf_counter
 
 
 class Writer:
@@ -81,13 +82,12 @@ class Writer:
         codec: Any = self.model.codec
         forbidden = () if grammar else tuple((token, -1e9) for token in list_eos_ids(codec, request.eos_ids))
         request = replace(request, grammar=grammar, logit_bias=forbidden, stop_loops=False)
-        begin, draft, count = 0.0, None, 0
-        for draft in engine.generate(self.model, request):
-            count += 1
-            if count == 1:
-                begin = time.perf_counter()
+        begin, draft = 0.0, None
+        for number, draft in enumerate(engine.generate(self.model, request)):  # noqa: B007
+            if number == 0:
+                begin = CLOCK()
         assert draft is not None
-        return draft.num_tokens[0] - 1, time.perf_counter() - begin, draft.continuations[0]
+        return draft.num_tokens[0] - 1, CLOCK() - begin, draft.continuations[0]
 
 
 class LlamaWriter:
@@ -111,19 +111,18 @@ class LlamaWriter:
     def write(self, prompt: str, grammar: Any, max_tokens: int) -> tuple[int, float, str]:
         text = f"<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n"
         bias = {} if grammar else {0: -1e9, 2: -1e9}
-        pieces, begin, count = [], 0.0, 0
+        pieces, begin = [], 0.0
         for part in self.llama.create_completion(
             text, max_tokens=max_tokens, temperature=0.0, grammar=grammar, stream=True, logit_bias=bias
         ):
             pieces.append(part["choices"][0]["text"])
-            count += 1
-            if count == 1:
-                begin = time.perf_counter()
-        seconds = time.perf_counter() - begin
+            if len(pieces) == 1:
+                begin = CLOCK()
+        seconds = CLOCK() - begin
         return max(len(self.llama.tokenize("".join(pieces).encode(), add_bos=False)) - 1, 1), seconds, "".join(pieces)
 
 
-def measure(rounds: int, writers: dict[str, Callable[[], tuple[int, float, str]]]) -> dict[str, list[float]]:
+def measure_speeds(rounds: int, writers: dict[str, Callable[[], tuple[int, float, str]]]) -> dict[str, list[float]]:
     """Return the tokens a second of each writer in each round; all take turns."""
     speeds: dict[str, list[float]] = {name: [] for name in writers}
     for number in range(rounds + 1):
@@ -138,16 +137,18 @@ def without_drafts(write: Callable[[], tuple[int, float, str]]) -> tuple[int, fl
     """Write without drafting what a format forces."""
     original = autoregressive.predict_tokens
     try:
-        autoregressive.predict_tokens = lambda constraint, contexts: []
+        setattr(autoregressive, "predict_tokens", lambda constraint, contexts: [])  # noqa: B010
         return write()
     finally:
-        autoregressive.predict_tokens = original
+        setattr(autoregressive, "predict_tokens", original)  # noqa: B010
 
 
 def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--precision", default="int4")
+    parser.add_argument("--alone", action="store_true", help="without llama.cpp")
+    parser.add_argument("--cpu", action="store_true", help="processor time, for a machine that is busy")
     parser.add_argument("--suite", action="store_true", help="the JSON Schema Test Suite instead")
     parser.add_argument("--threads", type=int, default=int(os.environ.get("OMP_NUM_THREADS", "2")))
     options = parser.parse_args(arguments)
@@ -155,27 +156,29 @@ def main(arguments: Sequence[str]) -> None:
         importlib.import_module("schema_suite").main()
         return
     torch.set_num_threads(options.threads)
+    if options.cpu:
+        globals()["CLOCK"] = time.process_time
     with tempfile.TemporaryDirectory() as folder, catalog.open_entry(catalog.get_entry("smollm2")) as gguf:
         workspace = Workspace(folder, progress=False)
         workspace.import_model("smollm2")
         writer = Writer(workspace, options.precision)
-        llama = LlamaWriter(gguf, options.threads) if importlib.util.find_spec("llama_cpp") else None
-        print(
-            f"{'tokens a second':26}{'free':>8}{'mask':>8}{'format':>8}{'cost':>8}{'build ms':>10}   llama.cpp: free, grammar, cost"
-        )
+        has_peer = not options.alone and importlib.util.find_spec("llama_cpp") is not None
+        llama = LlamaWriter(gguf, options.threads) if has_peer else None
+        columns = "".join(f"{each:>8}" for each in ("free", "mask", "format", "cost"))
+        print(f"{'tokens a second':26}{columns}{'build ms':>10}   llama.cpp: free, grammar, cost")
         for name, (prompt, given) in FORMATS.items():
-            print(describe(options.rounds, writer, llama, name, prompt, given), flush=True)
+            print(describe_format(options.rounds, writer, llama, name, prompt, given), flush=True)
 
 
-def describe(
+def describe_format(
     rounds: int, writer: Writer, llama: LlamaWriter | None, name: str, prompt: str, given: dict[str, Any]
 ) -> str:
     """Return the row of one format."""
     output_format = build_output_format(**given)
     assert output_format is not None
-    begin = time.perf_counter()
+    begin = CLOCK()
     build_matcher(writer.model.codec, output_format.grammar, list_eos_ids(writer.model.codec, (2,)))
-    build = time.perf_counter() - begin
+    build = CLOCK() - begin
     count, _, text = writer.write(prompt, output_format.grammar, MAX_TOKENS)
     size = max(count + 1, 8)
     writers: dict[str, Callable[[], tuple[int, float, str]]] = {
@@ -186,7 +189,7 @@ def describe(
     if llama is not None:
         writers["llama free"] = lambda: llama.write(prompt, None, size)
         writers["llama grammar"] = lambda: llama.write(prompt, llama.build(given), MAX_TOKENS)
-    speeds = measure(rounds, writers)
+    speeds = measure_speeds(rounds, writers)
     middle = {each: statistics.median(values) for each, values in speeds.items()}
     cost = statistics.median(a / b - 1 for a, b in zip(speeds["free"], speeds["mask"], strict=True))
     row = f"{name:26}{middle['free']:8.0f}{middle['mask']:8.0f}{middle['format']:8.0f}{cost:8.1%}{build * 1e3:10.0f}"

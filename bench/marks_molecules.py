@@ -32,6 +32,7 @@ from genloom.trust.marks import MAX_P_VALUE, iter_readings
 from genloom.trust.token_marks import combine_evidence, compute_log_gamma_tail
 
 SIZES = (1, 5, 10, 20)
+CONDITIONS = ("as written", "canonical", "by another program", "a tenth replaced", "unmarked", "another key")
 LEVEL = math.log(MAX_P_VALUE)
 
 
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--model", default="molecules")
     parser.add_argument("--goal", default="", help="goals of each batch, which choose among more molecules")
     parser.add_argument("--workspace", type=Path, default=Path(tempfile.gettempdir()) / "genloom-marks")
+    parser.add_argument("--conditions", nargs="*", choices=CONDITIONS, default=CONDITIONS)
     parser.add_argument("--best-of", action="store_true")
     args = parser.parse_args()
     torch.set_grad_enabled(False)
@@ -58,15 +60,23 @@ def main() -> None:
     print(f"{len(marked)} molecules, {num_valid} valid, {share}", flush=True)
     rng = np.random.default_rng(args.seed)
     replaced = [b if rng.random() < 0.1 else a for a, b in zip(marked, plain, strict=True)]
-    for name, molecules, key in (
-        ("as written", marked, noise_key),
-        ("canonical", apply_all(canonicalise_molecule, marked), noise_key),
-        ("by another program", apply_all(rewrite_molecule, marked), noise_key),
-        ("a tenth replaced", apply_all(canonicalise_molecule, replaced), noise_key),
-        ("unmarked", plain, noise_key),
-        ("another key", marked, noise_key ^ 0x5EED),
-    ):
-        measure_batches(model, name, molecules, key, args.batches)
+    values = dict(
+        zip(
+            CONDITIONS,
+            (
+                marked,
+                apply_all(canonicalise_molecule, marked),
+                apply_all(rewrite_molecule, marked),
+                apply_all(canonicalise_molecule, replaced),
+                plain,
+                marked,
+            ),
+            strict=True,
+        )
+    )
+    for name in args.conditions:
+        key = noise_key ^ 0x5EED if name == "another key" else noise_key
+        measure_batches(model, name, values[name], key, args.batches)
 
 
 def generate_molecules(

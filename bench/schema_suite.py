@@ -160,9 +160,8 @@ def print_report(report: Report) -> None:
     print(f"instances that are invalid: {judged}, of which the grammar allows {len(report.invalid_allowed)}")
     print(f"instances that are valid: {report.valid_allowed + report.valid_refused}, allowed {report.valid_allowed}")
     complete = report.outputs_valid + len(report.outputs_invalid)
-    print(
-        f"outputs: {complete} complete, of which {report.outputs_valid} valid; {report.outputs_cut} cut, {report.outputs_failed} ended by an error"
-    )
+    ended = f"{report.outputs_cut} cut, {report.outputs_failed} ended by an error"
+    print(f"outputs: {complete} complete, of which {report.outputs_valid} valid; {ended}")
     for line in [*report.invalid_allowed, *report.outputs_invalid]:
         print(f"  WRONG {line}")
 

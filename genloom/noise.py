@@ -206,7 +206,10 @@ def _multiply_words(x: np.ndarray, factor: np.uint64) -> tuple[np.ndarray, np.nd
 
 def is_free(key: int, folded: int) -> bool:
     """Return whether marked noise after this context depends on the whole nonce."""
-    return bool(are_free(key, np.array([folded], np.uint64))[0])
+    x = (folded ^ key) & _MASK  # as `are_free`, in a tenth of the time of an array for each token
+    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & _MASK
+    return (x ^ (x >> 31)) % FREE_CONTEXTS == 0
 
 
 def are_free(key: int, folded: np.ndarray) -> np.ndarray:

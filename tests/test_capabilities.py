@@ -7,6 +7,7 @@ import pytest
 from genloom import capabilities, plugins
 from genloom.capabilities import Hook, PartModule
 from genloom.codecs import bpe
+from genloom.generate.grammar import GrammarConstraint
 from genloom.networks import convolution, dense, dit, ngram, recurrent, transformer, transformer_block
 from genloom.networks.lora import Adapter
 from genloom.networks.native.quantized_transformer import QuantizedTransformer
@@ -90,6 +91,7 @@ def test_no_ability_is_declared_that_no_part_has():
     for cls, names in (
         (QuantizedTransformer, {"JointNetwork", "LastLogitsNetwork", "PrefixCachingNetwork", "TruncatingNetwork"}),
         (plugins.find_part("codec", "tokenizer").Codec, {"ContinuationCodec"}),
+        (GrammarConstraint, {"PredictingConstraint"}),
         (plugins.find_part("codec", "notes").Codec, {"AugmentingCodec", "ConstrainedCodec", "MarkedCodec"}),
     ):
         assert all(isinstance(cls.__new__(cls), PROTOCOLS[name]) for name in names)

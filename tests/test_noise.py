@@ -19,6 +19,7 @@ from genloom.noise import (
     build_training_noise,
     fold_in,
     fold_windows,
+    is_free,
     is_repeated,
     pool_normal,
     pool_token_bits,
@@ -286,3 +287,9 @@ def test_marked_noise_between_two_nonces_is_standard_normal_also_of_one_pool_ind
         assert torch.allclose(values[0].float(), begin, atol=1e-6)
         assert torch.allclose(values[3].float(), end, atol=1e-6)
         assert torch.equal(noise.select_rows(slice(1, 3)).marked_normal((n,)).double(), values[1:3])
+
+
+def test_one_context_is_free_as_it_is_among_many() -> None:
+    folded = np.random.default_rng(0).integers(0, 2**64, 500, dtype=np.uint64)
+    for key in (0, 77, 2**64 - 1):
+        assert [is_free(key, int(each)) for each in folded] == are_free(key, folded).tolist()

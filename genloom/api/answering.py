@@ -107,7 +107,7 @@ def iter_answers(
     ]
     done = 0
     for batch, unread in batches:
-        batch = _mark(model, loaded, batch) if is_marked else batch
+        batch = _mark_batch(model, loaded, batch) if is_marked else batch
         draft = yield from _run_batch(model, loaded, batch, count, is_streamed=count == 1)
         rows = [records[(done + row) // n] | describe_unread(num) for row, num in enumerate(unread)]
         done += len(rows)
@@ -171,7 +171,7 @@ def _build_batches(
     ]
 
 
-def _mark(model: "Model", loaded: "LoadedModel", batch: "Request") -> "Request":
+def _mark_batch(model: "Model", loaded: "LoadedModel", batch: "Request") -> "Request":
     from genloom.generate.marking import mark_request
 
     return mark_request(model.workspace.store, loaded, batch)

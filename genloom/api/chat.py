@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from genloom.api.argument_types import check_arguments
 from genloom.api.outputs import Output
 from genloom.store.conversation import Conversation
 
 if TYPE_CHECKING:
+    from genloom.api.chat_reader import Reader
     from genloom.api.knowledge import Knowledge
     from genloom.api.models import Model
     from genloom.assistant.tools.tool import Tool
@@ -17,33 +18,6 @@ if TYPE_CHECKING:
     from genloom.generate.text.conversation import TruncatedConversation
     from genloom.model import Model as LoadedModel
     from genloom.types import Message
-
-
-class Reader(Protocol):
-    """Something that a model reads beside a conversation."""
-
-    def prepare(self, messages: "list[Message]") -> "list[Message]":
-        """Return the messages that the model reads for its next answer."""
-        ...
-
-    def describe(self, answer: str) -> dict[str, Any]:
-        """Return fields for the record of the answer, by names of `OutputRecord`."""
-        ...
-
-    @property
-    def warnings(self) -> list[str]:
-        """What a person should know about what was read."""
-        ...
-
-    @property
-    def lines(self) -> list[str]:
-        """What is shown below the answer."""
-        ...
-
-    @property
-    def passage_lines(self) -> list[str]:
-        """What was read for the last answer, in full."""
-        ...
 
 
 @check_arguments

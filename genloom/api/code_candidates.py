@@ -68,7 +68,7 @@ class CodeCandidates(Listing[CodeCandidate]):
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model wrote: batches as they ran, and the continuations in order."""
+    """The answers of a model: batches as they ran, and the continuations in order."""
 
     batches: list[tuple["Request", Any, list[dict[str, Any]]]] = field(default_factory=list)
 

@@ -162,13 +162,16 @@ def _find_problems(
     workspace: Workspace, ledger: "Ledger", workspace_info: dict[str, Any], should_verify: bool
 ) -> Iterator[ErrorText]:
     if workspace_info["free"] < _MIN_FREE_BYTES:
-        yield _describe_problem("api.disk_almost_full", free=format_bytes(workspace_info["free"]))
+        yield ErrorText.of(GenloomError("api.disk_almost_full", free=format_bytes(workspace_info["free"])))
     try:
         files.require_writable(workspace.root)
     except ValueError as error:
         yield ErrorText.of(error)
     yield from plugins.list_problems()
-    yield from find_signing_problems(workspace.root)
+    try:
+        yield from find_signing_problems(workspace.root)
+    except OSError as error:  # as of another user's keys
+        yield ErrorText.of(ValueError(files.describe_error(error)))
     yield from workspace.list_faults()
     folders = (*workspace.list_datasets(), *workspace.list_models())
     checks: list[Callable[[], None]] = [folder.verify if should_verify else folder.verify_sizes for folder in folders]
@@ -190,14 +193,14 @@ def find_signing_problems(root: Path) -> Iterator[ErrorText]:
     from genloom.trust import outgoing, revocation, signing
 
     if exposed := list_exposed(root):
-        yield _describe_problem("trust.exposed_key", path=exposed[-1], folder=root / "keys")
+        yield ErrorText.of(GenloomError("trust.exposed_key", path=exposed[-1], folder=root / "keys"))
     for check_marking in (MarkingKeys(root).find_active, MarkingKeys(root).list_keys):
         try:
             check_marking()
         except (OSError, ValueError) as error:
             yield ErrorText.of(error)
     if not signing.is_available():
-        yield _describe_problem("trust.extra_missing")
+        yield ErrorText.of(GenloomError("trust.extra_missing"))
         return
     for check in (signing.list_signing_keys, signing.list_trusted, revocation.list_revoked, outgoing.read_preferences):
         try:
@@ -205,10 +208,6 @@ def find_signing_problems(root: Path) -> Iterator[ErrorText]:
         except (OSError, ValueError) as error:
             yield ErrorText.of(error)
     yield from dict.fromkeys(map(ErrorText.of, signing.find_damaged_keys(root)))
-
-
-def _describe_problem(code: str, **fields: Any) -> ErrorText:
-    return ErrorText.of(GenloomError(code, **fields))
 
 
 def verify_ledger(workspace: Workspace, ledger: "Ledger", should_read: bool) -> None:
@@ -252,9 +251,9 @@ def _find_run_problems(run: Run, should_verify: bool) -> Iterator[ErrorText]:
         try:
             read_job(job_path)
         except GenloomError as error:
-            yield _describe_problem("api.damaged_job", problem=f"{job_path}: {error.fields['reason']}")
+            yield ErrorText.of(GenloomError("api.damaged_job", problem=f"{job_path}: {error.fields['reason']}"))
     for path in checkpoint.list_unreadable(checkpoint_folder):
-        yield _describe_problem("api.damaged_checkpoint", problem=f"{path} cannot be read")
+        yield ErrorText.of(GenloomError("api.damaged_checkpoint", problem=f"{path} cannot be read"))
     for path, metadata in checkpoint.list_checkpoints(checkpoint_folder):
         try:
             reason = f"{path}: its digest differs from the recorded one"
@@ -268,4 +267,4 @@ def _find_run_problems(run: Run, should_verify: bool) -> Iterator[ErrorText]:
         except OSError as error:
             reason, is_damaged = f"{path}: {(error.strerror or '').lower()}", True
         if is_damaged:
-            yield _describe_problem("api.damaged_checkpoint", problem=reason.rstrip("."))
+            yield ErrorText.of(GenloomError("api.damaged_checkpoint", problem=reason.rstrip(".")))

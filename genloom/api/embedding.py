@@ -22,7 +22,7 @@ SUFFIXES = (".parquet", ".npy", ".jsonl")
 
 @dataclass(frozen=True)
 class EmbeddingReport:
-    """What was embedded."""
+    """The number of vectors, their width and the weights that gave them."""
 
     path: Path
     count: int

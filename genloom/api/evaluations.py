@@ -155,6 +155,7 @@ def evaluate(
 
     store, loaded_model = model.workspace.store, model.load((), choose_precision(precision, battery))
     shown = choose_progress(model.workspace, progress)
+    require_battery(battery, tasks, limit)
     if battery:
         scores = evaluate_battery(store, loaded_model, split_tasks(tasks), limit, options.get("seed", 0), shown)
         return Evaluation(scores, get_report_folder(store, loaded_model))
@@ -194,6 +195,7 @@ def compare(
     first, second = (each.load((), choose_precision(precision, battery)) for each in models)
     shown = choose_progress(workspace, progress)
     folder = workspace.folder / "reports"
+    require_battery(battery, tasks, limit)
     if battery:
         scores = compare_batteries(
             workspace.store, first, second, split_tasks(tasks), limit, options.get("seed", 0), shown
@@ -201,6 +203,13 @@ def compare(
         return Comparison(scores, folder)
     report = compare_models(workspace.store, first, second, data or None, split, _build_options(options), shown)
     return Comparison(report, folder, report.verdict, report.samples, report.chart)
+
+
+def require_battery(battery: bool, tasks: str | Sequence[str], limit: int) -> None:
+    """Raise GenloomError for tasks or their limit without the battery that they belong to."""
+    given = [name for name, value in (("--tasks", tasks), ("--limit", limit)) if value]
+    if given and not battery:
+        raise GenloomError("api.tasks_without_battery", options=" and ".join(given))
 
 
 def _build_options(options: Mapping[str, Any]) -> "EvaluationOptions":

@@ -1,7 +1,7 @@
 """Knowledge: answers from a person's own documents, each sentence with its source."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,10 +26,8 @@ if TYPE_CHECKING:
     from genloom.assistant.knowledge.index import KnowledgeIndex
     from genloom.assistant.knowledge.retrieval import Retrieval, Source
     from genloom.assistant.knowledge.update import UpdateReport
-    from genloom.assistant.tools.tool import Tool
 
 FOLDER = "knowledge"
-_NUM_TOOL_SOURCES = 3  # passages that a tool returns
 
 
 @check_arguments
@@ -184,7 +182,7 @@ def open_knowledge(
         sources = _choose_sources(knowledge, [] if stored else [path.resolve() for path in paths])
         if update and sources:
             with workspace.open_bar(f"Reading {chosen}", progress) as bar:
-                return _update(knowledge, sources, bar.update)
+                return _update_index(knowledge, sources, bar.update)
     except BaseException:
         index.close()
         if is_new:
@@ -208,7 +206,7 @@ def _choose_sources(knowledge: Knowledge, given: list[Path]) -> list[Path]:
     return sources
 
 
-def _update(knowledge: Knowledge, sources: list[Path], show: Any) -> Knowledge:
+def _update_index(knowledge: Knowledge, sources: list[Path], show: Any) -> Knowledge:
     """Return the knowledge after an update; if another process updates it, what that has read so far."""
     from genloom.assistant.knowledge.update import iter_update
     from genloom.text_encoders.minilm.sentences import embed_texts, load_sentence_encoder
@@ -379,34 +377,3 @@ def _open_weights() -> "Generator[Path]":
 
     with open_entry(SENTENCE_ENCODER) as path:
         yield path
-
-
-def list_search_tools(workspace: "Workspace") -> "list[Tool]":
-    """Return a tool that searches all knowledge of a workspace; none if it has none. Its results are not trusted."""
-    from genloom.assistant.tools.tool import Tool
-
-    names = list_names(workspace)
-    if not names:
-        return []
-    described = f"Search the person's own documents ({', '.join(names[:8])}) and return the best passages."
-    parameters = {
-        "type": "object",
-        "properties": {"query": {"type": "string", "description": "what to look for, in a few words"}},
-        "required": ["query"],
-        "additionalProperties": False,
-    }
-
-    def search_knowledge(arguments: "Mapping[str, Any]") -> str:
-        return _search_all(workspace, str(arguments["query"]))
-
-    return [Tool("search_knowledge", described, parameters, search_knowledge, "knowledge")]
-
-
-def _search_all(workspace: "Workspace", query: str) -> str:
-    """Return the best passages of all knowledge as text; those that read like instructions are left out."""
-    found: list[Source] = []
-    for name in list_names(workspace):
-        with open_knowledge(workspace, name, update=False, progress=False) as known:
-            found += known.retrieve(query).safe_sources
-    best = sorted(found, key=lambda source: -source.hit.similarity - source.hit.coverage)[:_NUM_TOOL_SOURCES]
-    return "\n\n".join(f"{source.title}\n{source.text}" for source in best) or "Nothing was found."

@@ -69,7 +69,7 @@ class KnowledgeAnswer:
 
     @property
     def text(self) -> str:
-        """What the model wrote; "" without one."""
+        """The answer of the model; "" without one."""
         return "" if self.output is None else str(self.output.record.get("written") or "").strip()
 
     def get_source(self, number: int) -> "Source":
@@ -283,7 +283,7 @@ class KnowledgeReader:
 
     @property
     def warnings(self) -> list[str]:
-        """What a person should know about the passages of the last question."""
+        """Warnings of the passages of the last question, for a person."""
         return [] if self.retrieval is None else list_warnings(self.retrieval)
 
     @property

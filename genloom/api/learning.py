@@ -118,6 +118,8 @@ def iter_learn(
         raise GenloomError("learn.goal_without_policy", method=method)
     if minutes and steps:
         raise GenloomError("learn.several_lengths")
+    if reward and not is_scored and upgrade_method(method) != "grpo":
+        raise GenloomError("learn.reward_without_method", method=method)
     check_model_consent(model.workspace, model.ref, "training")
     request = LearnRequest(
         model.name,

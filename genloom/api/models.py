@@ -15,7 +15,7 @@ from genloom.api.chat import begin_chat
 from genloom.api.consent import check_model_consent
 from genloom.api.outputs import render_table
 from genloom.api.privacy import measure_privacy
-from genloom.api.signing import sign_export
+from genloom.api.signing import Note, sign_export
 from genloom.store.files import expand_home
 from genloom.store.model_folder import ModelFolder
 
@@ -136,6 +136,7 @@ class Model:
         to: str = "hf",
         precision: str = "",
         progress: "bool | Callable[[float, str], None] | None" = None,
+        note: Note | None = None,
     ) -> "ExportResult":
         """Export the model to a Hugging Face folder, a .gguf file or a PEFT adapter.
 
@@ -153,6 +154,8 @@ class Model:
         progress
             Whether a bar is shown on standard error (None: in notebooks only), or a function of the share done and the
             next step.
+        note
+            Function that gets the reason if the card cannot be signed. None: a Python warning.
 
         Returns
         -------
@@ -172,7 +175,7 @@ class Model:
             result = export_model(
                 self.workspace.store, self.ref, to, expand_home(out), precision or None, report_progress
             )
-        sign_export(self, result.path)
+        sign_export(self, result.path, note)
         conflicts = find_model_conflicts(self.workspace.store, self.workspace.ledger, self.ref)
         return replace(result, notes=tuple(map(str, conflicts)))
 

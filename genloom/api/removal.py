@@ -1,8 +1,8 @@
-"""Removal of models, data sets, runs, outputs, conversations and prompts: found by name, refused while others depend on them."""
+"""Removal of what a workspace has: found by its name, and refused while something depends on it."""
 
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from genloom.text_format import format_count
 
 if TYPE_CHECKING:
     from genloom.api.workspace import Workspace
+    from genloom.store.model_folder import ModelFolder
 
 
 @dataclass(frozen=True)
@@ -211,7 +212,7 @@ def find_model_losses(workspace: "Workspace", paths: list[Path]) -> Iterator[Los
             {"ref": min(active & refs), "name": name},
         )
     children = [model for model in models if model.parent_ref in refs and model.ref not in refs]
-    if adapters := [model.ref for model in children if model.is_adapter]:
+    if adapters := _find_adapters_on(refs, models):
         yield Loss(
             "loss_of_base",
             format_message("api.loss_of_base", models=", ".join(adapters)),
@@ -231,6 +232,15 @@ def find_model_losses(workspace: "Workspace", paths: list[Path]) -> Iterator[Los
             {"outputs": counts[True]},
         )
     yield from find_unfinished_runs(workspace, "base", refs)
+
+
+def _find_adapters_on(refs: set[str], models: Sequence["ModelFolder"]) -> list[str]:
+    """Return the adapters that need these versions, also those on top of other adapters."""
+    found, needed = list[str](), set(refs)
+    while new := [m.ref for m in models if m.is_adapter and m.parent_ref in needed and m.ref not in {*refs, *found}]:
+        found += new
+        needed |= set(new)
+    return found
 
 
 def find_output_losses(workspace: "Workspace", paths: list[Path]) -> Iterator[Loss]:

@@ -75,7 +75,7 @@ def save_signed(
     write_outgoing(sign_data(workspace.folder, data, path.suffix, facts, source_type=source_type), path, note)
 
 
-def sign_export(model: "Model", path: Path) -> None:
+def sign_export(model: "Model", path: Path, note: Note | None = None) -> None:
     """Write a signed card of an exported model: its digest and data, and the digests of the exported files."""
     from genloom.store.files import hash_file
     from genloom.trust.manifests import WEIGHTS
@@ -90,7 +90,7 @@ def sign_export(model: "Model", path: Path) -> None:
         "files": {str(each.relative_to(folder)): hash_file(each) for each in files},
     }
     card = path / "genloom.json" if path.is_dir() else path.with_name(f"{path.name}.genloom.json")
-    save_signed(model.workspace, card, f"{json.dumps(facts, indent=1)}\n".encode(), facts, None, WEIGHTS)
+    save_signed(model.workspace, card, f"{json.dumps(facts, indent=1)}\n".encode(), facts, note, WEIGHTS)
 
 
 def write_outgoing(outgoing: "OutgoingFile", path: Path, note: Note | None) -> None:

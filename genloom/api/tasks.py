@@ -273,7 +273,7 @@ class _TranslationJob:
         num_tokens = max(self.count_tokens(prompt[-length:]) for prompt in prompts)
         context_length = self.model.load((), self.precision).design.context_length
         room = TOKENS_PER_SOURCE_TOKEN * (GRAMMAR_ROOM if grammar else 1) * num_tokens + 16
-        max_tokens = min(room, max(context_length // 2, 16))
+        options: dict[str, Any] = {"max_tokens": min(room, max(context_length // 2, 16)), **params, **self.params}
         try:
             outputs = answer(
                 self.model,
@@ -284,7 +284,7 @@ class _TranslationJob:
                 precision=self.precision,
                 is_marked=self.is_marked,
                 progress=False,
-                **{"max_tokens": max_tokens, **params, **self.params},
+                **options,
             )
         except GenloomError as error:
             if grammar and error.code == "generate.grammar_package_missing":
@@ -350,12 +350,13 @@ def summarize(
     value = read_document(text)
     chosen = choose_chat_model(workspace, model if isinstance(model, str) else model.ref)
     loaded = chosen.load((), precision)
-    settings = {**_GREEDY, "repetition_penalty": 1.05, **params}
+    settings: dict[str, Any] = {**_GREEDY, "repetition_penalty": 1.05, **params}
 
     def write(prompts: Sequence[str], max_tokens: int) -> list[tuple[str, Any]]:
         from genloom.api.answering import answer
 
         bar.update(0.0, f"{len(prompts)} pieces" if len(prompts) > 1 else "")
+        options: dict[str, Any] = {"max_tokens": max_tokens, **settings}
         outputs = answer(
             chosen,
             [to_question(prompt) for prompt in prompts],
@@ -363,7 +364,7 @@ def summarize(
             precision=precision,
             is_marked=is_marked,
             progress=False,
-            **{"max_tokens": max_tokens, **settings},
+            **options,
         )
         return [(str(output.record.get("written") or ""), output) for output in outputs]
 

@@ -4,20 +4,20 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from genloom.api.knowledge import list_search_tools
+from genloom.api.knowledge_tool import list_search_tools
 from genloom.errors import GenloomError
 
 if TYPE_CHECKING:
     from genloom.api.workspace import Workspace
     from genloom.assistant.tools.tool import Tool, ToolCall, ToolResult
-    from genloom.assistant.tools.toolbox import Decision, Toolbox, ToolObserver
+    from genloom.assistant.tools.toolbox import CallDecision, Toolbox, ToolObserver
 
 # Functions that return further tools for a workspace, such as the search in its own knowledge.
 TOOL_SOURCES: "list[Callable[[Workspace], Sequence[Tool]]]" = [list_search_tools]
 
 
 def register_tool_source(source: "Callable[[Workspace], Sequence[Tool]]") -> None:
-    """Add a function that returns further tools of a workspace, which `open_toolbox` offers beside the built-in ones."""
+    """Add a function that returns further tools of a workspace, which `open_toolbox` offers too."""
     if source not in TOOL_SOURCES:
         TOOL_SOURCES.append(source)
 
@@ -68,7 +68,7 @@ def open_toolbox(
         from genloom.assistant.tools.built_in import list_built_in_tools
 
         tools += [*list_built_in_tools(), *(tool for source in TOOL_SOURCES for tool in source(workspace))]
-    limits = {} if call_seconds is None else {"call_seconds": call_seconds}
+    limits: dict[str, Any] = {} if call_seconds is None else {"call_seconds": call_seconds}
     with ExitStack() as stack:
         for target in servers:
             server = McpServer(target, call_seconds=call_seconds or CALL_SECONDS)
@@ -118,15 +118,15 @@ class FunctionObserver:
     def __init__(self, decide: Callable[[Any], bool | str]):
         self.decide = decide
 
-    def confirm(self, tool: "Tool", call: "ToolCall") -> "Decision":
-        from genloom.assistant.tools.toolbox import Decision
+    def confirm(self, tool: "Tool", call: "ToolCall") -> "CallDecision":
+        from genloom.assistant.tools.toolbox import CallDecision
 
         answer = self.decide(call)
-        if answer == Decision.ALWAYS:
-            return Decision.ALWAYS
+        if answer == CallDecision.ALWAYS:
+            return CallDecision.ALWAYS
         if not isinstance(answer, bool):
             raise GenloomError("tools.unknown_confirmation", value=repr(answer)[:80])
-        return Decision.YES if answer else Decision.NO
+        return CallDecision.YES if answer else CallDecision.NO
 
     def show_call(self, tool: "Tool", call: "ToolCall") -> None:
         """Show nothing: the program that allowed the tool reads the conversation."""

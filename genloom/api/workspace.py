@@ -7,7 +7,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genloom.api import cards, collecting, consent, policy, removal, tasks, tools, tracing, training, verification, writing
+from genloom.api import (
+    cards,
+    collecting,
+    consent,
+    policy,
+    removal,
+    tasks,
+    tools,
+    tracing,
+    training,
+    verification,
+    writing,
+)
 from genloom.api import classification as classifying
 from genloom.api import code as coding
 from genloom.api import copies as copying

@@ -106,8 +106,9 @@ def choose_facts(memory: Memory, limit: int, count_tokens: Callable[[str], int])
 
 
 def describe_facts(facts: list[str]) -> str:
-    """Return the facts as a system message tells them."""
-    return "\n".join(["What you know about the user:", *(f"- {fact}" for fact in facts)]) if facts else ""
+    """Return the facts as a system message tells them, in words that a small model heeds, too."""
+    lines = ["The user says about themselves:", *(f"- {fact}" for fact in facts), "Use these facts to answer."]
+    return "\n".join(lines) if facts else ""
 
 
 def _write(memory: Memory) -> Memory:

@@ -37,9 +37,10 @@ from genloom.codecs.notes_vocabulary import (
 from genloom.errors import format_message
 from genloom.media.music.controls import read_words
 from genloom.media.music.excerpts import draw_excerpt
-from genloom.media.music.score import Score, find_key
+from genloom.media.music.score import Score, correlate_keys
 from genloom.types import TokenSpace
 
+MAX_GUESSED_KEYS = 2  # in which the marks of a score are read
 MIN_METER_SHARE = 0.02  # of a style's pieces that have a meter, if it is not rare
 
 
@@ -182,8 +183,12 @@ class Codec:
         return NotesContexts()
 
     def list_encodings(self, value: Score) -> list[np.ndarray]:
-        """Return the tokens of a score in its key, and in the one that its pitches suggest: files get keys wrong."""
-        keys = dict.fromkeys((value.key, find_key(value)))
+        """Return the tokens of a score in its key, and in those that its pitches suggest: files get keys wrong.
+
+        These are the two that fit best, often a key and its relative, which have the same notes.
+        """
+        fits = correlate_keys(value)
+        keys = dict.fromkeys((value.key, *sorted(fits, key=lambda key: -fits[key])[:MAX_GUESSED_KEYS]))
         return [self.encode(replace(value, key=key)) for key in keys]
 
     def save(self, folder: Path) -> None:

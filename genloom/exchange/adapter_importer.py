@@ -51,7 +51,10 @@ def import_adapter(
     base = workspace.get_model(base_ref) if base_ref else find_base(workspace, path, declared_base)
     report_progress(0.1, f"Opening the base {base.ref}")
     model = load_model(workspace, base.ref)
-    exportable = to_exportable(workspace, merge_adapters(model) if model.adapters else model)
+    try:
+        exportable = to_exportable(workspace, merge_adapters(model) if model.adapters else model)
+    except GenloomError as error:
+        raise GenloomError("exchange.adapter_base_unsuitable", path=path, base=base.ref) from error
     spec, base_tensors = exportable.spec, exportable.to_hf_tensors()
     num_base_parameters = sum(p.numel() for p in exportable.model.parts.parameters())
     if spec.architecture == "GPT2LMHeadModel":

@@ -18,12 +18,15 @@ from genloom.store.files import read_beginning
 from genloom.text_format import remove_controls
 
 _MAX_NAME = 200  # characters of a file's name
+_SUFFIXES = (".json", ".safetensors", ".jinja", ".txt")  # of the files that are read
 _PICKLE_PATTERNS = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _UNPREFIXED_NAMES = ("wte.", "wpe.", "h.", "ln_f.")  # of the original GPT-2
 
 
 def read(folder: Path) -> SourceModel:
     """Return the model in a folder; raises GenloomError for unknown, missing or inconsistent content."""
+    if broken := [path.name for path in sorted(folder.iterdir()) if path.suffix in _SUFFIXES and not path.exists()]:
+        raise GenloomError("exchange.broken_links", path=folder, files=", ".join(map(remove_controls, broken[:5])))
     if not (folder / "config.json").is_file():
         raise GenloomError("exchange.no_config", path=folder)
     with explain_import_errors(folder):

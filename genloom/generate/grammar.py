@@ -86,7 +86,7 @@ class GrammarConstraint:
         self.codec, self.grammar, self.eos_ids = codec, grammar, eos_ids
         self.rows: list[Row] = []
 
-    def __call__(self, contexts: Sequence[np.ndarray], /) -> np.ndarray:
+    def __call__(self, contexts: Sequence[np.ndarray]) -> np.ndarray:
         self._read(contexts)
         if len(self.rows) == 1:
             return self._allow_tokens(self.rows[0])[None]
@@ -130,9 +130,9 @@ class GrammarConstraint:
 def build_grammar_error(reason: str) -> GenloomError:
     """Return the error of a grammar that a token or the limits of work ended."""
     is_complex = any(word in reason for word in ("fuel", "TooComplex", "too many", "too big", "too complex", "limit"))
-    return GenloomError(
-        "generate.grammar_too_complex" if is_complex else "generate.bad_grammar", reason=first_line(reason)
-    )
+    if is_complex:
+        return GenloomError("generate.grammar_too_complex", reason=first_line(reason))
+    return GenloomError("generate.bad_grammar", reason=first_line(reason))
 
 
 class TokenTable:

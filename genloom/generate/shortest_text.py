@@ -39,11 +39,11 @@ def _write_shortest(schema: Any, root: Any, depth: int) -> str:
     if not isinstance(schema, Mapping):
         return "0"
     if "const" in schema:
-        return _dump(schema["const"])
+        return _dump_json(schema["const"])
     if isinstance(values := schema.get("enum"), list) and values:
-        return min(map(_dump, values), key=len)
+        return min(map(_dump_json, values), key=len)
     if isinstance(reference := schema.get("$ref"), str):
-        return _write_shortest(_resolve(reference, root), root, depth + 1)
+        return _write_shortest(_resolve_reference(reference, root), root, depth + 1)
     for name in ("anyOf", "oneOf"):
         if isinstance(branches := schema.get(name), list) and branches:
             return min(_write_known(branches, root, depth), key=len)
@@ -71,34 +71,34 @@ def _write_kind(kind: str, schema: Mapping[str, Any], root: Any, depth: int) -> 
     if kind == "object":
         properties = schema.get("properties") or {}
         members = [
-            f"{_dump(name)}: {_write_shortest(properties.get(name, {}), root, depth + 1)}"
+            f"{_dump_json(name)}: {_write_shortest(properties.get(name, {}), root, depth + 1)}"
             for name in dict.fromkeys(schema.get("required") or ())
         ]
         return "{" + ", ".join(members) + "}"
     if kind == "array":
-        count, prefix = _count(schema.get("minItems")), schema.get("prefixItems") or []
+        count, prefix = _count_items(schema.get("minItems")), schema.get("prefixItems") or []
         items = [
             _write_shortest(prefix[n] if n < len(prefix) else schema.get("items", {}), root, depth + 1)
             for n in range(count)
         ]
         return "[" + ", ".join(items) + "]"
     if kind == "string" and not {"pattern", "format"} & schema.keys():
-        return '"' + "a" * _count(schema.get("minLength")) + '"'
+        return '"' + "a" * _count_items(schema.get("minLength")) + '"'
     return _TYPES.get(kind, "0")
 
 
-def _count(value: Any) -> int:
+def _count_items(value: Any) -> int:
     count = int(value) if isinstance(value, int | float) and value > 0 else 0
     if count > _MAX_CHARS:
         raise _Unknown
     return count
 
 
-def _dump(value: Any) -> str:
+def _dump_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _resolve(reference: str, root: Any) -> Any:
+def _resolve_reference(reference: str, root: Any) -> Any:
     found = root
     for part in reference.removeprefix("#").split("/"):
         name = part.replace("~1", "/").replace("~0", "~")
@@ -111,7 +111,7 @@ def _resolve(reference: str, root: Any) -> Any:
 
 def find_shortest_match(regex: str) -> str | None:
     """Return a text as short as the shortest match of a regular expression; None if Python reads it in another way."""
-    parser: Any = re._parser  # type: ignore[attr-defined]
+    parser: Any = getattr(re, "_parser")  # noqa: B009
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -21,6 +21,7 @@ def estimate_pass_at_k(num_programs: int, num_correct: int, k: int) -> float:
 
 
 def measure_pass_at_k(counts: Sequence[tuple[int, int]], k: int) -> tuple[float, tuple[float, float]]:
-    """Return the mean over problems, each (programs, right ones), and its 95 % interval by a bootstrap over them."""
+    """Return the mean over problems, each (programs, right ones), and its 95 % bootstrap interval, cut at 0 and 1."""
     values = np.array([estimate_pass_at_k(num_programs, num_correct, k) for num_programs, num_correct in counts])
-    return float(values.mean()), bootstrap_interval(values)
+    low, high = bootstrap_interval(values)
+    return float(values.mean()), (max(low, 0.0), min(high, 1.0))

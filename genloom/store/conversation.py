@@ -73,12 +73,12 @@ class Conversation:
 
     def with_tool_result(self, text: str, is_trusted: bool = True) -> "Conversation":
         """Add the result of a call that the last answer made."""
-        assert self.messages and self.messages[-1].role in ("assistant", "tool"), "a result follows a call"
+        assert self.messages[-1].role in ("assistant", "tool"), "a result follows a call"
         message = Message("tool", text, is_trusted=is_trusted)
         return replace(self, messages=(*self.messages, message), outputs=(*self.outputs, ""))
 
     def without_last_answer(self) -> "Conversation":
-        """Remove the last answer with its calls, so that it can be regenerated. Raise ValueError if there is no question."""
+        """Remove the last answer with its calls, so that it can be made again. Raise ValueError without a question."""
         if not self.questions:
             raise GenloomError("store.no_question")
         return self._truncate(self._find_last_question() + 1)

@@ -23,7 +23,15 @@ from genloom.store.model_folder import list_versions
 from genloom.store.names import is_timed_id, make_timed_id, unknown_name_error
 
 RemovableKind = Literal["data", "models", "runs", "outputs", "conversations", "prompts", "knowledge"]
-REMOVABLE_KINDS: tuple[RemovableKind, ...] = ("data", "models", "runs", "outputs", "conversations", "prompts", "knowledge")
+REMOVABLE_KINDS: tuple[RemovableKind, ...] = (
+    "data",
+    "models",
+    "runs",
+    "outputs",
+    "conversations",
+    "prompts",
+    "knowledge",
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,9 @@ def move_to_bin(root: Path, kind: RemovableKind, name: str, paths: list[Path]) -
     """Move the files and folders at `paths` to the bin."""
     with files.lock_folder(root / "bin"):
         complete_entries(root)
+        paths = [path for path in paths if os.path.lexists(path)]
+        if not paths:  # an empty entry would be restored in place of the one that another process made
+            raise GenloomError("store.removed_meanwhile", name=name)
         moment, offset = datetime.now(UTC), 0
         while (root / "bin" / make_timed_id(moment, offset)).exists():
             offset += 1

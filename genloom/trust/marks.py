@@ -202,14 +202,14 @@ def iter_readings(
     by_codec: dict[str, list[np.ndarray]] = {}
     writings: list[Any] = []
     for folder in folders:
-        writings = writings or list_writings(medium, value)
+        writings = writings or list_written_forms(medium, value)
         try:
             design = read_design(folder)
             codec = load_codec(design, folder)
             if not isinstance(codec.space, TokenSpace):
                 continue
             if folder.codec_digest not in by_codec:
-                by_codec[folder.codec_digest] = [ids for each in writings for ids in list_encodings(codec, each)]
+                by_codec[folder.codec_digest] = [ids for each in writings for ids in encode_form(codec, each)]
             unconditional = replace(design, text_encoder="", conditions={})  # no text encoder is loaded
             objective = build_objective(unconditional, codec.space)
         except (ValueError, OSError):  # a damaged model, or a value that this codec cannot write
@@ -228,7 +228,7 @@ def iter_readings(
         )
 
 
-def list_writings(medium: str, value: Any) -> list[Any]:
+def list_written_forms(medium: str, value: Any) -> list[Any]:
     """Return the beginning of a value, where marks are looked for, in each way that it may have been written."""
     part = plugins.find_part("medium", medium)
     if get_ability(part, "count_units")(value) > MAX_UNITS:
@@ -236,7 +236,7 @@ def list_writings(medium: str, value: Any) -> list[Any]:
     return list(get_ability(part, "list_writings")(value))
 
 
-def list_encodings(codec: Codec, value: Any) -> list[np.ndarray]:
+def encode_form(codec: Codec, value: Any) -> list[np.ndarray]:
     return codec.list_encodings(value) if isinstance(codec, MarkedCodec) else [codec.encode(value)]
 
 

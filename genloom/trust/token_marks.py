@@ -38,7 +38,7 @@ _MISS_RATES = np.array([0.5, 0.15, 0.03])
 
 @dataclass(frozen=True)
 class Expectation:
-    """What is expected of a text that may be marked."""
+    """The probabilities of a text that may be marked: of misses, of no mark, of edits."""
 
     miss_rates: tuple[float, ...] = tuple(_MISS_RATES)  # of its states
     unmarked: float = 1 / (len(_MISS_RATES) + 1)  # the probability that it begins unmarked

@@ -74,8 +74,9 @@ def read_questions(folder: Path) -> list[Question]:
     """Return the questions of evaluation.jsonl; ValueError for one without a check."""
     questions = []
     for line in (folder / "evaluation.jsonl").read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        question = Question(**{**row, "contains": tuple(row.get("contains", ()))})
+        row: dict[str, Any] = json.loads(line)
+        row["contains"] = tuple(row.get("contains", ()))
+        question = Question(**row)
         if bool(question.contains) == question.is_unsupported:
             raise ValueError(f"A question needs either contains or is_unsupported: {line}")
         questions.append(question)

@@ -1,5 +1,6 @@
 """`genloom doctor` finds nothing wrong after any kind of run, and calls only proven damage damage."""
 
+import errno
 import json
 import shutil
 import sqlite3
@@ -98,6 +99,17 @@ def test_ratings_that_were_deleted_are_missed(trace: str, tmp_path: Path, capsys
         assert str(tmp_path / "ledger.sqlite") in problem
     assert run(["ratings", "verify", "--workspace", str(tmp_path)]) == 1
     assert trace in capsys.readouterr().out
+
+
+def test_keys_of_another_user_are_a_problem_among_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def list_exposed(root: Path) -> list[Path]:
+        raise PermissionError(errno.EACCES, "Permission denied", str(root / "keys/signing"))
+
+    monkeypatch.setattr("genloom.store.keys.list_exposed", list_exposed)
+    (problem,) = find_problems(Workspace(tmp_path), capsys)
+    assert problem.startswith(f"{tmp_path / 'keys/signing'}: permission denied")
 
 
 def test_a_changed_rating_is_told_without_being_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -238,6 +238,8 @@ def test_versions_are_promoted_and_rolled_back(
         (["ratings", "withdraw"], "[cli.ratings_usage]"),
         (["ratings", "export"], "[cli.ratings_usage]"),
         (["ratings", "list", "x"], "[cli.ratings_usage]"),
+        (["ratings", "list", "--out", "x.jsonl"], "[cli.ratings_usage]"),
+        (["ratings", "verify", "--out", "x.jsonl"], "[cli.ratings_usage]"),
         (["ratings", "withdraw", "x"], "'x'"),
         (["ratings", "--model", "nothing"], "'nothing'"),
         (["promote", "notes", "--to", "2"], "'notes'"),

@@ -88,6 +88,21 @@ def test_what_others_depend_on_is_refused_with_what_would_be_lost(
     assert list_names(ws) != before
 
 
+def test_adapters_on_adapters_need_their_base_too(ws: gl.Workspace) -> None:
+    parent = "notes/1"
+    for name in ("lower", "upper"):
+        staged = ws.store.create_model(name)
+        with staged as folder:
+            (folder / "adapter").mkdir()
+            (folder / "adapter/weights.safetensors").write_bytes(b"w")
+            (folder / "card.json").write_text(json.dumps({"parents": [{"ref": parent}]}))
+        parent = staged.result.ref
+    with raises_code("api.still_needed") as raised:
+        ws.remove("models", "notes/1")
+    (loss,) = [each for each in raised.value.fields["details"] if each["code"] == "loss_of_base"]
+    assert loss["models"] == "lower/1, upper/1"
+
+
 def test_forgetting_suggests_only_removals_that_are_left(ws: gl.Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     def forget(rater: str) -> str:
         capsys.readouterr()

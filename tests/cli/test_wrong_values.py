@@ -23,6 +23,7 @@ from tests.errors import raises_code
         (["--check", "length:nope=1"], "core.unknown_setting"),
         (["--method", "grpo", "--reward", "regex:pattern=["], "rate.bad_pattern"),
         (["--minutes", "1", "--steps", "1"], "learn.several_lengths"),
+        (["--reward", "length:max_length=2"], "learn.reward_without_method"),
         ([], "rate.too_few_preferences"),
     ],
 )
@@ -58,6 +59,15 @@ def test_an_output_whose_workspace_is_gone_is_told(tmp_path: Path) -> None:
         with raises_code("store.output_gone", path=output.path):
             act()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("options", [["--tasks", "cloze"], ["--limit", "3"]])
+@pytest.mark.parametrize("verb", [["evaluate", "tales"], ["compare", "tales", "masks"]])
+def test_tasks_belong_to_the_battery(
+    verb: list[str], options: list[str], trained_copy: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*verb, *options, "--workspace", str(trained_copy.root)]) == 2
+    assert "[api.tasks_without_battery]" in capsys.readouterr().err
 
 
 def test_an_unknown_argument_of_an_evaluation_is_told(trained_copy: Workspace) -> None:

@@ -200,6 +200,14 @@ def test_a_base_is_for_adapters_only(base: Any, workspace: Workspace, tmp_path: 
         import_model(workspace, str(tmp_path / "source"), None, quiet, base="base")
 
 
+def test_a_base_that_is_no_transformer_is_refused_as_a_base(
+    worlds: ModuleType, folder: Path, workspace: Workspace
+) -> None:
+    ref = worlds.create_blots(workspace)
+    with raises_code("exchange.adapter_base_unsuitable", base=ref):
+        import_model(workspace, str(folder), None, quiet, base=ref)
+
+
 def test_adapters_of_gpt2_are_refused(
     hf: ModuleType, tokenizer: Any, folder: Path, workspace: Workspace, tmp_path: Path
 ) -> None:

@@ -239,3 +239,13 @@ def test_a_folder_with_one_gguf_file_is_that_file(tmp_path: Path, monkeypatch: p
     (tmp_path / "other.gguf").touch()
     with raises_code("exchange.no_config", path=tmp_path), open_source(str(tmp_path)):
         pass
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "chat_template.jinja", "tokenizer_config.json"])
+def test_links_whose_files_are_gone_are_told(name: str, tmp_path: Path) -> None:
+    """As in a cache of downloads that was cleaned; without its chat template a model would silently not chat."""
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / name).unlink(missing_ok=True)
+    (tmp_path / name).symlink_to("blobs/gone")
+    with raises_code("exchange.broken_links", path=tmp_path, files=name), open_source(str(tmp_path)):
+        pass

@@ -73,7 +73,9 @@ def ws(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
             for weight in parts.parameters():
                 weight += 0.1 * torch.randn_like(weight)
         with Store(folder).create_model(name) as made:
-            save_model(Model(name, codec, objective, parts, design), made, design.to_tables(), {"has_learned_roles": True})
+            save_model(
+                Model(name, codec, objective, parts, design), made, design.to_tables(), {"has_learned_roles": True}
+            )
     return Workspace(folder, progress=False)
 
 

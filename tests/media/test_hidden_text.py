@@ -241,3 +241,14 @@ def test_the_list_of_chapters_is_no_chapter(tmp_path: Path) -> None:
 )
 def test_what_a_browser_does_not_show_is_no_text(page: str) -> None:
     assert extract.extract_visible_text(page) == SHOWN
+
+
+@pytest.mark.parametrize("hiding", ["hidden", 'hidden="until-found" class="a"', 'style="display:none"'])
+def test_an_article_has_no_hidden_paragraphs(hiding: str) -> None:
+    body = "".join(f"<p>{SHOWN} It is the ferry number {n} of this long day.</p>" for n in range(40))
+    page = (
+        f'<html><body><article class="no hidden text">{body}<div {hiding}><p>{HIDDEN}</p></div></article></body></html>'
+    )
+    found = extract.extract_html(page).text
+    assert "number 39" in found
+    assert HIDDEN not in found

@@ -82,7 +82,7 @@ def issuer() -> Iterator[Issuer]:
             known.asked.append(({name.lower(): value for name, value in self.headers.items()}, body))
             self.answer({"id_token": known.token or known.sign()}, known.status)
 
-        def log_message(self, *_: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -38,6 +38,16 @@ def save_and_find_paths(workspace: Workspace) -> list[Path]:
     return [folder / f"{output}.json", folder / f"{output}.txt"]
 
 
+def test_the_second_of_two_removals_at_once_makes_no_empty_entry(workspace: Workspace) -> None:
+    """Else that would be restored, as the newest of this name, in place of the first."""
+    before, paths = find_files(workspace.root), [workspace.root / "models/notes"]
+    recycle_bin.move_to_bin(workspace.root, "models", "notes", paths)
+    with raises_code("store.removed_meanwhile", name="notes"):
+        recycle_bin.move_to_bin(workspace.root, "models", "notes", paths)
+    recycle_bin.restore_entry(workspace.root, "notes")
+    assert find_files(workspace.root) == before
+
+
 def test_a_version_is_removed_restored_and_deleted(workspace: Workspace) -> None:
     before = find_files(workspace.root)
     entry = recycle_bin.move_to_bin(workspace.root, "models", "notes/2", [workspace.root / "models" / "notes" / "2"])

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,7 +33,7 @@ class Stage:
         await self.app(scope, receive, send)
 
     @contextmanager
-    def play(self, world: World) -> Iterator[str]:
+    def play(self, world: World) -> Generator[str]:
         """Answer for a world; gives the address. At the end its jobs and channels end too."""
         self.app = build_app(world)
         try:

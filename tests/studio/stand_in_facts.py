@@ -8,6 +8,7 @@ from tests.studio.stand_in_world import dump, make_page
 
 AT = START.isoformat()
 MINUTES_THAT_FIT = 300
+TEACHABLE = ["generate", "teach", "tune", "export", "delete"]
 
 
 def make_model(ref: str, kind: str, medium: str = "text", **fields: Any) -> models.Model:
@@ -28,7 +29,7 @@ def make_model(ref: str, kind: str, medium: str = "text", **fields: Any) -> mode
         "value": 1.82,
         "licences": ["public domain"],
         "outputs": 20,
-        "can": ["generate", "teach", "tune", "export", "delete"],
+        "can": TEACHABLE,
     }
     return models.Model(**(defaults | fields))
 

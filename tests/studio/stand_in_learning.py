@@ -10,7 +10,15 @@ from genloom.server.studio.shapes import datasets, jobs, models, teaching
 from genloom.server.studio.shapes.shape import Problem
 from tests.studio.stand_in import World, dump, make_page
 from tests.studio.stand_in_data import draw_picture
-from tests.studio.stand_in_facts import AT, describe_system, list_health, make_forecast, make_model, make_receipt
+from tests.studio.stand_in_facts import (
+    AT,
+    TEACHABLE,
+    describe_system,
+    list_health,
+    make_forecast,
+    make_model,
+    make_receipt,
+)
 
 
 @dataclass
@@ -51,7 +59,7 @@ class Learning:
                     data=data,
                     is_active=n == self.active,
                     receipt=None if n == 1 else "promoted",
-                    **({"can": ["generate", "chat", "teach", "tune"]} if self.can_chat else {}),
+                    can=["generate", "chat", "teach", "tune"] if self.can_chat else TEACHABLE,
                 )
                 for n in versions
             ),
@@ -201,13 +209,18 @@ class Learning:
                 )
             case "GET", ["datasets", name] if name in self.data_names:
                 splits = {"train": {"documents": 36, "bytes": 9}, "val": {"documents": 2, "bytes": 1}}
-                facts = {"read": 52, "kept": 40, "removed": [{"reason": "exact copy", "count": 12}], "splits": splits}
+                facts: dict[str, Any] = {
+                    "read": 52,
+                    "kept": 40,
+                    "removed": [{"reason": "exact copy", "count": 12}],
+                    "splits": splits,
+                }
                 facts |= {
                     "notes": [{"source": "IMG_9.png", "reason": "it is damaged"}],
                     "can_edit_captions": name == "holiday",
                 }
                 facts["edited_captions"] = len(self.captions)
-                facts |= {"persons": ["face"], "consents": self.consents} if self.consents else {}
+                facts |= {"persons": ["face"] if self.consents else [], "consents": self.consents}
                 return JSONResponse(dump(datasets.DatasetDetail(**self.describe_data(name), **facts)))
             case "GET", ["datasets", name, "samples"]:
                 return JSONResponse(make_page([self.make_sample(name, n) for n in range(3)]))

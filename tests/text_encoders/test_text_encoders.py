@@ -10,7 +10,6 @@ from genloom import plugins
 from genloom.text_encoders.minilm import MiniLM, bert
 from genloom.types import TextEncoder
 from tests.errors import raises_code
-from tests.tools import load_tool
 
 PROMPTS = ("a red fox", "A RED FOX", "", "two green apples left of a blue car at night", " ", "ünïcode 狐 🦊")
 
@@ -107,7 +106,10 @@ def test_the_forward_pass_is_that_of_bert() -> None:
     }
     torch.manual_seed(0)
     theirs = BertModel(BertConfig(vocab_size=50, **sizes), add_pooling_layer=False).eval()
-    words, layers = load_tool("minilm").convert_weights(theirs.state_dict(), depth=2)
+    words, layers = bert.convert_weights(theirs.state_dict(), 64, depth=2)
     ours = bert.Bert(words["weight"], torch.ones(50, 1), layers)
     ids = torch.randint(50, (3, 7))
     assert torch.allclose(ours(ids), theirs(ids).last_hidden_state, atol=1e-5)
+    mask = torch.arange(7) < torch.tensor([[7], [4], [1]])
+    expected = theirs(ids, attention_mask=mask.long()).last_hidden_state
+    assert torch.allclose(ours(ids, mask)[mask], expected[mask], atol=1e-5)

@@ -106,3 +106,17 @@ def test_a_score_is_found_after_a_transposition_and_as_a_midi_file(tmp_path: Pat
         report = find_mark(workspace, "music", changed)
         assert report.is_found, report
         assert report.key == request.marking_key
+
+
+def test_a_score_without_its_key_is_read_in_the_key_and_in_its_relative() -> None:
+    from genloom.codecs.notes import Codec
+    from genloom.media.music.score import Key, correlate_keys
+    from tests.evaluate.test_music import compose
+
+    score = replace(compose(0), key=None)
+    fits = correlate_keys(score)
+    best, second = sorted(fits, key=lambda key: -fits[key])[:2]
+    encodings = [tuple(ids) for ids in Codec().list_encodings(score)]
+    for key in (None, best, second):
+        assert tuple(Codec().encode(replace(score, key=key))) in encodings
+    assert isinstance(best, Key)

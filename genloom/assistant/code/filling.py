@@ -122,6 +122,8 @@ def clean_middle(gap: Gap, middle: str) -> str:
     middle = middle.replace("\r\n", "\n").replace("\r", "\n")
     head = next((line for line in gap.suffix.splitlines() if line.strip()), "")
     lines = middle.rstrip().split("\n")
+    while len(lines) > 1 and not lines[0].strip():
+        lines = lines[1:]
     for number, line in enumerate(lines):
         if number and head.strip() and len(head.strip()) > 3 and line.rstrip() == head.rstrip():
             lines = lines[:number]

@@ -187,7 +187,10 @@ def build_question(task: CodeTask) -> str:
 
 
 def build_docstring_prompt(task: CodeTask) -> str:
-    """Return the beginning of a program that a model continues: the signature and a docstring with the examples."""
+    """Return the beginning of a program that a model continues: the signature and a docstring with the examples.
+
+    It ends before a line end, since many vocabularies have tokens of a line end with the blanks after it.
+    """
     shown = list_doctest_lines([*(example.label for example in task.examples), *task.shown_tests])
     if not task.signature:
         comment = "".join(f"# {line}\n" for line in (task.description or task.name).splitlines())
@@ -195,9 +198,9 @@ def build_docstring_prompt(task: CodeTask) -> str:
         return f"{comment}def {task.name or name_function(task.description)}("
     doc = [task.description or task.name, *(["", *shown] if shown else [])]
     if len(doc) == 1:
-        return f'{task.signature}:\n    """{doc[0]}"""\n'
+        return f'{task.signature}:\n    """{doc[0]}"""'
     body = "".join(f"    {line}".rstrip() + "\n" for line in doc[1:])
-    return f'{task.signature}:\n    """{doc[0]}\n{body}    """\n'
+    return f'{task.signature}:\n    """{doc[0]}\n{body}    """'
 
 
 def list_doctest_lines(labels: Sequence[str]) -> list[str]:

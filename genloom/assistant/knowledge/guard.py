@@ -2,8 +2,10 @@
 
 A document is data: its text stands between markers that cannot occur in it, tells nobody what to do, and runs no tool.
 What reads like an instruction to the assistant is told to the user and not shown to the model. Rules find what is
-written in the open, also in other alphabets, spaced out, encoded or invisible; they can't find every such text, which
-is why nothing depends on them alone.
+written in the open, also in other alphabets, spaced out, encoded or invisible; vectors find some of what is said in
+other words. Neither finds every such text, which is why nothing depends on them alone.
+
+Shape letters: S sentences, E examples.
 
 Greshake et al. 2023, "Not what you've signed up for: compromising real-world LLM-integrated applications with indirect
 prompt injection".
@@ -16,13 +18,16 @@ import hashlib
 import re
 import tomllib
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+
 MAX_EXCERPT_CHARS = 120
 MAX_FINDINGS = 5  # of one text
+MIN_LIKENESS = 0.55  # mean cosine to the two nearest examples; see docs/knowledge.md
 _INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff\u00ad\u034f]")
 _TAGS = re.compile("[\U000e0020-\U000e007e]+")  # letters that nothing draws, which models read as text
 _BASE64 = re.compile(r"(?<![\w+/=])[A-Za-z0-9+/]{24,}={0,2}(?![\w+/=])")
@@ -45,7 +50,10 @@ REASONS = {
     "tool": "it wants a tool to run, or something to be sent",
     "decode": "it wants hidden text to be decoded and followed",
     "hidden": "it holds text that nobody sees",
+    "meaning": "it means about the same as orders to an assistant",
 }
+
+Embed = Callable[[Sequence[str]], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,7 @@ def find_instructions(text: str) -> list[Instruction]:
     for form in _iter_forms(text):
         for name, pattern in load_rules():
             if name not in found and (match := pattern.search(form)):
-                found[name] = Instruction(name, _shorten(form, match.start(), match.end()))
+                found[name] = Instruction(name, _cut_excerpt(form, match.start(), match.end()))
         if len(found) >= MAX_FINDINGS:
             break
     if "hidden" not in found and (hidden := read_tags(text)):
@@ -89,6 +97,23 @@ def load_rules() -> tuple[tuple[str, re.Pattern[str]], ...]:
             pattern = pattern.replace(f"{{{name}}}", part)
         rules.append((rule["name"], re.compile(pattern, re.IGNORECASE)))
     return tuple(rules)
+
+
+@cache
+def load_examples() -> tuple[str, ...]:
+    """Return sentences that give orders to an assistant, to compare others with."""
+    table = tomllib.loads(Path(__file__).with_name("instructions.toml").read_text(encoding="utf-8"))
+    return tuple(table["examples"])
+
+
+def find_alike(sentences: Sequence[str], embed: Embed) -> list[Instruction]:
+    """Return the first sentence that means about the same as an order to an assistant, as a list of one; else []."""
+    if not sentences:
+        return []
+    likeness_SE = embed(sentences) @ embed(load_examples()).T
+    nearest_S = np.sort(likeness_SE, 1)[:, -2:].mean(1)
+    best = int(np.argmax(nearest_S))
+    return [Instruction("meaning", _cut_excerpt(sentences[best], 0, 0))] if nearest_S[best] >= MIN_LIKENESS else []
 
 
 def read_tags(text: str) -> str:
@@ -142,7 +167,7 @@ def _decode_hex(code: str) -> str:
         return ""
 
 
-def _shorten(text: str, begin: int, end: int) -> str:
+def _cut_excerpt(text: str, begin: int, end: int) -> str:
     line = " ".join(text[begin : max(end, begin + MAX_EXCERPT_CHARS)].split())
     return line if len(line) <= MAX_EXCERPT_CHARS else f"{line[: MAX_EXCERPT_CHARS - 1]}…"
 

@@ -21,7 +21,7 @@ from genloom.assistant.knowledge.sentences import list_tokens
 from genloom.errors import GenloomError
 
 FILE_NAME = "index.sqlite"
-FORMAT = 1  # of the tables; an index of another one is built anew
+FORMAT = 1  # of the tables; an index of another one is built again from nothing
 VECTOR_TYPE = np.float16
 _BUSY_SECONDS = 20.0  # that a reader waits for a writer, and the reverse
 _SCHEMA = """
@@ -345,6 +345,8 @@ def _translate_errors(path: Path) -> Generator[None]:
             raise GenloomError("knowledge.busy", name=path.parent.name) from error
         if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
             raise GenloomError("knowledge.not_writable", path=path, reason=str(error)) from error
+        if "no such module" in str(error):
+            raise GenloomError("knowledge.library_missing") from error
         raise GenloomError("knowledge.damaged", path=path, reason=str(error), name=path.parent.name) from error
     except sqlite3.DatabaseError as error:
         raise GenloomError("knowledge.damaged", path=path, reason=str(error), name=path.parent.name) from error

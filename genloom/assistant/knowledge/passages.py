@@ -1,7 +1,7 @@
 """Passages of documents: 120 to 200 words between borders of sentences, with their section and place.
 
 Passages of one section overlap by a sentence or two, so that what stands at a border is whole in one of them. Borders
-start anew at every heading, so that a change in one section leaves the passages of the others as they are.
+start again at every heading, so that a change in one section leaves the passages of the others as they are.
 """
 
 import hashlib
@@ -169,13 +169,13 @@ def _locate_headings(document: Document) -> Iterator[tuple[int, int, str]]:
     """Yield the headings that the file names, where they stand in the text; an entry of an outline at its page."""
     places: dict[str, list[int]] = defaultdict(list)
     for number, heading in enumerate(document.headings):
-        places[_normalize(heading.text)].append(number)
+        places[_fold_line(heading.text)].append(number)
     found: dict[int, int] = {}
     last = -1
     for offset, line in _iter_lines(document.text):
         if not line.strip() or len(line) > 250:
             continue
-        numbers = [n for n in places.get(_normalize(line), ()) if n > last and document.headings[n].start <= offset]
+        numbers = [n for n in places.get(_fold_line(line), ()) if n > last and document.headings[n].start <= offset]
         if numbers:
             last = numbers[0]
             found[last] = offset
@@ -186,7 +186,7 @@ def _locate_headings(document: Document) -> Iterator[tuple[int, int, str]]:
         yield offset, document.headings[number].level, document.headings[number].text
 
 
-def _normalize(line: str) -> str:
+def _fold_line(line: str) -> str:
     return _NUMBERING.sub("", " ".join(line.split())).casefold().strip(" #.:")
 
 

@@ -1,4 +1,4 @@
-"""What the documents say about a question: passages, the sentences that answer it best, and whether anything does.
+"""The retrieval for a question: passages, the sentences that answer it best, and whether anything does.
 
 Shape letters: C candidate sentences, D width.
 """
@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from genloom.assistant.knowledge.guard import Instruction, find_instructions
+from genloom.assistant.knowledge.guard import Instruction, find_alike, find_instructions
 from genloom.assistant.knowledge.index import KnowledgeIndex
 from genloom.assistant.knowledge.passages import PATH_SEPARATOR
 from genloom.assistant.knowledge.search import Hit, compute_coverage, compute_rarities, search_passages
@@ -76,7 +76,7 @@ class Quote:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """What was found for a question."""
+    """The passages and sentences found for a question."""
 
     question: str
     sources: tuple[Source, ...]
@@ -111,16 +111,33 @@ def retrieve_sources(
     searched = f"{previous} {question}" if previous and is_short(question) else question
     vector_D = embed([searched])[0]
     hits = search_passages(index, searched, vector_D, num_sources)
-    sources = tuple(
-        Source(number, hit, tuple(find_instructions(f"{hit.passage.heading}\n{hit.passage.text}")))
-        for number, hit in enumerate(hits, start=1)
-    )
+    embed = _keep_vectors(embed)
+    sources = tuple(Source(number, hit, _find_orders(hit, embed)) for number, hit in enumerate(hits, start=1))
     tokens = list(dict.fromkeys(list_tokens(searched)))
     rarities = compute_rarities(tokens, index.count_matches(tokens), index.count_passages())
     quotes = choose_quotes(searched, vector_D, rarities, sources[:NUM_QUOTED_SOURCES], embed)
     best_hit = max((hit.similarity + COVERAGE_WEIGHT * hit.coverage for hit in hits), default=0.0)
     best_quote = quotes[0].score if quotes else 0.0
     return Retrieval(question, sources, quotes, 0.5 * (best_hit + best_quote))
+
+
+def _keep_vectors(embed: Embed) -> Embed:
+    """Return the encoder with a memory: sentences are compared with orders and with the question."""
+    known: dict[str, np.ndarray] = {}
+
+    def embed_once(texts: Sequence[str]) -> np.ndarray:
+        if missing := [text for text in dict.fromkeys(texts) if text not in known]:
+            known.update(zip(missing, embed(missing), strict=True))
+        return np.stack([known[text] for text in texts])
+
+    return embed_once
+
+
+def _find_orders(hit: Hit, embed: Embed) -> tuple[Instruction, ...]:
+    """Return what in a passage reads like an order to the assistant."""
+    text = hit.passage.text
+    found = find_instructions(f"{hit.passage.heading}\n{text}")
+    return tuple(found or find_alike([text[begin:end] for begin, end in split_sentences(text)], embed))
 
 
 def is_short(question: str) -> bool:
@@ -149,7 +166,7 @@ def choose_quotes(
             if number and (count_words(text) < _MIN_QUOTE_WORDS or _REFERENCE.match(text)):
                 begin = spans[number - 1][0] if not _has_gap(source.text[spans[number - 1][1] : begin]) else begin
             text = source.text[begin:end]
-            if has_words(text) and not (source.instructions and find_instructions(text)):
+            if has_words(text) and not (source.instructions and _is_order(text, embed)):
                 candidates.append((source, begin, text))
     if not candidates:
         return ()
@@ -175,6 +192,10 @@ def choose_quotes(
         if not any(quote.text in other.text or other.text in quote.text for other in chosen):
             chosen.append(quote)
     return tuple(chosen)
+
+
+def _is_order(text: str, embed: Embed) -> bool:
+    return bool(find_instructions(text) or find_alike([text], embed))
 
 
 def is_heading(text: str, headings: Sequence[str]) -> bool:

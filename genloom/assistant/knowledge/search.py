@@ -15,8 +15,8 @@ from genloom.assistant.knowledge.sentences import list_tokens
 
 Method = Literal["fused", "words", "vectors"]
 NUM_CANDIDATES = 100  # of each ranking that are fused
-# Reciprocal rank fusion: Cormack et al. 2009, "Reciprocal rank fusion outperforms Condorcet". The constant and the weight
-# are the best on every second question of bench/assistant_retrieval.py, of articles and of a handbook.
+# Reciprocal rank fusion: Cormack et al. 2009, "Reciprocal rank fusion outperforms Condorcet". Constant and weight are
+# the best on every second question of bench/assistant_retrieval.py, of articles and of a handbook.
 RANK_CONSTANT = 10.0
 VECTORS_WEIGHT = 2.0
 HEADING_WEIGHT = 1.5  # of words in headings

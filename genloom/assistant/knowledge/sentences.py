@@ -47,9 +47,9 @@ def _split_block(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
         stop = match.end()
         if match[0].startswith(".") and _is_abbreviation(text, begin, stop, end):
             continue
-        yield from _trim(text, begin, stop)
+        yield from _trim_span(text, begin, stop)
         begin = stop
-    yield from _trim(text, begin, end)
+    yield from _trim_span(text, begin, end)
 
 
 def _is_abbreviation(text: str, begin: int, stop: int, end: int) -> bool:
@@ -60,7 +60,7 @@ def _is_abbreviation(text: str, begin: int, stop: int, end: int) -> bool:
     return _ABBREVIATION.search(text, max(begin, stop - 12), stop) is not None and following[:1] not in ("", "\n")
 
 
-def _trim(text: str, begin: int, stop: int) -> Iterator[tuple[int, int]]:
+def _trim_span(text: str, begin: int, stop: int) -> Iterator[tuple[int, int]]:
     """Yield the span without blanks around it, if anything is left; a very long one in pieces."""
     piece = text[begin:stop]
     first = begin + len(piece) - len(piece.lstrip())

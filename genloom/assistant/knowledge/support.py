@@ -1,4 +1,4 @@
-"""What in the sources supports a sentence: the words, numbers and names that they share, and what both mean.
+"""The support of a sentence in sources: the words, numbers and names that they share, and what both mean.
 
 A sentence of an answer is supported if one or two neighbouring sentences of a source have nearly all of its words,
 every number and every name, deny what it denies, and mean about the same.
@@ -88,7 +88,7 @@ def find_support(answer: str, sources: Sequence[str], embed: Embed, titles: Sequ
     word_sets = [set(list_words(f"{t} {c.text}")) for t, c in zip(context, candidates, strict=True)]
     rarities = _compute_rarities(word_sets)
     return [
-        _judge(answer[begin:end], begin, end, sentence, candidates, context, word_sets, rarities, row_C)
+        _judge_sentence(answer[begin:end], begin, end, sentence, candidates, context, word_sets, rarities, row_C)
         for (begin, end), sentence, row_C in zip(spans, sentences, similarities_SC, strict=True)
     ]
 
@@ -106,7 +106,7 @@ def _compute_rarities(word_sets: Sequence[set[str]]) -> dict[str, float]:
     return {word: float(np.log1p(len(word_sets) / count)) for word, count in counts.items()}
 
 
-def _judge(
+def _judge_sentence(
     text: str,
     begin: int,
     end: int,

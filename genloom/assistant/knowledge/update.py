@@ -24,7 +24,7 @@ Embed = Callable[[Sequence[str]], np.ndarray]
 
 @dataclass
 class UpdateReport:
-    """What an update changed."""
+    """The changes of an update."""
 
     read: int = 0  # files that are new or changed
     unchanged: int = 0
@@ -64,7 +64,7 @@ def iter_update(
 ) -> Iterator[UpdateProgress]:
     """Bring the index up to date with its sources; yield the progress, last with the report.
 
-    Files whose size and time are as before are not opened. The index of another encoder is built anew.
+    Files whose size and time are as before are not opened. The index of another encoder is built again from nothing.
 
     Raises
     ------

@@ -16,7 +16,7 @@ _PUNCTUATION = " \t\n.,;:!?\"'“”‘’()[]*_`"
 
 @dataclass(frozen=True)
 class AnswerChecks:
-    """What an answer must be; all that is set must hold. Letters match without regard to case."""
+    """The conditions of a right answer; all that is set must hold. Letters match without regard to case."""
 
     contains: tuple[str, ...] = ()
     lacks: tuple[str, ...] = ()

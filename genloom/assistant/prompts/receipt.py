@@ -88,13 +88,13 @@ class ImproveReceipt:
 def count_attempts(folder: Path, prompt: Prompt, held_out_digest: str) -> int:
     """Return how many receipts of a workspace are about this version of a prompt and these held-out inputs."""
     paths = (folder / "reports" / FOLDER).glob("*.json")
-    tables = [read_table(path) for path in sorted(paths)]
+    tables = [read_receipt(path) for path in sorted(paths)]
     return sum(
         table.get("prompt") == prompt.ref and table.get("held_out_digest") == held_out_digest for table in tables
     )
 
 
-def read_table(path: Path) -> Mapping[str, Any]:
+def read_receipt(path: Path) -> Mapping[str, Any]:
     """Return the table of a receipt; an empty one for a file that cannot be read."""
     try:
         table = json.loads(read_beginning(path, MAX_RECEIPT_BYTES))

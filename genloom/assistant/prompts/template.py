@@ -1,8 +1,8 @@
-r"""The template language of prompts: variables and optional parts, and nothing that runs.
+"""The template language of prompts: variables and optional parts, and nothing that runs.
 
     Write to {to}[[ about {about}]].        a variable, and a part that vanishes if one of its variables is empty
     {points|bullets}                        a list: comma, and, lines, bullets or numbered
-    \{to}  \[[  \\                          the characters themselves
+    \\{to}  \\[[  \\\\                          the characters themselves
 
 A brace that does not enclose a name is a brace, so JSON can stand in a template. An optional part that has a line, or
 a paragraph, to itself vanishes with it. The text of a variable is inserted and never read again: it cannot contain a

@@ -27,7 +27,7 @@ _FUNCTIONS: dict[str, tuple[int, Callable[..., float | int | Number]]] = {
         name: (1, getattr(math, name))
         for name in ("sin", "cos", "tan", "asin", "acos", "atan", "exp", "log2", "log10", "degrees", "radians", "cbrt")
     },
-    "sqrt": (1, lambda x: _root(x)),
+    "sqrt": (1, lambda x: _take_root(x)),
     "ln": (1, math.log),
     "log": (2, math.log),
     "abs": (1, abs),
@@ -36,12 +36,12 @@ _FUNCTIONS: dict[str, tuple[int, Callable[..., float | int | Number]]] = {
     "round": (2, lambda x, digits=0: round(x, int(digits))),
     "min": (20, min),
     "max": (20, max),
-    "factorial": (1, lambda x: _factorial(x)),
-    "gcd": (2, lambda a, b: math.gcd(_whole(a), _whole(b))),
+    "factorial": (1, lambda x: _compute_factorial(x)),
+    "gcd": (2, lambda a, b: math.gcd(_require_whole(a), _require_whole(b))),
 }
 
 
-def calculate(expression: str) -> str:
+def calculate_expression(expression: str) -> str:
     """Calculate an arithmetic expression, such as (3 + 4) * 2 ** 5, sqrt(2) or 15 % of 80.
 
     Args:
@@ -55,7 +55,7 @@ def calculate(expression: str) -> str:
         )
     try:
         tree = ast.parse(text.lstrip(), mode="eval")
-        return format_number(_compute(tree.body, 0))
+        return format_number(_compute_node(tree.body, 0))
     except GenloomError:
         raise
     except ZeroDivisionError:
@@ -65,34 +65,34 @@ def calculate(expression: str) -> str:
         raise GenloomError("tools.bad_expression", expression=expression[:80], reason=reason) from None
 
 
-def _compute(node: ast.AST, depth: int) -> Number:
+def _compute_node(node: ast.AST, depth: int) -> Number:
     if depth > MAX_DEPTH:
         raise ValueError("too many brackets")
     match node:
         case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
-            return _bound(
+            return _check_size(
                 Fraction(str(value)) if isinstance(value, float) and math.isfinite(value) else Fraction(value)
             )
         case ast.Name(id=name) if name in _CONSTANTS:
             return _CONSTANTS[name]
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return -_compute(operand, depth + 1)
+            return -_compute_node(operand, depth + 1)
         case ast.UnaryOp(op=ast.UAdd(), operand=operand):
-            return _compute(operand, depth + 1)
+            return _compute_node(operand, depth + 1)
         case ast.BinOp(left=left, op=ast.Pow(), right=right):
-            return _power(_compute(left, depth + 1), _compute(right, depth + 1))
+            return _raise_power(_compute_node(left, depth + 1), _compute_node(right, depth + 1))
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
-            return _bound(_OPERATORS[type(op)](_compute(left, depth + 1), _compute(right, depth + 1)))
+            return _check_size(_OPERATORS[type(op)](_compute_node(left, depth + 1), _compute_node(right, depth + 1)))
         case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name in _FUNCTIONS:
             most, function = _FUNCTIONS[name]
             if not 1 <= len(arguments) <= most:
                 raise ValueError(f"{name} takes up to {most} numbers")
-            found = function(*[_compute(each, depth + 1) for each in arguments])
-            return _bound(Fraction(found) if isinstance(found, int | Fraction) else found)
+            found = function(*[_compute_node(each, depth + 1) for each in arguments])
+            return _check_size(Fraction(found) if isinstance(found, int | Fraction) else found)
     raise ValueError(f"{ast.unparse(node)[:60]} is not arithmetic")
 
 
-def _bound(value: Number) -> Number:
+def _check_size(value: Number) -> Number:
     if isinstance(value, float):
         if not math.isfinite(value):
             raise OverflowError("the number is too large")
@@ -102,7 +102,7 @@ def _bound(value: Number) -> Number:
     return value
 
 
-def _power(base: Number, exponent: Number) -> Number:
+def _raise_power(base: Number, exponent: Number) -> Number:
     if isinstance(base, Fraction) and isinstance(exponent, Fraction) and exponent.denominator == 1:
         bits = max(base.numerator.bit_length(), base.denominator.bit_length()) * abs(exponent.numerator)
         if bits > MAX_BITS:
@@ -111,10 +111,10 @@ def _power(base: Number, exponent: Number) -> Number:
     found = float(base) ** float(exponent)
     if isinstance(found, complex):
         raise ValueError("the result is no real number")
-    return _bound(found)
+    return _check_size(found)
 
 
-def _root(x: Number) -> Number:
+def _take_root(x: Number) -> Number:
     if isinstance(x, Fraction) and x >= 0:
         top, bottom = math.isqrt(x.numerator), math.isqrt(x.denominator)
         if top * top == x.numerator and bottom * bottom == x.denominator:
@@ -122,16 +122,16 @@ def _root(x: Number) -> Number:
     return math.sqrt(x)
 
 
-def _whole(x: Number) -> int:
+def _require_whole(x: Number) -> int:
     if x != int(x):
         raise ValueError("a whole number is needed")
     return int(x)
 
 
-def _factorial(x: Number) -> int:
+def _compute_factorial(x: Number) -> int:
     if not 0 <= x <= 1000:
         raise OverflowError("factorial takes 0 to 1000")
-    return math.factorial(_whole(x))
+    return math.factorial(_require_whole(x))
 
 
 def format_number(value: Number) -> str:

@@ -1,4 +1,4 @@
-"""How models write calls of tools: a format for each family, with the words that describe tools, a grammar and a parser.
+"""Calls of tools as models write them: for each family a description of tools, a grammar and a parser.
 
 Results of tools are data: only what a model itself wrote is parsed, and never evaluated. A text is a call only if all
 of it is one in the format's own form.
@@ -123,7 +123,7 @@ def move_references(value: Any, root: str) -> Any:
     return [move_references(each, root) for each in value] if isinstance(value, list) else value
 
 
-def neutralize(text: str, markers: Sequence[str]) -> str:
+def neutralize_markers(text: str, markers: Sequence[str]) -> str:
     """Return data in which no marker of a format stands: an invisible blank breaks each."""
     for marker in markers:
         text = text.replace(marker, marker[0] + _BREAK + marker[1:])
@@ -216,7 +216,7 @@ def _describe_hermes(tools: Sequence[Tool], is_required: bool) -> str:
     return (
         "# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
         "You are provided with function signatures within <tools></tools> XML tags:\n<tools>\n"
-        f"{neutralize(list_signatures(tools), _HERMES_MARKERS)}\n</tools>\n\n"
+        f"{neutralize_markers(list_signatures(tools), _HERMES_MARKERS)}\n</tools>\n\n"
         "For each function call, return a json object with function name and arguments within <tool_call></tool_call> "
         'XML tags:\n<tool_call>\n{"name": <function-name>, "arguments": <args-json-object>}\n</tool_call>'
     )
@@ -254,7 +254,7 @@ HERMES = CallFormat(
     _lark_hermes,
     _read_hermes,
     _write_hermes,
-    lambda name, text: f"<tool_response>\n{neutralize(text, _HERMES_MARKERS)}\n</tool_response>",
+    lambda name, text: f"<tool_response>\n{neutralize_markers(text, _HERMES_MARKERS)}\n</tool_response>",
     opening="<tool_call>",
     is_inline=True,
     markers=_HERMES_MARKERS,

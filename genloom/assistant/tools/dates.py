@@ -10,7 +10,7 @@ _MAX_STEPS = 4_000_000
 _UNITS = Literal["days", "weeks", "months", "years", "workdays"]
 
 
-def today() -> str:
+def tell_today() -> str:
     """Tell today's date, weekday and time."""
     return datetime.now().astimezone().strftime("%Y-%m-%d, %A, %H:%M %Z")
 
@@ -27,7 +27,7 @@ def add_to_date(date: str, amount: int, unit: _UNITS = "days") -> str:
     if abs(amount) > _MAX_STEPS:
         raise GenloomError("tools.bad_date", value=f"{amount} {unit}", reason="it is too far away")
     try:
-        return describe_date(_add(begin, amount, unit))
+        return describe_date(_add_units(begin, amount, unit))
     except (OverflowError, ValueError):
         raise GenloomError("tools.bad_date", value=f"{date} {amount:+} {unit}", reason="years are 1 to 9999") from None
 
@@ -74,7 +74,7 @@ def describe_date(found: date) -> str:
     return f"{found.isoformat()}, {calendar.day_name[found.weekday()]}"
 
 
-def _add(begin: date, amount: int, unit: str) -> date:
+def _add_units(begin: date, amount: int, unit: str) -> date:
     match unit:
         case "weeks":
             return begin + timedelta(weeks=amount)

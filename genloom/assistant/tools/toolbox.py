@@ -33,16 +33,16 @@ CALL_SECONDS = 30.0
 TRUSTED_ORIGINS = ("built in", "function")  # whose results hold nothing of others
 
 
-class Decision(StrEnum):
+class CallDecision(StrEnum):
     YES = "yes"
     NO = "no"
     ALWAYS = "always"  # for this tool, in this conversation
 
 
 class ToolObserver(Protocol):
-    """Whoever watches the calls of a conversation and decides about them."""
+    """The watcher of the calls of a conversation, who decides about them."""
 
-    def confirm(self, tool: Tool, call: ToolCall) -> Decision:
+    def confirm(self, tool: Tool, call: ToolCall) -> CallDecision:
         """Ask the person about a call, which is shown with its arguments."""
         ...
 
@@ -56,8 +56,8 @@ class ToolObserver(Protocol):
 class SilentObserver:
     """Nobody watches: every call that was not allowed before is refused."""
 
-    def confirm(self, tool: Tool, call: ToolCall) -> Decision:
-        return Decision.NO
+    def confirm(self, tool: Tool, call: ToolCall) -> CallDecision:
+        return CallDecision.NO
 
     def show_call(self, tool: Tool, call: ToolCall) -> None: ...
 
@@ -146,9 +146,9 @@ class Toolbox:
             self.observer.show_call(tool, call)
             return None
         decision = self.observer.confirm(tool, call)
-        if decision is Decision.NO:
+        if decision is CallDecision.NO:
             return ToolResult(format_message("tools.refused", name=tool.name), is_error=True)
-        if decision is Decision.ALWAYS:
+        if decision is CallDecision.ALWAYS:
             self.allowed.add(tool.name)
         return None
 

@@ -3,19 +3,16 @@
 from pathlib import Path
 from typing import Annotated, Any
 
+from cyclopts import Parameter
+
 from genloom.api.code import write_code
 from genloom.api.code_candidates import CodeCandidates
 from genloom.api.signing import sign_page, write_outgoing
 from genloom.cli.console import Console
 from genloom.cli.descriptions import describe_like
-from genloom.cli.options.model_input import ChatPrompts, Precision
-from genloom.cli.options.numbers import finite_float, int_range
-from genloom.cli.options.sampling import (
-    DEFAULT_TOKEN_OPTIONS,
-    SamplingSeed,
-    TokenSamplingOptions,
-    Unmarked,
-)
+from genloom.cli.options.model_input import Precision
+from genloom.cli.options.numbers import Share, Temperature, finite_float, int_range
+from genloom.cli.options.sampling import SamplingSeed, Unmarked
 from genloom.cli.options.workspace import WorkOptions
 from genloom.cli.output_path import resolve_output_folder, warn_of_replacement
 from genloom.errors import GenloomError
@@ -36,8 +33,10 @@ def run(
     fill_by: str = "auto",
     all_: bool = False,
     rate: bool = False,
-    token_options: TokenSamplingOptions = DEFAULT_TOKEN_OPTIONS,
-    chat: ChatPrompts | None = None,
+    max_tokens: Annotated[int, int_range(1, 100_000)] | None = None,
+    temperature: Temperature | None = None,
+    top_p: Share | None = None,
+    chat: Annotated[bool, Parameter(negative="--no-chat")] | None = None,
     timeout: Annotated[float, finite_float(lambda seconds: 0 < seconds <= 3600, "above 0 and at most 3600")] = 5.0,
     memory: Annotated[int, int_range(32, 65536)] = 256,
     seed: SamplingSeed | None = None,
@@ -72,6 +71,14 @@ def run(
         The code of every candidate, not only of the best.
     rate
         Each verdict becomes a rating of the machine rater check-code, from which the model can learn.
+    max_tokens
+        Maximum number of tokens of a candidate. [default: 320; of a gap by its lines]
+    temperature
+        Sampling temperature. [default: 0.6; 0.2 for one candidate]
+    top_p
+        Nucleus sampling: probability of the set of tokens to sample from. [default: 0.95]
+    chat
+        The prompt as a question, in the chat template. [default: for every model that has learned one]
     out
         File for the best candidate; with --fill the whole file with it.
     """
@@ -92,7 +99,9 @@ def run(
         "seed": seed,
         "precision": precision,
         "is_marked": not unmarked,
-        **token_options.to_params(),
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+        "top_p": top_p,
     }
     with console.show_progress("Filling" if fill else "Writing code", 1.0) as bar:
         if fill is not None:

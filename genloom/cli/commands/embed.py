@@ -19,7 +19,7 @@ def run(
     full: bool = False,
     common: WorkOptions = WorkOptions(),
 ) -> None:
-    """Write the embeddings of texts: of the rows of a table, or the passages of documents, 384 numbers each.
+    """Write the embeddings of texts: of the rows of a table, or the passages of documents.
 
     Parameters
     ----------

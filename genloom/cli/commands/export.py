@@ -23,7 +23,9 @@ def run(
     workspace, console = common.open()
     resolve_new_path(out)
     with console.show_progress("Exporting", 1.0) as bar:
-        export_result = workspace.model(model).export(out, to=to, precision=precision or "", progress=bar.update)
+        export_result = workspace.model(model).export(
+            out, to=to, precision=precision or "", progress=bar.update, note=console.print_note_once
+        )
     console.print_line(f"Model {model!r} written to {export_result.path} in {export_result.precision}")
     console.print_line(f"Parity with the model: {export_result.parity}")
     if export_result.rounding_error:

@@ -82,12 +82,12 @@ def run(
     elif action == "show":
         console.print_result({"prompts": [_print_prompt(prompts, name, console) for name in names]})
     elif action == "new":
-        made = _make(prompts, names[0], from_, prompt, system, description, owner, note)
+        made = _make_prompt(prompts, names[0], from_, prompt, system, description, owner, note)
         _print_saved([made], console)
     elif action == "import":
         _print_saved([made for path in names for made in prompts.import_prompts(path)], console)
     elif action == "export":
-        _export(prompts, names, out or Path("prompts"), console)
+        _export_prompts(prompts, names, out or Path("prompts"), console)
     elif action == "remove":
         for name in names:
             entry = prompts.remove(name)
@@ -97,11 +97,11 @@ def run(
         reports = [prompts.test(name, model=model, seed=seed, progress=not common.json) for name in names]
         return _print_tests(reports, console)
     else:
-        _improve(prompts, names[0], examples, console, model, judge, budget, held_out, seed, dry_run)
+        _improve_prompt(prompts, names[0], examples, console, model, judge, budget, held_out, seed, dry_run)
     return 0
 
 
-def _make(
+def _make_prompt(
     prompts: Prompts,
     name: str,
     copy_of: str,
@@ -114,7 +114,7 @@ def _make(
     return prompts.new(name, prompt, copy_of=copy_of, system=system, description=description, owner=owner, note=note)
 
 
-def _improve(
+def _improve_prompt(
     prompts: Prompts,
     name: str,
     examples: Path | None,
@@ -190,7 +190,7 @@ def _print_saved(saved: "Sequence[Prompt]", console: Console) -> None:
     console.print_result({"saved": [_to_record(prompt) for prompt in saved]})
 
 
-def _export(prompts: Prompts, names: Sequence[str], out: Path, console: Console) -> None:
+def _export_prompts(prompts: Prompts, names: Sequence[str], out: Path, console: Console) -> None:
     paths = prompts.export(names, out)
     for path in paths:
         console.print_line(str(path))
@@ -204,7 +204,7 @@ def _print_tests(reports: Sequence[TestReport], console: Console) -> int:
         for result in report.results:
             given = ", ".join(f"{name}={value}" for name, value in result.given.items())
             mark = "passed" if result.has_passed else "failed"
-            console.print_line(f"{mark}  {_shorten(given)} → {_shorten(str(result.output.continuation))}")
+            console.print_line(f"{mark}  {_shorten_text(given)} → {_shorten_text(str(result.output.continuation))}")
             console.print_lines(
                 (f"{failure.check}: {failure.reason}" for failure in result.failures), indent="        "
             )
@@ -214,7 +214,7 @@ def _print_tests(reports: Sequence[TestReport], console: Console) -> int:
     return 0 if all(report.num_passed == len(report.results) for report in reports) else 1
 
 
-def _shorten(text: str) -> str:
+def _shorten_text(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= _MAX_ANSWER_CHARS else f"{text[: _MAX_ANSWER_CHARS - 1]}…"
 

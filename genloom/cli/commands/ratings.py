@@ -47,7 +47,9 @@ def run(
         File to export to, or a folder for ratings.jsonl. [default: standard output]
     """
     workspace, console = common.open(ledger)
-    if (action == "withdraw") != (id is not None) or (action == "export") != (to is not None):
+    is_export = action == "export"
+    has_export_options = to is not None if is_export else to is None and out is None
+    if (action == "withdraw") != (id is not None) or not has_export_options:
         raise GenloomError("cli.ratings_usage")
     if id is not None:
         event = workspace.withdraw(id)

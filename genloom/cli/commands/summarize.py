@@ -7,6 +7,7 @@ from genloom.cli.descriptions import describe_like
 from genloom.cli.options.model_input import Precision
 from genloom.cli.options.sampling import SamplingSeed, Unmarked
 from genloom.cli.options.workspace import WorkOptions
+from genloom.text_format import format_count
 
 
 @describe_like(summarize)
@@ -54,6 +55,6 @@ def run(
     num_supported = sum(each.is_supported for each in summary.support)
     console.print_note(
         f"{num_supported} of {len(summary.support)} sentences are supported by the document. "
-        f"By {summary.model}, in {summary.num_pieces} pieces; output {summary.output.id}"
+        f"By {summary.model}, in {format_count(summary.num_pieces, 'piece')}; output {summary.output.id}"
     )
     console.print_result(summary.to_record())

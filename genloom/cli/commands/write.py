@@ -5,11 +5,18 @@ from typing import Annotated, Any
 
 from genloom.api.prompts import Prompts
 from genloom.api.writing import Writing, apply_length, name_pair, write
+from genloom.assistant.writing.lengths import LENGTH
 from genloom.cli.answer_notes import print_answer_notes
 from genloom.cli.console import Console
 from genloom.cli.descriptions import describe_like
 from genloom.cli.options.numbers import int_range
-from genloom.cli.options.prompt_values import DEFAULT_TOPIC_OPTIONS, TopicOptions, VariableValues, collect_values
+from genloom.cli.options.prompt_values import (
+    DEFAULT_TOPIC_OPTIONS,
+    TopicOptions,
+    VariableValues,
+    collect_values,
+    name_option,
+)
 from genloom.cli.options.sampling import (
     DEFAULT_TOKEN_OPTIONS,
     ParamSettings,
@@ -90,7 +97,9 @@ def run(
 
 def _print_kinds(prompts: Prompts, console: Console) -> None:
     known = list(prompts)
-    rows = [(p.name, p.description, ", ".join(f"--{name}" for name in p.variables)) for p in known]
+    rows = [
+        (p.name, p.description, ", ".join(name_option(name) for name in p.variables if name != LENGTH)) for p in known
+    ]
     console.print_lines(format_table([("kind", "what it writes", "options"), *rows]))
     console.print_hint("To see one: genloom prompts show NAME. To make your own: genloom prompts new NAME --from email")
     console.print_result(

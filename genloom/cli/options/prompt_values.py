@@ -55,6 +55,12 @@ DEFAULT_TOPIC_OPTIONS = TopicOptions()
 _VARIABLES = {"point": "points"}  # whose option has another name
 
 
+def name_option(variable: str) -> str:
+    """Return the option that gives a variable."""
+    options = {_VARIABLES.get(name, name): name for name in asdict(DEFAULT_TOPIC_OPTIONS)}
+    return f"--{options[variable]}" if variable in options else f"--var {variable}=…"
+
+
 def collect_values(
     topic: TopicOptions, assignments: Sequence[str], file: Path | None, prompt: "Prompt"
 ) -> "dict[str, Value]":

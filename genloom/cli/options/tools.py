@@ -15,7 +15,7 @@ from genloom.errors import GenloomError
 
 if TYPE_CHECKING:
     from genloom.assistant.tools.tool import Tool, ToolCall, ToolResult
-    from genloom.assistant.tools.toolbox import Decision, Toolbox
+    from genloom.assistant.tools.toolbox import CallDecision, Toolbox
 
 _MAX_SHOWN_CHARS = 500  # of a result on the terminal
 
@@ -68,21 +68,21 @@ class ConsoleObserver:
     def __init__(self, console: Console, prompt_input: PromptInput):
         self.console, self.prompt_input = console, prompt_input
 
-    def confirm(self, tool: "Tool", call: "ToolCall") -> "Decision":
-        from genloom.assistant.tools.toolbox import Decision
+    def confirm(self, tool: "Tool", call: "ToolCall") -> "CallDecision":
+        from genloom.assistant.tools.toolbox import CallDecision
 
         self.console.print_note(f"⚙ {call}  [{tool.origin}]")
         if not self.prompt_input.is_terminal:
             self.console.print_note(f"  refused: nobody is asked here. To allow it: --allow-tool {tool.name}")
-            return Decision.NO
+            return CallDecision.NO
         while True:
             try:
                 answer = (
                     self.prompt_input.read("  Run it? y yes, n no, a always in this conversation › ").strip().lower()
                 )
             except EOFError:
-                return Decision.NO
-            for decision in Decision:
+                return CallDecision.NO
+            for decision in CallDecision:
                 if answer and decision.value.startswith(answer):
                     return decision
 

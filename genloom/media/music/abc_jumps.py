@@ -24,10 +24,10 @@ def carry_signs(tune: str) -> str:
     """Return an ABC tune whose signs are grace notes in their bars, as `place_jumps` expects them."""
     lines = [line if _FIELD.match(line) else _SIGN.sub(_write_grace, line) for line in tune.split("\n")]
     tune = "\n".join(lines)
-    endings = rf"((?:{{[{_STEPS}]'{{{_OCTAVE - 4},}}}}\s*)+)"
-    beginnings = rf"((?:{{[{_STEPS}]'{{{_OCTAVE - 5}}}}}\s*)+)"
-    tune = re.sub(rf"({_BAR})[ \t]*{endings}(?=[ \t]*(?:$|%|{_BAR}))", r"\2\1", tune, flags=re.MULTILINE)
-    return re.sub(rf"{beginnings}({_BAR})(?=[^|]*[A-Ga-g])", r"\2\1", tune)
+    end_graces = rf"((?:{{[{_STEPS}]'{{{_OCTAVE - 4},}}}}\s*)+)"
+    start_graces = rf"((?:{{[{_STEPS}]'{{{_OCTAVE - 5}}}}}\s*)+)"
+    tune = re.sub(rf"({_BAR})[ \t]*{end_graces}(?=[ \t]*(?:$|%|{_BAR}))", r"\2\1", tune, flags=re.MULTILINE)
+    return re.sub(rf"{start_graces}({_BAR})(?=[^|]*[A-Ga-g])", r"\2\1", tune)
 
 
 def place_jumps(piece: Any) -> int:
@@ -39,7 +39,7 @@ def place_jumps(piece: Any) -> int:
         for note in list(container.notes):
             if note.duration.isGrace and note.isNote and (note.pitch.octave or 0) >= _OCTAVE:
                 container.remove(note)
-                signs.append((container, _identify(note.pitch)))
+                signs.append((container, _choose_sign(note.pitch)))
     kinds = _list_kinds(music21.repeat)
     names = {name for _, name in signs}
     suffix = "alfine" if "fine" in names else "alcoda" if names & {"coda", "tocoda"} else ""
@@ -86,7 +86,7 @@ def _write_grace(match: re.Match[str]) -> str:
     return f"{{{_STEPS[step]}{chr(39) * (_OCTAVE - 4 + octave)}}}"
 
 
-def _identify(pitch: Any) -> str:
+def _choose_sign(pitch: Any) -> str:
     step = _STEPS.index(pitch.step.lower())
     if pitch.octave == _OCTAVE:
         return _BEGINNING[min(step, len(_BEGINNING) - 1)]

@@ -45,6 +45,7 @@ TAG = re.compile(TAG_BEGINNING.pattern + r"""(?:=\s*(?:"[^"]*"|'[^']*')|[^<>])*+
 UNQUOTED_TAG = re.compile(TAG_BEGINNING.pattern + "[^<>]*+>")
 DOCTYPE_SUBSET = re.compile(r"<!doctype[^<>\[]*+\[", re.IGNORECASE)  # declarations of entities, up to a bracket
 QUOTED = re.compile(r"""=\s*(?:"[^"]*"|'[^']*')""")
+START_TAG = re.compile(r"(<[a-zA-Z][^\s/<>]*+)([^<>]*+>)")
 HIDDEN_ATTRIBUTE = re.compile(r"\shidden(?=[\s=/>])", re.IGNORECASE)
 HIDING_STYLE = re.compile(r"""\bstyle\s*=[^<>]*?\b(?:display\s*:\s*none|visibility\s*:\s*hidden)\b""", re.IGNORECASE)
 VOID_TAGS = frozenset(("area", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"))
@@ -67,7 +68,8 @@ def extract_html(markup: str) -> ExtractedText:
     logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
     if len(markup) > bounded.MAX_TEXT_CHARS:
         raise GenloomError("media.page_too_large", limit=bounded.MAX_TEXT_CHARS >> 20)
-    text = trafilatura.extract(markup, include_comments=False, include_tables=True, favor_recall=True) or ""
+    shown_markup = START_TAG.sub(_style_hidden, markup) if HIDDEN_ATTRIBUTE.search(markup) else markup
+    text = trafilatura.extract(shown_markup, include_comments=False, include_tables=True, favor_recall=True) or ""
     visible_text = extract_visible_text(markup)
     # trafilatura is made for articles: of other pages it may keep a single line, so the visible text is better.
     if len(text) < 0.3 * len(visible_text) and len(visible_text) < 2000:
@@ -134,6 +136,12 @@ def _ends_element(kind: str, value: str, open_names: list[str], counts: Counter[
         return name in OPEN_TAGS and not counts[value]
     is_first = len(open_names) == 1
     return is_first and ((value == name and name in OPEN_TAGS) or (name == "p" and value in PARAGRAPH_TAGS))
+
+
+def _style_hidden(tag: re.Match[str]) -> str:
+    """Return a tag that is hidden by its attribute also with a style that hides it, which trafilatura heeds."""
+    is_hidden = HIDDEN_ATTRIBUTE.search(QUOTED.sub("=", tag[0][:MAX_TAG_CHARS]))
+    return f'{tag[1]} style="display:none"{tag[2]}' if is_hidden else tag[0]
 
 
 def _is_hidden_tag(tag: str) -> bool:

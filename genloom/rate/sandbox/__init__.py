@@ -64,7 +64,7 @@ def run_sandboxed(code: str, tests: str, limits: SandboxLimits) -> SandboxResult
         )
         try:
             request = _frame_message(task) + _frame_message({"tests": tests})
-            report = _exchange(process, request, limits.timeout_seconds + _LAUNCH_SECONDS)
+            report = _exchange_messages(process, request, limits.timeout_seconds + _LAUNCH_SECONDS)
         except subprocess.TimeoutExpired:
             return SandboxResult((), f"stopped after {limits.timeout_seconds:g} seconds")
         finally:
@@ -74,7 +74,7 @@ def run_sandboxed(code: str, tests: str, limits: SandboxLimits) -> SandboxResult
     return parse_report(report, process.returncode, limits)
 
 
-def _exchange(process: "subprocess.Popen[bytes]", request: bytes, seconds: float) -> bytes:
+def _exchange_messages(process: "subprocess.Popen[bytes]", request: bytes, seconds: float) -> bytes:
     """Write the request and return the report, of which no more is kept than a report may have.
 
     Raise subprocess.TimeoutExpired if the process takes longer.

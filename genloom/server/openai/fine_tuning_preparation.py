@@ -1,4 +1,4 @@
-"""What precedes the training of a fine-tuning: its file is read, and becomes a data set, or ratings to learn from."""
+"""Preparation of a fine-tuning: its file is read, and becomes a data set, or ratings to learn from."""
 
 import asyncio
 import json

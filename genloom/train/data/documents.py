@@ -106,9 +106,7 @@ class PackedDocuments:
         return load_held_out_documents(self.dataset, limit)
 
 
-def encode_documents(
-    folder: Path, dataset: Dataset, model: Model, fill: FillConfig = NO_FILL
-) -> EncodedDocuments:
+def encode_documents(folder: Path, dataset: Dataset, model: Model, fill: FillConfig = NO_FILL) -> EncodedDocuments:
     """Encode the documents into the run's folder, if they are not there yet; conversations are never rearranged.
 
     Raises ValueError for conversations if the base has no chat template.

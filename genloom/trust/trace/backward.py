@@ -124,6 +124,7 @@ def _add_quoted_file(trace: Trace, passage: Mapping[str, Any]) -> str:
     id, name = f"file:{digest}:{passage.get('passage')}", str(passage.get("file"))
     return trace.add_node(TraceNode(id, "file", name, details=details, facts=facts))
 
+
 def _follow_source(trace: Trace, lookup: Lookup, digest: str) -> str:
     """Add the source of an edit, and the output that it is, if it is one."""
     path = next(iter((lookup.workspace.root / "outputs" / "originals").glob(f"{digest}.*")), None)

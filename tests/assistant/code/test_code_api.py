@@ -54,7 +54,7 @@ def write(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 def test_candidates_are_ranked_merged_and_stored_with_their_verdicts(home: Path, write: Callable[..., None]) -> None:
     ws = gl.Workspace(home, rater="mia")
-    write(f"    return {WRONG}", f"    return {RIGHT}", f"    return {RIGHT}", "    return (")
+    write(f"\n    return {WRONG}", f"\n    return {RIGHT}", f"\n    return {RIGHT}", "\n    return (")
     found = ws.write_code(PROMPT, model="plain", tests=TESTS, n=4, max_tokens=8, is_rated=True)
     assert found.is_met
     assert [len(candidate.outputs) for candidate in found] == [2, 1, 1]
@@ -169,13 +169,13 @@ def test_the_command_prints_the_best_writes_it_and_tells_by_its_status(
 ) -> None:
     tests, out = tmp_path / "tests.py", tmp_path / "out.py"
     tests.write_text(TESTS)
-    write(f"    return {WRONG}", f"    return {RIGHT}")
+    write(f"\n    return {WRONG}", f"\n    return {RIGHT}")
     options = ["--model", "plain", "--no-chat", "--count", "2", "--max-tokens", "8", "--workspace", str(home)]
     assert run(["code", PROMPT, "--tests", str(tests), "--out", str(out), *options]) == 0
     shown = capsys.readouterr().out
     assert shown.index("1. passes") < shown.index("return a + b") < shown.index("2. fails")
     assert out.read_text().endswith("return a + b\n")
-    write(f"    return {WRONG}")
+    write(f"\n    return {WRONG}")
     assert run(["code", PROMPT, "--tests", str(tests), *options, "--json"]) == 1
     result = json.loads(capsys.readouterr().out)
     assert (result["passed"], result["candidates"][0]["tests"]) == (False, [1, 2])

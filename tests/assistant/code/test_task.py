@@ -76,9 +76,9 @@ def test_the_tests_are_shown_unless_hidden() -> None:
 
 def test_a_signature_begins_the_program() -> None:
     plain = build_docstring_prompt(read_task("def f(x): twice x"))
-    assert plain == 'def f(x):\n    """twice x"""\n'
+    assert plain == 'def f(x):\n    """twice x"""'
     shown = build_docstring_prompt(read_task("def f(x): twice x, e.g. f(1) == 2"))
-    assert shown == 'def f(x):\n    """twice x, e.g. f(1) == 2\n\n    >>> f(1)\n    2\n    """\n'
+    assert shown == 'def f(x):\n    """twice x, e.g. f(1) == 2\n\n    >>> f(1)\n    2\n    """'
     assert build_docstring_prompt(read_task("median of a list")) == "# median of a list\ndef median("
 
 

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genloom.assistant.knowledge.documents import Document
@@ -91,6 +91,7 @@ def test_a_part_of_a_long_text_knows_its_place() -> None:
     assert (passage.start, passage.line, passage.last_line) == (1000, 40, 41)
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(st.text(max_size=2000))
 def test_any_text_is_split_and_each_passage_is_where_it_says(text: str) -> None:
     for passage in split_document(Document(text)):
@@ -98,6 +99,7 @@ def test_any_text_is_split_and_each_passage_is_where_it_says(text: str) -> None:
         assert passage.text.strip()
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(st.text(alphabet="ab .!?\n-1)。", max_size=600))
 def test_sentences_are_in_order_and_have_all_letters(text: str) -> None:
     spans = list(split_sentences(text))

@@ -6,8 +6,8 @@ import pytest
 
 from genloom.assistant.tools import dates
 from genloom.assistant.tools.built_in import list_built_in_tools
-from genloom.assistant.tools.calculator import calculate
-from genloom.assistant.tools.dates import add_to_date, days_between, today, weekday_of
+from genloom.assistant.tools.calculator import calculate_expression
+from genloom.assistant.tools.dates import add_to_date, days_between, tell_today, weekday_of
 from genloom.assistant.tools.tool import ToolCall
 from genloom.assistant.tools.toolbox import run_bounded
 from genloom.assistant.tools.units import convert_units
@@ -37,7 +37,7 @@ from tests.errors import raises_code
     ],
 )
 def test_arithmetic_is_exact_where_it_ends(expression: str, result: str) -> None:
-    assert calculate(expression) == result
+    assert calculate_expression(expression) == result
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_arithmetic_is_exact_where_it_ends(expression: str, result: str) -> None
 )  # fmt: skip
 def test_what_is_no_arithmetic_is_refused(expression: str) -> None:
     with raises_code("tools.bad_expression"):
-        calculate(expression)
+        calculate_expression(expression)
 
 
 def test_dates_are_counted() -> None:
@@ -65,7 +65,7 @@ def test_dates_are_counted() -> None:
     assert days_between("2026-01-01", "2026-12-25") == "358 days (51.1 weeks, 256 workdays)"
     assert days_between("2026-03-01", "2026-02-01").startswith("-28 days")
     assert weekday_of("14 July 1789").startswith("1789-07-14, Tuesday")
-    assert today()[:10] == datetime.datetime.now().astimezone().strftime("%Y-%m-%d")
+    assert tell_today()[:10] == datetime.datetime.now().astimezone().strftime("%Y-%m-%d")
     assert dates.parse_date("tomorrow") - dates.parse_date("today") == datetime.timedelta(1)
 
 

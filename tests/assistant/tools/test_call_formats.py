@@ -1,6 +1,7 @@
 """Calls of each family: written, read back, kept to by a grammar; data that look like calls are none."""
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -112,7 +113,7 @@ def test_hermes_may_say_words_before_a_call() -> None:
     parsed = parse_answer(HERMES, text, ["weather"])
     assert (parsed.words, parsed.calls) == ("Let me look.", tuple(CALLS[:1]))
     shown = [get_visible_part(HERMES, text[:size]) for size in range(len(text) + 1)]
-    assert all(after.startswith(before) for before, after in zip(shown, shown[1:], strict=False))
+    assert all(after.startswith(before) for before, after in pairwise(shown))
     assert shown[-1] == "Let me look.\n"
 
 
@@ -157,7 +158,7 @@ def test_a_result_is_data_in_the_markers_of_its_family(call_format: CallFormat) 
     def render(template: ChatTemplate, messages: Any, index: int) -> Any:
         return render_tool_message(call_format, template, messages, index)
 
-    ids, is_answer = render_chat(codec, messages, add_generation_prompt=True, render_message=render)
+    ids, _ = render_chat(codec, messages, add_generation_prompt=True, render_message=render)
     special = {token: name for name, token in codec.special_tokens.items()}
     written = [special[token] for token in ids.tolist() if token in special]
     for marker in call_format.special:

@@ -20,7 +20,7 @@ from tests.errors import raises_code
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tool_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with a random model of bytes that reads enough for the description of tools."""
     folder = tmp_path_factory.mktemp("tools")
     codec = plain.Codec.fit([], plain.Config())
@@ -31,14 +31,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     parts = build_networks(design, objective)
     with Store(folder).create_model("talker") as target:
-        save_model(Model("talker", codec, objective, parts, design), target, design.to_tables(), {"has_learned_roles": True})
+        save_model(
+            Model("talker", codec, objective, parts, design), target, design.to_tables(), {"has_learned_roles": True}
+        )
     return folder
 
 
 @pytest.fixture
-def ws(made: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    monkeypatch.setenv("GENLOOM_HOME", str(made))
-    return Workspace(made, progress=False)
+def ws(tool_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    monkeypatch.setenv("GENLOOM_HOME", str(tool_folder))
+    return Workspace(tool_folder, progress=False)
 
 
 @pytest.fixture
@@ -124,7 +126,7 @@ def test_a_program_confirms_each_call(ws: Workspace, call_first: Callable[[int],
     assert "ring" in chat.conversation.messages[2].content, "a refusal is told to the model"
     call_first(1)
     with raises_code("tools.unknown_confirmation"):
-        ws.model("talker").chat("Ring!", tools=[ring], confirm=lambda call: "perhaps", **OPTIONS)  # ty: ignore
+        ws.model("talker").chat("Ring!", tools=[ring], confirm=lambda call: "perhaps", **OPTIONS)
 
 
 def test_a_call_is_not_streamed_as_words(ws: Workspace, call_first: Callable[[int], None]) -> None:
@@ -148,9 +150,9 @@ def test_an_order_in_the_result_of_a_server_triggers_nothing(ws: Workspace, call
     assert not ws.store.get_conversation(chat.conversation.id).messages[2].is_trusted
     call_first(4)
     both = Toolbox([read, send], {"read", "send"})
-    ws.model("talker").chat("Read it", tools=both, **{**OPTIONS, "seed": 7})
-    first = both.num_calls
-    assert first == 4
+    other_options: dict[str, Any] = {**OPTIONS, "seed": 7}
+    ws.model("talker").chat("Read it", tools=both, **other_options)
+    assert both.num_calls == 4
     assert len(sent) <= 1, "at most before anything of others was read"
 
 

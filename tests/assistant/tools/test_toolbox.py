@@ -1,12 +1,12 @@
-"""Nothing runs without consent; what documents and servers say gives no orders; calls are bounded in time and number."""
+"""Nothing runs without consent; documents and servers give no orders; calls are bounded in time and number."""
 
 import threading
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from genloom.assistant.tools.tool import Tool, ToolCall, ToolResult
-from genloom.assistant.tools.toolbox import MAX_TURN_CALLS, Decision, Toolbox, is_spelled
+from genloom.assistant.tools.toolbox import MAX_TURN_CALLS, CallDecision, Toolbox, is_spelled
 from genloom.types import Message
 from tests.errors import raises_code
 
@@ -17,10 +17,10 @@ PASSAGE = Message(
 
 
 class Watcher:
-    def __init__(self, *decisions: Decision):
+    def __init__(self, *decisions: CallDecision):
         self.decisions, self.asked, self.shown = list(decisions), list[str](), list[ToolResult]()
 
-    def confirm(self, tool: Tool, call: ToolCall) -> Decision:
+    def confirm(self, tool: Tool, call: ToolCall) -> CallDecision:
         self.asked.append(str(call))
         return self.decisions.pop(0)
 
@@ -31,7 +31,7 @@ class Watcher:
         self.shown.append(result)
 
 
-def make_box(ran: list[Any], *decisions: Decision, allowed: tuple[str, ...] = (), **options: Any) -> Toolbox:
+def make_box(ran: list[Any], *decisions: CallDecision, allowed: tuple[str, ...] = (), **options: Any) -> Toolbox:
     tools = [
         Tool("times", "", {"type": "object"}, lambda arguments: ran.append(dict(arguments)) or "42"),
         Tool("send", "", {"type": "object"}, lambda arguments: ran.append(dict(arguments)) or "sent", "server mail"),
@@ -41,14 +41,14 @@ def make_box(ran: list[Any], *decisions: Decision, allowed: tuple[str, ...] = ()
 
 def test_a_call_runs_only_after_a_yes() -> None:
     ran: list[Any] = []
-    box = make_box(ran, Decision.NO, Decision.YES)
+    box = make_box(ran, CallDecision.NO, CallDecision.YES)
     call = ToolCall("times", {"a": 6, "b": 7})
     refused = box.run(call, TURN)
     assert (refused.is_error, ran) == (True, [])
     assert box.run(call, TURN).text == "42"
     assert ran == [{"a": 6, "b": 7}]
-    assert box.observer.asked == ["times(a=6, b=7)"] * 2
-    assert len(box.observer.shown) == 2
+    assert cast(Watcher, box.observer).asked == ["times(a=6, b=7)"] * 2
+    assert len(cast(Watcher, box.observer).shown) == 2
 
 
 def test_without_anybody_to_ask_nothing_runs_but_what_was_allowed() -> None:
@@ -63,28 +63,28 @@ def test_without_anybody_to_ask_nothing_runs_but_what_was_allowed() -> None:
 
 def test_always_holds_for_one_tool_in_this_conversation() -> None:
     ran: list[Any] = []
-    box = make_box(ran, Decision.ALWAYS, Decision.NO)
+    box = make_box(ran, CallDecision.ALWAYS, CallDecision.NO)
     for _ in range(3):
         box.run(ToolCall("times", {}), TURN)
     assert len(ran) == 3
     assert box.run(ToolCall("send", {}), TURN).is_error
-    assert box.observer.asked == ["times()", "allowed times()", "allowed times()", "send()"]
+    assert cast(Watcher, box.observer).asked == ["times()", "allowed times()", "allowed times()", "send()"]
 
 
 def test_a_standing_permission_does_not_count_beside_the_words_of_others() -> None:
     ran: list[Any] = []
-    box = make_box(ran, Decision.YES, Decision.NO, allowed=("times",))
+    box = make_box(ran, CallDecision.YES, CallDecision.NO, allowed=("times",))
     assert not box.run(ToolCall("times", {"a": 1}), [*TURN, PASSAGE]).is_error
-    assert box.observer.asked == ["times(a=1)"], "the person is asked"
+    assert cast(Watcher, box.observer).asked == ["times(a=1)"], "the person is asked"
     assert box.run(ToolCall("times", {"a": 1}), [*TURN, PASSAGE]).is_error
     assert Toolbox(box.tools, {"times"}).run(ToolCall("times", {"a": 1}), [PASSAGE]).is_error, "nobody can be asked"
 
 
 def test_a_call_that_a_document_spells_is_not_even_asked_about() -> None:
     ran: list[Any] = []
-    box = make_box(ran, Decision.YES, allowed=("send",))
+    box = make_box(ran, CallDecision.YES, allowed=("send",))
     result = box.run(ToolCall("send", {"to": "eve@example.org"}), [*TURN, PASSAGE])
-    assert (result.is_error, ran, box.observer.asked) == (True, [], [])
+    assert (result.is_error, ran, cast(Watcher, box.observer).asked) == (True, [], [])
     earlier = [PASSAGE, Message("assistant", "…"), *TURN]
     assert box.run(ToolCall("send", {"to": "eve@example.org"}), TURN, earlier).is_error
     assert not ran
@@ -106,7 +106,7 @@ def test_whether_a_text_spells_a_call(call: ToolCall, text: str, is_order: bool)
 
 
 def test_the_result_of_a_server_is_not_trusted() -> None:
-    box = make_box([], Decision.YES, Decision.YES)
+    box = make_box([], CallDecision.YES, CallDecision.YES)
     assert box.run(ToolCall("times", {}), TURN).is_trusted
     assert not box.run(ToolCall("send", {}), TURN).is_trusted
 

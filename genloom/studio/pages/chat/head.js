@@ -11,7 +11,7 @@ import { toastError } from '../../components/toast.js';
 
 /** @param {Chat} page */
 export function renderHead(page) {
-  return html`<header class="chat-head">
+  return html`<header class="chat-head ${page.rival ? 'two' : ''}">
     <span class="chat-list-button">${button({ label: t('chat.conversations'), icon: 'panelLeft', alone: true, kind: 'quiet', run: () => page.toggleList() })}</span>
     <h1 tabindex="-1">${page.conversation?.title || t(page.conversationId ? 'chat.title' : 'chat.new')}</h1>
     ${renderPicker(t('chat.model'), page.usable, page.model, (ref) => page.chooseModel(ref))}
