@@ -12,7 +12,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install studio demo test test-slow test-install examples check check-studio format docs bench bench-pretrained bench-pictures bench-loop bench-all lock clean
+.PHONY: help install studio demo test test-slow test-install examples check check-studio format docs bench bench-pretrained bench-pictures bench-loop bench-assistant bench-all lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -103,11 +103,14 @@ format: $(READY)  ## format the code and apply the fixes of the linter
 docs: $(READY)  ## update docs/cli.md and docs/tree.md
 	$(BIN)/python tools/docs.py
 
-# Benchmarks by topic; those not listed are about text. Run one alone with `.venv/bin/python bench/NAME.py`.
+# Benchmarks by topic; those not listed are about text; trust, music, molecules and the server have options of their own. Run one alone with `.venv/bin/python bench/NAME.py`.
 PRETRAINED := decode tuning
 PICTURES := pictures families pictures_sampling inpainting
 LEARNING := loop tastes tastes_pictures
-TEXT := $(filter-out $(PRETRAINED) $(PICTURES) $(LEARNING) paired,$(basename $(notdir $(wildcard bench/*.py))))
+TRUST := marks marks_cost marks_molecules marks_pictures marks_signatures
+PARTS := paired assistant_% nearest_passages perceptual_distance prompt_tasks retrieval_corpora retrieval_engines  # of others
+OTHERS := $(PRETRAINED) $(PICTURES) $(LEARNING) $(TRUST) assistant schema_suite molecules molecules_goals music serve
+TEXT := $(filter-out $(OTHERS) $(PARTS),$(basename $(notdir $(wildcard bench/*.py))))
 LOOP := $(BIN)/python bench/loop.py
 
 define run-each
@@ -140,7 +143,12 @@ bench-loop: $(READY)  ## run the benchmarks of learning from ratings (about 2 ho
 	  $(BIN)/python bench/tastes_pictures.py --workspace $$GENLOOM_HOME --taste $$taste --minutes 5; done; \
 	rm -r $$GENLOOM_HOME
 
-bench-all: bench bench-pretrained bench-pictures bench-loop  ## run all benchmarks
+bench-assistant: $(READY) .venv/ready-bench  ## run the benchmarks of the assistant, which needs smollm2 (hours)
+	$(BIN)/genloom import smollm2
+	$(call run-each,assistant)
+	$(BIN)/python bench/schema_suite.py
+
+bench-all: bench bench-pretrained bench-pictures bench-loop bench-assistant  ## run all benchmarks
 
 # llama.cpp is built with the instructions of this machine except AMX, with which its present version crashes
 # (docs/log/speed.md); the compiler has to be told too, since -march=native turns AMX on again.
