@@ -103,7 +103,8 @@ format: $(READY)  ## format the code and apply the fixes of the linter
 docs: $(READY)  ## update docs/cli.md and docs/tree.md
 	$(BIN)/python tools/docs.py
 
-# Benchmarks by topic; those not listed are about text; trust, music, molecules and the server have options of their own. Run one alone with `.venv/bin/python bench/NAME.py`.
+# Benchmarks by topic; those not listed are about text. Run one alone with `.venv/bin/python bench/NAME.py`; those of
+# trust, music, molecules and the server have options of their own.
 PRETRAINED := decode tuning
 PICTURES := pictures families pictures_sampling inpainting
 LEARNING := loop tastes tastes_pictures
