@@ -19,7 +19,8 @@ from genloom.errors import format_message
 from genloom.generate.conditions import GuidanceConfig
 
 WITHOUT_ARGUMENTS = ("ratings", "studio", "serve", "access")
-POSITIONALS = {"export": ["x", "out"], "learn": ["x"], "compare": ["a", "b"], "generate": ["x"]}
+POSITIONALS = {"export": ["x", "out"], "learn": ["x"], "compare": ["a", "b"], "generate": ["x"], "ask": ["x", "y"]}
+POSITIONALS |= {"prompts": ["improve", "x"], "translate": ["x", "--to", "fr"]}
 POSITIONALS |= {verb: [] for verb in WITHOUT_ARGUMENTS}
 
 

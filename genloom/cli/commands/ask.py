@@ -32,7 +32,7 @@ def run(
     precision: Precision = "auto",
     common: WorkOptions = WorkOptions(),
 ) -> int:
-    """Answer a question from documents: the sentences that answer it, and an answer whose sentences have sources.
+    """Answer a question from documents: the sentences that answer it, and an answer with its sources.
 
     The first question reads the documents; later ones read only what changed. Exits with 1 if nothing in the documents
     supports an answer.

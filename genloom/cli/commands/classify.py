@@ -33,7 +33,7 @@ def run(
     out: Path | None = None,
     common: WorkOptions = WorkOptions(),
 ) -> None:
-    """Give each text of a table one of your labels, without training or by a classifier that learns from yours.
+    """Give each text of a table one of your labels, without training or by a trained classifier.
 
     A classifier that was trained is kept in the workspace, with its data and quality; --classifier uses it again.
 

@@ -27,7 +27,7 @@ def run(
     reason: str = "",
     common: CommonOptions = CommonOptions(),
 ) -> None:
-    """List, create, rotate, revoke and export the keys of marks and signatures, and trust certificates of others.
+    """List, create, rotate, revoke and export the keys of marks and signatures, and trust those of others.
 
     Secrets are never printed. Only their owner can read their files, which lie in keys/ of the workspace.
 

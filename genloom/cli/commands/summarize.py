@@ -23,7 +23,7 @@ def run(
     precision: Precision = "auto",
     common: WorkOptions = WorkOptions(),
 ) -> None:
-    """Summarize a document with any chat model, beside extracts, and mark what the document does not support.
+    """Summarize a document with any chat model, beside extracts, and mark what it does not support.
 
     Long documents are summarised in pieces, then the summaries. Sentences that the document does not support are
     marked with [?]: their words or numbers do not stand together in it, and none of its sentences is alike.
