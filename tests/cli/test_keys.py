@@ -92,6 +92,10 @@ def test_a_secret_is_written_only_if_asked_for(home: Path, tmp_path: Path, capsy
         ["trust"],
         ["trust", "missing.pem"],
         ["drop"],
+        ["list", "--signer", "Mia"],
+        ["new", "marking", "--signer", "Mia"],
+        ["new", "signing", "--secret"],
+        ["show", "unknown", "--reason", "stolen"],
     ],
 )
 def test_wrong_use_is_refused(home: Path, capsys: Capture, arguments: list[str]) -> None:

@@ -169,6 +169,9 @@ def test_keys_and_accounts_by_command(
     assert call() == {"keys": [], "accounts": []}
     for arguments in (["new"], ["list", "x"], ["revoke", "0"], ["remove", "anna"], ["new", "a", "--scopes", "all"]):
         assert run(["access", *arguments, *place]) == 2
+    for arguments in (["list", "--days", "3"], ["add", "bea", "--days", "3"], ["new", "a", "--email", "a@example.org"]):
+        assert run(["access", *arguments, *place]) == 2
+        assert "cli.option_without_effect" in capsys.readouterr().err
 
 
 def test_wrong_options_are_explained() -> None:

@@ -9,6 +9,7 @@ from genloom.cli.console import Console
 from genloom.cli.options.numbers import int_range
 from genloom.cli.options.serving import ServingOptions
 from genloom.cli.options.workspace import CommonOptions
+from genloom.cli.unused_options import refuse_unused_options
 from genloom.errors import GenloomError
 from genloom.text_format import format_table
 
@@ -50,6 +51,15 @@ def run(
     keys
         File of keys and accounts. [default: server/keys.toml in the workspace]
     """
+    refuse_unused_options(
+        action,
+        {
+            "--scopes": (bool(scopes), "new, add"),
+            "--user": (user != "local", "new"),
+            "--days": (days is not None, "new"),
+            "--email": (bool(email), "add"),
+        },
+    )
     workspace, console = common.open()
     config = ServingOptions(keys=keys).build_config()
     from genloom.server.keys import ACCOUNT_SCOPES, DEFAULT_SCOPES

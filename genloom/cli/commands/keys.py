@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 from genloom.cli.console import Console
 from genloom.cli.options.workspace import CommonOptions
 from genloom.cli.output_path import resolve_output_file
+from genloom.cli.unused_options import refuse_unused_options
 from genloom.errors import GenloomError
 from genloom.text_format import format_table
 
@@ -46,6 +47,15 @@ def run(
     reason
         With revoke: why, e.g. "the laptop was stolen".
     """
+    refuse_unused_options(
+        "new marking" if (action, name) == ("new", "marking") else action,
+        {
+            "--signer": (signer is not None, "new"),
+            "--out": (out is not None, "export"),
+            "--secret": (secret, "export"),
+            "--reason": (bool(reason), "revoke"),
+        },
+    )
     workspace, console = common.open()
     keys = workspace.keys
     if action == "list":
