@@ -21,7 +21,7 @@ from genloom.store.model_folder import ModelFolder
 
 if TYPE_CHECKING:
     from genloom.api.classification import Classification
-    from genloom.api.tasks import Summary, Translation
+    from genloom.api.task_results import Summary, Translation
     from genloom.api.workspace import Workspace
     from genloom.exchange.exporter import ExportResult
     from genloom.model import Model as LoadedModel

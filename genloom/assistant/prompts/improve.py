@@ -204,7 +204,7 @@ def screen_edits(
     """
     results: list[tuple[Edit, list[bool]]] = []
 
-    def screen(groups: Sequence[Sequence[Edit]], limit: int) -> None:
+    def screen_edits(groups: Sequence[Sequence[Edit]], limit: int) -> None:
         for edit in interleave_edits(groups):
             if searcher.num_answers + len(screened) > limit:
                 break
@@ -214,10 +214,10 @@ def screen_edits(
     searcher.measure(base, screened, "the present prompt")
     rules, wordings = variants.list_rule_edits(base, train), list_worded_edits(searcher, base, train)
     if all(case.answer.strip() for case in train):
-        screen([variants.list_example_edits(train), rules, wordings], budget)
+        screen_edits([variants.list_example_edits(train), rules, wordings], budget)
     else:
-        screen([rules, wordings], (searcher.num_answers + budget) // 2)
-        screen([variants.list_example_edits(searcher.fill_answers(train))], budget)
+        screen_edits([rules, wordings], (searcher.num_answers + budget) // 2)
+        screen_edits([variants.list_example_edits(searcher.fill_answers(train))], budget)
     return results
 
 

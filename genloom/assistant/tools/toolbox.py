@@ -82,7 +82,7 @@ class Toolbox:
             known = ", ".join(tool.name for tool in self.tools) or "none"
             raise GenloomError("tools.unknown_tool", name=unknown[0], known=known)
         for number, tool in enumerate(self.tools):
-            self.tools[number] = self._loosen(tool)
+            self.tools[number] = self._loosen_schema(tool)
 
     @property
     def names(self) -> list[str]:
@@ -152,7 +152,7 @@ class Toolbox:
             self.allowed.add(tool.name)
         return None
 
-    def _loosen(self, tool: Tool) -> Tool:
+    def _loosen_schema(self, tool: Tool) -> Tool:
         """Return a tool whose arguments a grammar can keep to: those of a server may use other keywords."""
         try:
             check_schema({"type": "object", **tool.parameters})
