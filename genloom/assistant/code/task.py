@@ -123,7 +123,8 @@ def find_tested_name(tests: str) -> str:
     if (tree := parse_or_none(tests)) is None:
         return ""
     for node in ast.walk(tree):  # names that are imported from a module that only the person has
-        if isinstance(node, ast.ImportFrom) and not is_standard(node.module or "") and node.module != "pytest":
+        is_own = isinstance(node, ast.ImportFrom) and not is_standard(node.module or "") and node.module != "pytest"
+        if isinstance(node, ast.ImportFrom) and is_own and node.names[0].name != "*":
             return node.names[0].name
     defined = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     defined |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}

@@ -56,6 +56,7 @@ def test_examples_are_recognised(text: str, labels: list[str]) -> None:
         ("def test_it():\n    assert program.sum([1]) == 1", "sum"),
         ("assert len([1]) == 1", ""),
         ("not python (", ""),
+        ("from solution import *\n\nassert median([1, 3, 2]) == 2", "median"),
     ],
 )
 def test_the_name_is_that_which_tests_call(tests: str, name: str) -> None:
