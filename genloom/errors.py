@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from genloom.program import name_program
+from genloom.program import name_program, quote_fields, quote_name
 
 _FOLDER = Path(__file__).parent / "messages"
 _MAX_CHARS = 5000  # of a text; a value from a damaged file may have megabytes
@@ -49,7 +49,9 @@ class ErrorText(str):
 def format_message(code: str, /, **fields: Any) -> str:
     """Return the text of `code` with `fields` filled in; also for warnings and notes, which are not raised."""
     area, _, key = code.partition(".")
-    text = name_program(load_messages(area)[key], is_template=True).format(**fields)
+    template = quote_fields(load_messages(area)[key])
+    quoted = {name: quote_name(str(value)) for name, value in fields.items()} if "{quoted[" in template else {}
+    text = name_program(template, is_template=True).format(**fields, quoted=quoted)
     return text if len(text) <= _MAX_CHARS else f"{text[:_MAX_CHARS]} …"
 
 

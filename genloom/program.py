@@ -10,6 +10,11 @@ from pathlib import Path
 NAME = "genloom"
 # Before a verb, an option or a field of a template; the verb is a group.
 _COMMAND = re.compile(rf"(?<![\w./-]){NAME}(?= (?:[a-z{{-]|…))( [a-z]+)?")
+_PLAIN_WORD = re.compile(r"[\w@%+=:,./-]+")
+_BLANKS_TOO = re.compile(r"[\w@%+=:,./ -]+")
+# Where a command in a text may end.
+_ARGUMENTS = re.compile(rf"(?<![\w./-]){NAME} [a-z]+ [^;,()\"“]*")
+_FIELD = re.compile(r"\{(\w+)\}")
 _LEDGER_VERBS = frozenset(("arena", "forget", "learn", "promote", "rate", "ratings", "rollback"))  # with --ledger
 _given_options: dict[str, str] = {}  # by their names, as they are typed in a shell
 
@@ -33,6 +38,20 @@ def repeat_options(workspace: str | None = None, ledger: str = "") -> None:
         _given_options["--workspace"] = shlex.quote(workspace)
     if ledger and not re.search(r"//[^/@]*:[^/@]*@|password=", ledger):
         _given_options["--ledger"] = shlex.quote(ledger)
+
+
+def quote_name(name: str) -> str:
+    """Return a name or a path as it must be typed in a shell."""
+    if _PLAIN_WORD.fullmatch(name):
+        return name
+    return f'"{name}"' if _BLANKS_TOO.fullmatch(name) else shlex.quote(name)
+
+
+def quote_fields(template: str) -> str:
+    """Return a template of `str.format` in which the fields that stand in commands are those of `quoted`."""
+    if _COMMAND.search(template) is None:
+        return template
+    return _ARGUMENTS.sub(lambda command: _FIELD.sub(r"{quoted[\1]}", command[0]), template)
 
 
 def name_program(text: str, is_template: bool = False) -> str:

@@ -68,8 +68,3 @@ class Console:
 
 def _print_text(text: str) -> None:
     print(text, end="", flush=True)
-
-
-def quote_name(name: str) -> str:
-    """Return a name as it must be typed in a shell."""
-    return f'"{name}"' if " " in name else name

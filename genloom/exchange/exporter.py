@@ -34,6 +34,7 @@ from genloom.exchange.writers import (
 from genloom.model import Model, load_model, merge_adapters, read_base
 from genloom.networks import peft, transformer
 from genloom.objectives.autoregressive import Autoregressive
+from genloom.program import quote_name
 from genloom.settings import parse_settings
 from genloom.store.files import atomic_folder, open_replacement
 from genloom.store.workspace import Workspace
@@ -186,7 +187,8 @@ def export_adapter(workspace: Workspace, model: Model, out: Path, report_progres
     source = workspace.get_model(base).card.get("source", {})
     # A bare name would be looked up on the hub, where it may belong to a stranger.
     base_path = source.get("repository") or name_base_folder(base)
-    note = f"Its base is expected at {base_path}, below the current folder: genloom export {base} {base_path}"
+    command = f"genloom export {quote_name(base)} {quote_name(str(base_path))}"
+    note = f"Its base is expected at {base_path}, below the current folder: {command}"
     if source.get("repository"):
         rounding = " It was tuned on a GGUF file of it, whose weights are rounded." * (source["format"] == "gguf")
         note = f"The base of the adapter is {base_path}.{rounding}"

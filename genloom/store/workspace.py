@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from genloom.errors import ErrorText, GenloomError, format_message
+from genloom.program import quote_name
 from genloom.store import (
     active_version,
     built_in,
@@ -61,7 +62,7 @@ class Workspace:
             open_dataset(name, folder) for folder in _list_folders(parent) if (folder / "manifest.json").is_file()
         ]
         if not versions:
-            cure = f"Collect one: genloom collect FOLDER --name {name}"
+            cure = f"Collect one: genloom collect FOLDER --name {quote_name(name)}"
             raise self._unknown_name_error("data", name, self._list_names("data"), cure)
         matches = [version for version in versions if digest in ("", version.digest)]
         if not matches:
@@ -107,7 +108,7 @@ class Workspace:
         known_versions = self._list_versions(name)
         if not known_versions:
             names = {*self._list_names("models"), *built_in.list_names()}
-            raise self._unknown_name_error("models", name, names, f"Train one: genloom train {name}")
+            raise self._unknown_name_error("models", name, names, f"Train one: genloom train {quote_name(name)}")
         folder = self.root / "models" / name
         version_number = int(version) if slash else active_version.read_active_version(folder) or known_versions[-1]
         if version_number not in known_versions:

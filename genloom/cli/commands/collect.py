@@ -6,12 +6,12 @@ from typing import Annotated
 
 from genloom.api.progress import show_collection
 from genloom.api.workspace import Workspace
-from genloom.cli.console import quote_name
 from genloom.cli.descriptions import describe_like
 from genloom.cli.options.collecting import DEFAULT_COLLECT_FLAGS, CollectFlags, get_medium_options
 from genloom.cli.options.numbers import Seed, Threads, finite_float, float_range
 from genloom.cli.options.workspace import WorkOptions
 from genloom.collect import summarize_report
+from genloom.program import quote_name
 
 Similarity = Annotated[float, finite_float(lambda n: n == 0 or 0.6 <= n <= 1, "0 (off), or a number from 0.6 to 1")]
 HeldOutShare = Annotated[float, float_range(0, 0.5)]

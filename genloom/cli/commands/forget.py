@@ -9,11 +9,12 @@ from typing import Any
 from genloom.api.models import Model
 from genloom.api.progress import show_events
 from genloom.api.workspace import Workspace
-from genloom.cli.console import Console, quote_name
+from genloom.cli.console import Console
 from genloom.cli.descriptions import describe_like
 from genloom.cli.options.workspace import LedgerURL, WorkOptions
 from genloom.learn.unlearn_document import UnlearnDocumentResult
 from genloom.learn.unlearn_ratings import UnlearnRatingsResult
+from genloom.program import quote_name
 from genloom.text_format import format_count
 
 
@@ -65,7 +66,7 @@ def _print_ratings_result(result: UnlearnRatingsResult, workspace: Workspace, co
         console.print_line(f"{result.new_version} was trained on all other ratings.")
         console.print_line(f"A second run without the forgotten ones has equal weights: {result.proof}")
         name, _, version = result.new_version.rpartition("/")
-        console.print_hint(f"To activate it: genloom promote {name} --to {version}")
+        console.print_hint(f"To activate it: genloom promote {quote_name(name)} --to {version}")
 
 
 def _print_document_result(result: UnlearnDocumentResult, workspace: Workspace, console: Console) -> None:

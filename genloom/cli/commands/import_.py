@@ -5,6 +5,7 @@ from dataclasses import asdict
 from genloom.api.workspace import Workspace
 from genloom.cli.descriptions import describe_like
 from genloom.cli.options.workspace import WorkOptions
+from genloom.program import quote_name
 from genloom.text_format import format_bytes
 
 
@@ -32,7 +33,7 @@ def run(model_source: str, /, *, name: str | None = None, base: str = "", common
     for note in import_result.notes:
         console.print_note(note)
     next_command = "chat" if import_result.has_chat_template else "generate"
-    console.print_hint(f"Next: genloom {next_command} {import_result.folder.name}")
+    console.print_hint(f"Next: genloom {next_command} {quote_name(import_result.folder.name)}")
     console.print_result(
         {
             "model": import_result.folder.ref,

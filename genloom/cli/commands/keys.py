@@ -8,6 +8,7 @@ from genloom.cli.options.workspace import CommonOptions
 from genloom.cli.output_path import resolve_output_file
 from genloom.cli.unused_options import refuse_unused_options
 from genloom.errors import GenloomError
+from genloom.program import quote_name
 from genloom.text_format import format_table
 
 if TYPE_CHECKING:
@@ -98,7 +99,8 @@ def _export_key(keys: "Keys", kind: str, out: Path | None, should_include_secret
     console.print_hint(
         f"The secret key is in {path}; keep it to yourself."
         if should_include_secret
-        else f"The authority's certificate is in {path}. Others trust it with: genloom keys trust {path.name}"
+        else f"The authority's certificate is in {path}. Others trust it with: "
+        f"genloom keys trust {quote_name(path.name)}"
     )
     console.print_result({"kind": kind, "file": str(path), "secret": should_include_secret})
 

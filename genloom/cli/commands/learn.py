@@ -17,6 +17,7 @@ from genloom.cli.options.workspace import LedgerURL, WorkOptions
 from genloom.cli.output_path import resolve_output_file
 from genloom.errors import GenloomError
 from genloom.learn.round import MAX_EVAL_PROMPTS
+from genloom.program import quote_name
 
 
 @describe_like(Model.learn)
@@ -90,6 +91,8 @@ def _print_receipt(receipt: Receipt, out: Path | None, console: Console) -> None
     console.print_line(f"Receipt with charts: {page_path}")
     if not receipt.is_promoted and content.challenger != content.champion:
         version = content.challenger.rpartition("/")[2]
-        console.print_hint(f"To activate the challenger anyway: genloom promote {content.model} --to {version}")
+        console.print_hint(
+            f"To activate the challenger anyway: genloom promote {quote_name(content.model)} --to {version}"
+        )
     summary = {"promoted": receipt.is_promoted, "champion": content.champion, "challenger": content.challenger}
     console.print_result({**summary, "receipt": receipt.digest, "run": receipt.run, "page": str(page_path)})

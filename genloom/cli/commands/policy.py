@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal
 
-from genloom.cli.console import Console, quote_name
+from genloom.cli.console import Console
 from genloom.cli.options.workspace import CommonOptions
 from genloom.errors import GenloomError
+from genloom.program import quote_name
 from genloom.text_format import format_table
 
 if TYPE_CHECKING:

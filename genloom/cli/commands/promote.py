@@ -2,6 +2,7 @@
 
 from genloom.cli.options.numbers import Count
 from genloom.cli.options.workspace import CommonOptions, LedgerURL, Reason
+from genloom.program import quote_name
 
 
 def run(
@@ -35,5 +36,5 @@ def run(
         instead = f" instead of {model}/{previous_version}" if previous_version else ""
         console.print_line(f"{model} now means {model}/{to}{instead}.")
         if previous_version:
-            console.print_hint(f"To undo: genloom rollback {model}")
+            console.print_hint(f"To undo: genloom rollback {quote_name(model)}")
     console.print_result({"event": event.id, **event.body})

@@ -12,6 +12,7 @@ from genloom.cli.descriptions import describe_like
 from genloom.cli.options.numbers import Seed, finite_float, int_range
 from genloom.cli.options.workspace import WorkOptions
 from genloom.errors import GenloomError
+from genloom.program import quote_name
 from genloom.text_format import format_count, format_table
 
 if TYPE_CHECKING:
@@ -91,7 +92,9 @@ def run(
     elif action == "remove":
         for name in names:
             entry = prompts.remove(name)
-            console.print_hint(f"Removed the prompt {name}. To restore it: genloom remove --restore {entry.name}")
+            console.print_hint(
+                f"Removed the prompt {name}. To restore it: genloom remove --restore {quote_name(entry.name)}"
+            )
         console.print_result({"removed": list(names)})
     elif action == "test":
         reports = [prompts.test(name, model=model, seed=seed, progress=not common.json) for name in names]
@@ -186,7 +189,7 @@ def _print_prompt(prompts: Prompts, ref: str, console: Console) -> dict[str, Any
 def _print_saved(saved: "Sequence[Prompt]", console: Console) -> None:
     for prompt in saved:
         console.print_line(f"Saved as {prompt.ref}.")
-    console.print_hint(f"To use it: genloom write {saved[0].name}")
+    console.print_hint(f"To use it: genloom write {quote_name(saved[0].name)}")
     console.print_result({"saved": [_to_record(prompt) for prompt in saved]})
 
 

@@ -11,6 +11,7 @@ from genloom.cli.console import Console
 from genloom.cli.options.workspace import CommonOptions, LedgerURL
 from genloom.cli.output_path import resolve_output_file
 from genloom.errors import GenloomError
+from genloom.program import quote_name
 from genloom.rate.export import Format
 from genloom.text_format import format_count, format_table, quote_beginning
 from genloom.trust.manifests import EDITED
@@ -61,7 +62,9 @@ def run(
             body = workspace.ledger.get_event(id).body
             name, item = versions[0].partition("/")[0], body.get("output") or body.get("a")
             console.print_line(f"Trained on it before: {', '.join(versions)}.")
-            console.print_hint(f"To retrain without the ratings of its output: genloom forget {name} --item {item}")
+            console.print_hint(
+                f"To retrain without the ratings of its output: genloom forget {quote_name(name)} --item {item}"
+            )
         console.print_result({"event": event.id, "at": event.at, "withdrawn": id, "trained_versions": versions})
     elif to is not None:
         export_path = None if out is None else resolve_output_file(out, "ratings.jsonl")

@@ -5,9 +5,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from genloom.api.removal import find_removable_paths
-from genloom.cli.console import Console, quote_name
+from genloom.cli.console import Console
 from genloom.cli.options.workspace import CommonOptions
 from genloom.errors import GenloomError
+from genloom.program import quote_name
 from genloom.store.recycle_bin import BinEntry, RemovableKind
 from genloom.text_format import format_bytes, format_table
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from genloom import plugins
 from genloom.api.progress import show_events
 from genloom.api.training import train
-from genloom.cli.console import Console, quote_name
+from genloom.cli.console import Console
 from genloom.cli.descriptions import describe_like
 from genloom.cli.options.numbers import Count, Minutes, Seed, Threads, finite_float, int_range
 from genloom.cli.options.training import Settings
@@ -19,6 +19,7 @@ from genloom.errors import GenloomError
 from genloom.generate.text.conversation import is_chat_card
 from genloom.media.abilities import get_ability
 from genloom.model.likelihood import BITS_PER_BYTE, HELD_OUT_LOSS, HeldOutMetric
+from genloom.program import quote_name
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
 from genloom.text_format import format_bytes, format_duration, format_table
