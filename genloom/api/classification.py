@@ -139,8 +139,7 @@ def classify(
             bar.update(done / max(len(values), 1), f"{done:,} of {len(values):,} texts")
 
         notes: list[str] = []
-        if table is not None and table.num_skipped:
-            notes.append(f"{table.num_skipped:,} rows of {table.path} could not be read, and are left out")
+        notes += table.list_notes() if table is not None else []
         if classifier:
             if labels or train or method:
                 raise GenloomError("tasks.labels_and_classifier")
@@ -171,15 +170,16 @@ def _read_texts(texts: str | Path | Sequence[str], column: str) -> "tuple[Table 
 
 
 def _read_examples(
-    train: Path | str | Sequence[tuple[str, str]], label_column: str
+    train: Path | str | Sequence[tuple[str, str]], label_column: str, notes: list[str]
 ) -> tuple[list[str], list[str], str]:
-    """Return the texts and labels of the examples, and the name of their file."""
+    """Return the texts and labels of the examples, and the name of their file; add what a person should know."""
     from genloom.assistant.tasks.tables import LABEL_COLUMNS, TEXT_COLUMNS, read_text_table
 
     if not isinstance(train, str | Path):
         pairs = list(train)
         return [text for text, _ in pairs], [label for _, label in pairs], ""
     table = read_text_table(expand_home(train))
+    notes += table.list_notes()
     chosen = table.choose_column(label_column, LABEL_COLUMNS, "labels")
     others = [column for column in table.columns if column != chosen]
     if not others:
@@ -205,7 +205,7 @@ def _train_classifier(
     from genloom.assistant.tasks import classifiers
     from genloom.assistant.tasks.logistic import NUM_FOLDS
 
-    texts, given, file = _read_examples(train, label_column)
+    texts, given, file = _read_examples(train, label_column, notes)
     stem = Path(file).stem if file else "-".join(labels)
     valid_name = classifiers.require_new_name(workspace.folder, name or stem)
     examples, targets_N, num_others = classifiers.select_examples(texts, given, labels)

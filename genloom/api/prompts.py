@@ -132,7 +132,9 @@ class Prompts:
         """
         from genloom.assistant.prompts.prompt import Prompt, Variable
         from genloom.assistant.prompts.template import parse_template
+        from genloom.store.names import validate_name
 
+        name = validate_name(name, "prompt")
         given = {"prompt": prompt or None, "system": system, "description": description, "owner": owner or None}
         changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
         base = self.get(copy_of) if copy_of else None

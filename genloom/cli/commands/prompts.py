@@ -1,6 +1,6 @@
 """`genloom prompts`: the prompt library."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Action = Literal["list", "show", "new", "test", "improve", "remove", "import", "export"]
 _MAX_ANSWER_CHARS = 70
 _WITHOUT_NAME = ("list", "export")
+_MAX_NAMES = {"list": 0, "new": 1, "improve": 1}
 
 
 @describe_like(Prompts.improve)
@@ -78,15 +79,18 @@ def run(
     prompts = workspace.prompts
     if not names and action not in _WITHOUT_NAME:
         raise GenloomError("assistant.prompt_name_missing", action=action)
+    if len(names) > (limit := _MAX_NAMES.get(action, len(names))):
+        raise GenloomError("assistant.too_many_prompt_names", action=action, count=len(names), limit=limit)
+    known = {name: prompts.library.list_versions(name) for name in prompts.library.list_names()}
     if action == "list":
         _print_list(prompts, console)
     elif action == "show":
         console.print_result({"prompts": [_print_prompt(prompts, name, console) for name in names]})
     elif action == "new":
         made = _make_prompt(prompts, names[0], from_, prompt, system, description, owner, note)
-        _print_saved([made], console)
+        _print_saved([made], known, console)
     elif action == "import":
-        _print_saved([made for path in names for made in prompts.import_prompts(path)], console)
+        _print_saved([made for path in names for made in prompts.import_prompts(path)], known, console)
     elif action == "export":
         _export_prompts(prompts, names, out or Path("prompts"), console)
     elif action == "remove":
@@ -186,9 +190,17 @@ def _print_prompt(prompts: Prompts, ref: str, console: Console) -> dict[str, Any
     return {**_to_record(prompt), "file": text, "versions": versions}
 
 
-def _print_saved(saved: "Sequence[Prompt]", console: Console) -> None:
+def _print_saved(saved: "Sequence[Prompt]", known: Mapping[str, Sequence[int]], console: Console) -> None:
+    """Print the saved prompts, each with what became of the versions that there were before."""
     for prompt in saved:
-        console.print_line(f"Saved as {prompt.ref}.")
+        versions = known.get(prompt.name, ())
+        if prompt.version in versions:
+            console.print_line(f"Unchanged: {prompt.ref} is the same already.")
+        elif versions:
+            former = f"{prompt.name}/{max(versions)}"
+            console.print_line(f"Saved as {prompt.ref}, which {prompt.name} means from now on; {former} stays.")
+        else:
+            console.print_line(f"Saved as {prompt.ref}.")
     console.print_hint(f"To use it: genloom write {quote_name(saved[0].name)}")
     console.print_result({"saved": [_to_record(prompt) for prompt in saved]})
 

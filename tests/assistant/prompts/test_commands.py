@@ -142,6 +142,42 @@ def test_a_prompt_is_made_changed_shown_and_removed(ws: gl.Workspace, capsys: py
     assert ws.prompts.get("fact").version == 2
 
 
+def test_a_second_prompt_of_a_name_is_said_to_be_a_version(
+    ws: gl.Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def make(name: str, text: str) -> str:
+        capsys.readouterr()
+        assert run(["prompts", "new", name, "--prompt", text]) == 0
+        return capsys.readouterr().out
+
+    assert make("my fact", "One").startswith("Saved as my fact/1.\n")
+    assert "Unchanged: my fact/1" in make("my fact", "One")
+    again = make("my fact", "Two")
+    assert "my fact/2" in again
+    assert "my fact/1 stays" in again
+    assert "email/0 stays" in make("email", "Hello")
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (("new", ""), "store.empty_name"),
+        (("new", "a/b", "--prompt", "One"), "store.bad_name_chars"),
+        (("new", "fact"), "assistant.empty_prompt"),
+        (("new", "my", "fact", "--prompt", "One"), "assistant.too_many_prompt_names"),
+        (("improve", "my", "fact", "--examples", "x"), "assistant.too_many_prompt_names"),
+        (("list", "email"), "assistant.too_many_prompt_names"),
+        (("show", ""), "store.empty_name"),
+    ],
+)
+def test_wrong_names_of_prompts_are_told(
+    ws: gl.Workspace, capsys: pytest.CaptureFixture[str], command: tuple[str, ...], code: str
+) -> None:
+    assert run(["prompts", *command]) == 2
+    assert f"[{code}]" in capsys.readouterr().err
+    assert not (ws.folder / "prompts").exists()
+
+
 def test_one_version_is_removed(ws: gl.Workspace) -> None:
     first = ws.prompts.new("fact", "One")
     ws.prompts.new("fact", "Two")

@@ -62,6 +62,47 @@ def test_json_lines_are_read(tmp_path: Path) -> None:
     assert [row["text"] for row in table.rows] == ["one", "two"]
     assert table.rows[0]["n"] == "3"
     assert table.num_skipped == 1
+    assert [(fault.line, fault.is_skipped) for fault in table.faults] == [(2, True)]
+
+
+def test_rows_that_are_left_out_are_named_by_their_lines(tmp_path: Path) -> None:
+    path = tmp_path / "mails.csv"
+    path.write_text('text,label\none,ham\ntwo\n"three\nlines",ham\nfour,ham,more\nfive,spam\n')
+    table = tables.read_text_table(path)
+    assert [row["text"] for row in table.rows] == ["one", "three\nlines", "five"]
+    assert [fault.line for fault in table.faults] == [3, 6]
+    (note,) = table.list_notes()
+    assert "2 rows of mails.csv left out" in note
+    assert "line 3: it has 1 columns instead of 2" in note
+    assert "line 6: it has 3 columns instead of 2" in note
+
+
+def test_lines_that_hold_no_object_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "mails.jsonl"
+    path.write_text('{"text": "one"}\n\n[1]\n"two"\n{"text": "three"\n')
+    table = tables.read_text_table(path)
+    assert [fault.line for fault in table.faults] == [3, 4, 5]
+    path.write_text("[1]\n")
+    with pytest.raises(GenloomError) as caught:
+        tables.read_text_table(path)
+    assert (caught.value.code, caught.value.fields["line"]) == ("tasks.unreadable_table", 1)
+
+
+def test_many_faults_are_counted_and_a_guess_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "mails.csv"
+    path.write_text("text,label\n" + "alone\n" * 9 + 'a "b,ham\n"c,spam\nd,ham\n')
+    skipped, guessed = tables.read_text_table(path).list_notes()
+    assert skipped.startswith("9 rows of mails.csv left out: line 2: ")
+    assert skipped.endswith("; and 5 others")
+    assert "read by a guess: line 12: " in guessed
+
+
+def test_a_glossary_with_a_row_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "terms.csv"
+    path.write_text("en,fr\nwarranty,garantie\nkettle\n")
+    with pytest.raises(GenloomError) as caught:
+        tables.read_glossary_pairs(path, "en", "fr")
+    assert (caught.value.code, caught.value.fields["line"]) == ("tasks.glossary_line", 3)
 
 
 @pytest.mark.parametrize(
