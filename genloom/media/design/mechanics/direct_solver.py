@@ -1,0 +1,110 @@
+"""Direct solution of the equations of a grid: the matrix of a fixed pattern is filled, factorized and solved.
+
+On small grids LAPACK's Cholesky factorization of a band is several times as fast as a sparse one, since the nodes of a
+grid, numbered along its short axes, have a narrow band. On others SciPy's SuperLU is used in its symmetric mode.
+Legend: E elements, D degrees of freedom of an element, N of the grid.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from math import prod
+
+import numpy as np
+import scipy.sparse as sparse
+from scipy.linalg import cho_solve_banded, cholesky_banded
+from scipy.sparse.linalg import splu
+
+from genloom.media.design.mechanics.elements import build_element_stiffness, list_element_freedoms
+
+MAX_BAND_ENTRIES = 60_000_000  # of the matrix in a band: 480 MB
+
+
+class Pattern:
+    """The entries of the lower triangle of a grid's matrix, and what each element adds to them."""
+
+    def __init__(self, shape: tuple[int, ...], poisson_ratio: float) -> None:
+        axes = len(shape)
+        nodes = tuple(size + 1 for size in shape)
+        # Nodes are numbered along the shortest axis first, which keeps the band narrow.
+        order = sorted(range(axes), key=lambda axis: -nodes[axis])
+        numbers = np.arange(prod(nodes)).reshape([nodes[axis] for axis in order]).transpose(np.argsort(order))
+        self.order_N = (numbers.reshape(-1, 1) * axes + np.arange(axes)).ravel()  # number of each degree of freedom
+        self.size = self.order_N.size
+        freedoms_ED = self.order_N[list_element_freedoms(shape)]
+        row, column = np.tril_indices(freedoms_ED.shape[1])
+        ends = freedoms_ED[:, row], freedoms_ED[:, column]
+        keys = np.minimum(*ends) * self.size + np.maximum(*ends)
+        unique, entries = np.unique(keys, return_inverse=True)
+        self.columns, self.rows = np.divmod(unique, self.size)
+        self.band = int((self.rows - self.columns).max())
+        stiffness = build_element_stiffness(axes, poisson_ratio)[row, column]
+        values = np.broadcast_to(stiffness, keys.shape)
+        elements = np.broadcast_to(np.arange(len(keys))[:, None], keys.shape)
+        self.assembly = sparse.csr_array(
+            (values.ravel(), (entries.ravel(), elements.ravel())), shape=(len(unique), len(keys))
+        )
+        self.band_positions = self.columns * (self.band + 1) + self.rows - self.columns
+
+
+@lru_cache(maxsize=4)
+def build_pattern(shape: tuple[int, ...], poisson_ratio: float) -> Pattern:
+    """Return the pattern of a grid, which all its problems share."""
+    return Pattern(shape, poisson_ratio)
+
+
+class DirectSolver:
+    """The equations of one grid and its supports; `factorize` for the moduli of the elements, then `solve`."""
+
+    def __init__(self, fixed: np.ndarray, poisson_ratio: float, *, is_banded: bool | None = None) -> None:
+        """Take the supports, bool [*nodes, axes]; `is_banded` chooses the method, None the faster one."""
+        shape = tuple(size - 1 for size in fixed.shape[:-1])
+        self._pattern = pattern = build_pattern(shape, poisson_ratio)
+        is_fixed_N = np.zeros(pattern.size, bool)
+        is_fixed_N[pattern.order_N] = fixed.ravel()
+        self._is_fixed_N = is_fixed_N
+        self._removed = np.flatnonzero(is_fixed_N[pattern.rows] | is_fixed_N[pattern.columns])
+        self._held = np.flatnonzero(is_fixed_N[pattern.rows] & (pattern.rows == pattern.columns))
+        self.is_banded = can_use_band(pattern) if is_banded is None else is_banded
+        self._solve: Callable[[np.ndarray], np.ndarray] | None = None
+
+    def factorize(self, moduli_E: np.ndarray) -> None:
+        """Factorize the matrix for the moduli of the elements, in C order."""
+        values = self._pattern.assembly @ moduli_E
+        values[self._removed] = 0
+        values[self._held] = 1
+        self._solve = self._factorize_band(values) if self.is_banded else self._factorize_sparse(values)
+
+    def solve(self, forces: np.ndarray) -> np.ndarray:
+        """Return the displacements under forces, both [cases, *nodes, axes]."""
+        assert self._solve is not None, "factorize first"
+        forces_NC = np.zeros((self._pattern.size, len(forces)), order="F")
+        forces_NC[self._pattern.order_N] = forces.reshape(len(forces), -1).T
+        forces_NC[self._is_fixed_N] = 0
+        return self._solve(forces_NC)[self._pattern.order_N].T.reshape(forces.shape)
+
+    def _factorize_band(self, values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        pattern = self._pattern
+        band = np.zeros(pattern.size * (pattern.band + 1))
+        band[pattern.band_positions] = values
+        factor = cholesky_banded(
+            band.reshape(pattern.size, pattern.band + 1).T, lower=True, overwrite_ab=True, check_finite=False
+        )
+        return lambda forces_NC: cho_solve_banded((factor, True), forces_NC, overwrite_b=True, check_finite=False)
+
+    def _factorize_sparse(self, values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        pattern = self._pattern
+        lower = sparse.coo_array((values, (pattern.rows, pattern.columns)), shape=(pattern.size,) * 2)
+        is_below = pattern.rows != pattern.columns
+        upper = sparse.coo_array(
+            (values[is_below], (pattern.columns[is_below], pattern.rows[is_below])), shape=lower.shape
+        )
+        matrix = (lower + upper).tocsc()
+        factor = splu(
+            matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True, "Equil": False}
+        )
+        return factor.solve
+
+
+def can_use_band(pattern: Pattern) -> bool:
+    """Return whether the band is the faster way: where it is narrow, for its work grows with the width squared."""
+    return pattern.band <= 420 and pattern.size * (pattern.band + 1) <= MAX_BAND_ENTRIES
