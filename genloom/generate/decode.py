@@ -31,8 +31,9 @@ class TextDecoder:
 
     `stop` are strings and `eos_ids` tokens. `is_finished` has a flag per row and is written in place. With
     `is_append_only`, a draft begins with the previous one. `keep_partial` ends a text that is cut inside a character
-    with U+FFFD. `stop_loops` also ends a row of text that repeats itself. Values that are not text are decoded when
-    they are looked at, since a draft of them is seldom shown; `postprocess` makes the result of each.
+    with U+FFFD. `stop_loops` also ends a row of text that repeats itself. Without `has_prompt`, texts stand alone.
+    Values that are not text are decoded when they are looked at, since a draft of them is seldom shown; `postprocess`
+    makes the result of each.
     """
 
     def __init__(
@@ -46,7 +47,9 @@ class TextDecoder:
         keep_partial: bool = False,
         stop_loops: bool = False,
         postprocess: Callable[[Any], Any] = lambda value: value,
+        has_prompt: bool = True,
     ):
+        self.has_prompt = has_prompt
         self.stop_loops, self.has_loop, self.postprocess = stop_loops, [False] * len(prompts), postprocess
         self.codec, self.stop, self.eos_ids, self.is_finished = codec, stop, (codec.space.eos, *eos_ids), is_finished
         self.detokenizers = [IncrementalDetokenizer(codec, prompt, is_append_only, keep_partial) for prompt in prompts]
@@ -69,7 +72,7 @@ class TextDecoder:
                 self.is_finished[i] |= (is_stopped or self.has_loop[i]) and not has_holes
                 if is_stopped and is_final:
                     ended_row = cut_tokens(detokenizer.decode, row, continuation)
-                values.append(detokenizer.prompt_text + continuation)
+                values.append(detokenizer.prompt_text + continuation if self.has_prompt else continuation)
                 continuations.append(continuation)
             else:
                 values.append(np.concatenate([detokenizer.prompt_ids, row[row >= 0]]))

@@ -187,6 +187,7 @@ def generate(
             keep_partial,
             request.stop_loops,
             start.finish,
+            has_prompt=not request.grammar,  # so that the text as a whole is of its format
         )
     else:
         has_grid = isinstance(model.codec.space, TokenSpace)

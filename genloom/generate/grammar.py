@@ -5,9 +5,11 @@ A grammar is what `llguidance` calls a grammar: JSON with "json_schema", "lark_g
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
 
 MAX_SCHEMA_CHARS = 200_000
+_PLACE = re.compile(r"(?:at )?(\d+)\((\d+)\): ")
+_MAX_REASON_CHARS, _MAX_MARKED_CHARS = 500, 40
 _NEEDS_VOCABULARY = "no tokenizer - can't validate <special_token>"
 # Work of a format, in the units of llguidance's LLParserLimits: what one may cost to build, and each of its tokens.
 LIMITS = {
@@ -49,11 +53,27 @@ def check_grammar(grammar: str) -> None:
     has_error, messages = llguidance.LLMatcher.validate_grammar_with_warnings(grammar, limits=build_limits())
     # Only a vocabulary tells whether it has a special token: `build_matcher` asks it.
     if (has_error or messages) and not messages[0].startswith(_NEEDS_VOCABULARY):
-        raise GenloomError("generate.bad_grammar", reason=first_line(messages[0]))
+        raise GenloomError("generate.bad_grammar", reason=explain_fault(messages[0]))
 
 
-def first_line(text: str) -> str:
-    return (text.strip().splitlines() or [""])[0].rstrip(".")[:500]
+def explain_fault(text: str) -> str:
+    """Return one sentence, with the place, of what llguidance says about a grammar in several lines."""
+    lines = text.strip().splitlines() or [""]
+    place = _PLACE.match(lines[0])
+    start = f"line {place[1]}, column {place[2]}: " if place else ""
+    if reason := next((line for line in lines if line.startswith("error: ")), ""):  # of a regular expression
+        return f"{start}{reason.removeprefix('error: ').rstrip('.')}{_quote_marked(lines)}"[:_MAX_REASON_CHARS]
+    return f"{start}{lines[0][place.end() if place else 0 :].rstrip('.')}"[:_MAX_REASON_CHARS]
+
+
+def _quote_marked(lines: Sequence[str]) -> str:
+    """Return the text above the mark in a report on a regular expression; "" if it has several lines."""
+    for above, mark in pairwise(lines):
+        column = mark.find("^")
+        if column >= 0 and not mark.strip(" ^") and above[:column].strip() + above[column:].strip():
+            marked = above[column:].strip()
+            return f' at "{marked if len(marked) <= _MAX_MARKED_CHARS else marked[:_MAX_MARKED_CHARS] + "…"}"'
+    return ""
 
 
 def import_llguidance() -> Any:
@@ -131,8 +151,10 @@ def build_grammar_error(reason: str) -> GenloomError:
     """Return the error of a grammar that a token or the limits of work ended."""
     is_complex = any(word in reason for word in ("fuel", "TooComplex", "too many", "too big", "too complex", "limit"))
     if is_complex:
-        return GenloomError("generate.grammar_too_complex", reason=first_line(reason))
-    return GenloomError("generate.bad_grammar", reason=first_line(reason))
+        return GenloomError("generate.grammar_too_complex", reason=explain_fault(reason))
+    if "NoExtensionBias" in reason:  # no token may follow
+        return GenloomError("generate.grammar_dead_end")
+    return GenloomError("generate.bad_grammar", reason=explain_fault(reason))
 
 
 class TokenTable:

@@ -10,10 +10,11 @@ from genloom.errors import GenloomError
 from genloom.generate import engine
 from genloom.generate.engine import Request
 from genloom.generate.grammar import MAX_SCHEMA_CHARS, build_json_grammar, check_grammar, import_llguidance
-from genloom.generate.shortest_text import count_fewest_tokens, find_shortest_json, find_shortest_match
+from genloom.generate.shortest_text import EndlessError, count_fewest_tokens, find_shortest_json, find_shortest_match
 from genloom.model import Model
 
 MAX_CHOICES = 10_000
+_PLACE = re.compile(r"line \d+, column \d+: ")
 _KEYS = re.compile(r'"([^"]+)"')
 _COMBINED = frozenset({"allOf", "patternProperties", "additionalProperties", "unevaluatedProperties"})
 
@@ -52,7 +53,11 @@ def build_schema_format(schema: Mapping[str, Any] | bool) -> OutputFormat:
     """Return the format of JSON values, whose objects have no properties that the schema does not name."""
     check_schema(schema)
     closed = close_objects(schema)
-    shortest = find_shortest_json(closed)
+    try:
+        shortest = find_shortest_json(closed)
+    except EndlessError:
+        reason = "each value needs another one inside itself, so that none ends"
+        raise GenloomError("generate.unsupported_schema", reason=reason, place=find_reference(schema)) from None
     return OutputFormat("schema", build_json_grammar(closed), () if shortest is None else (shortest,))
 
 
@@ -95,13 +100,15 @@ def check_kind(kind: str, grammar: str) -> None:
     except GenloomError as error:
         if error.code != "generate.bad_grammar":
             raise
-        raise GenloomError("generate.bad_format", kind=kind, reason=error.fields["reason"]) from None
+        reason = str(error.fields["reason"])
+        reason = reason if kind == "grammar" else _PLACE.sub("", reason)  # it is a place in what was made of it
+        raise GenloomError("generate.bad_format", kind=kind, reason=reason) from None
 
 
 def check_schema(schema: Mapping[str, Any] | bool) -> None:
     """Raise GenloomError for a schema that cannot be kept to in full; it names the keyword and its place."""
     if not isinstance(schema, Mapping | bool):
-        raise GenloomError("generate.schema_no_object", kind=type(schema).__name__)
+        raise GenloomError("generate.schema_no_object", kind=name_json_type(schema))
     if schema is False:
         raise GenloomError("generate.unsupported_schema", reason="no value fits it", place="the schema")
     if (unsupported := find_unsupported(schema)) is not None:
@@ -121,6 +128,12 @@ def check_schema(schema: Mapping[str, Any] | bool) -> None:
         reason = str(error.fields["reason"])
         place = find_place(schema, reason) or "the schema"
         raise GenloomError("generate.unsupported_schema", reason=reason, place=place) from None
+
+
+def name_json_type(value: Any) -> str:
+    """Return what JSON calls the type of a value."""
+    names = {list: "array", tuple: "array", str: "string", int: "number", float: "number", type(None): "null"}
+    return names.get(type(value), type(value).__name__)
 
 
 def find_unsupported(schema: Any, place: tuple[str, ...] = (), depth: int = 0) -> tuple[str, str] | None:
@@ -161,6 +174,11 @@ def find_place(schema: Any, reason: str) -> str:
     """Return where a schema has a keyword that a reason quotes, e.g. "properties.age.not"; "" if that is not known."""
     places = (find_key(schema, key) for key in _KEYS.findall(reason))
     return next((place for place in places if place is not None), "")
+
+
+def find_reference(schema: Any) -> str:
+    """Return where a schema refers to a part of itself."""
+    return find_key(schema, "$ref") or "the schema"
 
 
 def find_key(schema: Any, key: str, place: tuple[str, ...] = ()) -> str | None:

@@ -3,7 +3,9 @@
 import json
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,25 +19,68 @@ _TYPES = {
     "boolean": "true",
     "null": "null",
 }
-_MAX_DEPTH, _MAX_CHARS = 30, 100_000
+_MAX_ROUNDS, _MAX_CHARS = 60, 100_000
 
 
-def find_shortest_json(schema: Any) -> str | None:
-    """Return a JSON value that no other one of the schema is shorter than; None if that is not known."""
-    try:
-        return _write_shortest(schema, schema, 0)
-    except (_Unknown, RecursionError):
-        return None
+class EndlessError(Exception):
+    """No value of a schema ends: each needs another one inside itself."""
 
 
 class _Unknown(Exception):
     """A length that this module cannot tell."""
 
 
-def _write_shortest(schema: Any, root: Any, depth: int) -> str:
+@dataclass
+class _References:
+    """The shortest known value of each part of a schema that a `$ref` names; None if none is known yet."""
+
+    root: Any
+    shortest: dict[str, str | None] = field(default_factory=dict)
+
+    def get(self, reference: str) -> str:
+        found = self.shortest.setdefault(reference, None)
+        if found is None:
+            raise EndlessError
+        return found
+
+    def improve(self) -> None:
+        """Write each value from the others; values of parts that refer to each other need several rounds."""
+        for reference in list(self.shortest):
+            try:
+                self.shortest[reference] = _write_shortest(_resolve_reference(reference, self.root), self)
+            except EndlessError:
+                pass
+            except _Unknown:
+                self.shortest[reference] = "0"
+
+
+def find_shortest_json(schema: Any) -> str | None:
+    """Return a JSON value that no other one of the schema is shorter than; None if that is not known.
+
+    Raise EndlessError if no value of the schema ends.
+    """
+    references = _References(schema)
+    for _ in range(_MAX_ROUNDS):
+        before = dict(references.shortest)
+        try:
+            found = _write_shortest(schema, references)
+        except EndlessError:
+            found = None
+        except (_Unknown, RecursionError):
+            return None
+        try:
+            references.improve()
+        except RecursionError:
+            return None
+        if references.shortest == before:
+            if found is None:
+                raise EndlessError
+            return found
+    return None
+
+
+def _write_shortest(schema: Any, references: _References) -> str:
     """Return the shortest value, or a text that is still shorter where a keyword is not understood."""
-    if depth > _MAX_DEPTH:
-        raise _Unknown
     if not isinstance(schema, Mapping):
         return "0"
     if "const" in schema:
@@ -43,43 +88,44 @@ def _write_shortest(schema: Any, root: Any, depth: int) -> str:
     if isinstance(values := schema.get("enum"), list) and values:
         return min(map(_dump_json, values), key=len)
     if isinstance(reference := schema.get("$ref"), str):
-        return _write_shortest(_resolve_reference(reference, root), root, depth + 1)
+        return references.get(reference)
     for name in ("anyOf", "oneOf"):
         if isinstance(branches := schema.get(name), list) and branches:
-            return min(_write_known(branches, root, depth), key=len)
+            return _choose_shortest([partial(_write_shortest, branch, references) for branch in branches])
     if "allOf" in schema:
+        for part in schema["allOf"] if isinstance(schema["allOf"], list) else ():
+            _write_shortest(part, references)
         return "0"
     kinds = schema.get("type") or ("object" if "properties" in schema and "required" in schema else "integer")
     kinds = [kinds] if isinstance(kinds, str) else list(kinds)
-    return min((_write_kind(kind, schema, root, depth) for kind in kinds), key=len, default="0")
+    return _choose_shortest([partial(_write_kind, kind, schema, references) for kind in kinds]) if kinds else "0"
 
 
-def _write_known(branches: Sequence[Any], root: Any, depth: int) -> list[str]:
-    """Return the shortest value of each branch that has an end: one may lead to itself."""
-    found = []
-    for branch in branches:
+def _choose_shortest(ways: Sequence[Callable[[], str]]) -> str:
+    """Return the shortest value among several ways to write one, of which some may have no end."""
+    found, problems = list[str](), list[Exception]()
+    for write in ways:
         try:
-            found.append(_write_shortest(branch, root, depth + 1))
-        except _Unknown:
-            continue
+            found.append(write())
+        except (EndlessError, _Unknown) as error:
+            problems.append(error)
     if not found:
-        raise _Unknown
-    return found
+        raise next((each for each in problems if isinstance(each, _Unknown)), problems[0])
+    return min(found, key=len)
 
 
-def _write_kind(kind: str, schema: Mapping[str, Any], root: Any, depth: int) -> str:
+def _write_kind(kind: str, schema: Mapping[str, Any], references: _References) -> str:
     if kind == "object":
         properties = schema.get("properties") or {}
         members = [
-            f"{_dump_json(name)}: {_write_shortest(properties.get(name, {}), root, depth + 1)}"
+            f"{_dump_json(name)}: {_write_shortest(properties.get(name, {}), references)}"
             for name in dict.fromkeys(schema.get("required") or ())
         ]
         return "{" + ", ".join(members) + "}"
     if kind == "array":
         count, prefix = _count_items(schema.get("minItems")), schema.get("prefixItems") or []
         items = [
-            _write_shortest(prefix[n] if n < len(prefix) else schema.get("items", {}), root, depth + 1)
-            for n in range(count)
+            _write_shortest(prefix[n] if n < len(prefix) else schema.get("items", {}), references) for n in range(count)
         ]
         return "[" + ", ".join(items) + "]"
     if kind == "string" and not {"pattern", "format"} & schema.keys():

@@ -18,7 +18,7 @@ from genloom.codecs import bpe, tokenizer
 from genloom.codecs import bytes as plain
 from genloom.generate.grammar import LIMITS, build_grammar_constraint, build_matcher, fits_grammar
 from genloom.generate.output_format import build_output_format, close_objects
-from genloom.generate.shortest_text import count_fewest_tokens, find_shortest_json, find_shortest_match
+from genloom.generate.shortest_text import EndlessError, count_fewest_tokens, find_shortest_json, find_shortest_match
 from genloom.model import Design, Model, build_networks, build_objective, resolve_space, save_model
 from genloom.networks.native import build as native
 from genloom.noise import Noise
@@ -159,6 +159,8 @@ def test_a_limit_that_no_text_fits_in_is_refused_before(ws: Workspace, options: 
         ("generate.bad_format", {"regex": "(a"}),
         ("generate.bad_format", {"regex": "(?=a)b"}),
         ("generate.bad_format", {"grammar": "start: missing"}),
+        ("generate.grammar_dead_end", {"grammar": "start: start"}),
+        ("generate.unsupported_schema", {"schema": {"$ref": "#"}}),
         ("generate.grammar_too_long", {"regex": "a" * 300_000}),
         ("generate.unsupported_schema", {"schema": False}),
         ("generate.unsupported_schema", {"schema": {"type": "string", "minLength": 5, "maxLength": 2}}),
@@ -180,6 +182,52 @@ def test_an_unsupported_keyword_is_named_with_its_place() -> None:
         nested = {"type": "array", "items": nested}
     with raises_code("generate.unsupported_schema"):
         build_output_format(schema=nested)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#"},
+        {"allOf": [{"$ref": "#"}]},
+        {"anyOf": [{"$ref": "#"}, {"$ref": "#"}]},
+        {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}},
+        {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]},
+        {"type": "array", "items": {"$ref": "#"}, "minItems": 1},
+    ],
+)
+def test_a_schema_without_an_end_is_refused(schema: Any) -> None:
+    with raises_code("generate.unsupported_schema"):
+        build_output_format(schema=schema)
+    with pytest.raises(EndlessError):
+        find_shortest_json(schema)
+
+
+def test_many_ways_to_refer_to_itself_take_no_time() -> None:
+    names = [f"#/$defs/x{n}" for n in range(60)]
+    parts = {f"x{n}": {"anyOf": [{"type": "array", "items": {"$ref": name}, "minItems": 1} for name in names]}
+             for n in range(60)}  # fmt: skip
+    with pytest.raises(EndlessError):
+        find_shortest_json({"$ref": names[0], "$defs": parts})
+    parts["x59"]["anyOf"].append({"type": "null"})
+    assert find_shortest_json({"$ref": names[0], "$defs": parts}) == "[null]"
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"regex": "x(a"}, 'unclosed group at "(a"'),
+        ({"regex": "a{2,1}"}, "invalid repetition count range"),
+        ({"regex": "a" * 3000 + "(b"}, 'unclosed group at "(b"'),
+        ({"regex": "(?=a)b"}, "look-ahead and look-behind, is not supported"),
+        ({"grammar": 'start: a\na: "x"\na: "y"'}, "line 3, column 4: duplicate rule"),
+        ({"grammar": "start: /[/"}, "line 1, column 8: unclosed character class"),
+    ],
+)
+def test_the_reason_of_a_fault_is_whole(options: dict[str, Any], reason: str) -> None:
+    with raises_code("generate.bad_format") as caught:
+        build_output_format(**options)
+    assert reason in str(caught.value)
+    assert len(str(caught.value)) < 400
 
 
 # They cost a bounded amount of work: each is refused, or its texts are written.
@@ -292,7 +340,17 @@ def test_a_special_token_is_written_only_where_the_grammar_names_it() -> None:
         ({"type": "string", "minLength": 3}, '"aaa"'),
         ({"anyOf": [{"type": "string", "minLength": 30}, {"type": "null"}]}, "null"),
         ({"$ref": "#/$defs/x", "$defs": {"x": {"type": ["object", "null"]}}}, "{}"),
-        ({"$defs": {"x": {"type": "array", "items": {"$ref": "#/$defs/x"}, "minItems": 1}}, "$ref": "#/$defs/x"}, None),
+        ({"$defs": {"x": {"type": "array", "items": {"$ref": "#/$defs/x"}}}, "$ref": "#/$defs/x"}, "[]"),
+        ({"anyOf": [{"type": "array", "items": {"$ref": "#"}, "minItems": 2}, {"type": "boolean"}]}, "true"),
+        (
+            {
+                "type": "object",
+                "properties": {"next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}},
+                "required": ["next"],
+            },
+            '{"next": null}',
+        ),
+        ({"type": "array", "items": {"$ref": "#/$defs/gone"}, "minItems": 1}, "[0]"),
     ],
 )
 def test_the_shortest_json_of_a_schema_is_known(schema: Any, shortest: str | None) -> None:
@@ -335,6 +393,9 @@ def test_the_command_reads_formats_from_options_and_files(
     (made,) = generate(capsys, *common, "--schema", str(tmp_path / "schema.json"))["outputs"]
     jsonschema.validate(json.loads(made["written"]), SCHEMA)
     assert generate(capsys, "--replay", made["id"])["identical"]
+    (made,) = generate(capsys, *common, "--schema", str(tmp_path / "schema.json"), "--prompt", "A person: ")["outputs"]
+    jsonschema.validate(json.loads(made["text"]), SCHEMA)
+    assert made["prompt"] == "A person: "
     (made,) = generate(capsys, *common, "--choices", 'yes,"no, never"')["outputs"]
     assert made["written"] in ("yes", "no, never")
     (made,) = generate(capsys, *common, "--regex", "-[0-9]+-")["outputs"]
@@ -343,12 +404,30 @@ def test_the_command_reads_formats_from_options_and_files(
     assert re.fullmatch(r"[1-9]\+[1-9]", made["written"])
 
 
+def test_a_text_in_a_format_stands_without_its_prompt(
+    home: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "schema.json").write_text(json.dumps(SCHEMA))
+    out = tmp_path / "person.json"
+    command = ["generate", "bytes", "--max-tokens", "200", "--seed", "1", "--prompt", "A person: "]
+    assert run([*command, "--schema", str(tmp_path / "schema.json"), "--out", str(out)]) == 0
+    jsonschema.validate(json.loads(out.read_text(encoding="utf-8")), SCHEMA)
+    assert "A person: {" not in capsys.readouterr().out
+    output = home.outputs[-1]
+    assert output.value == output.continuation
+    assert output.prompt == "A person: "
+    assert output.replay() == output.value
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [
         ("cli.empty_format", ["--choices", ""]),
         ("cli.bad_choices", ["--choices", 'a,"b']),
         ("cli.schema_not_json", ["--schema", "bad.json"]),
+        ("cli.schema_empty", ["--schema", "empty.json"]),
+        ("cli.schema_not_file", ["--schema", '{"type": "string"}']),
+        ("generate.schema_no_object", ["--schema", "list.json"]),
         ("core.unreadable_file", ["--grammar", "missing.lark"]),
         ("generate.several_formats", ["--choices", "a,b", "--regex", "c"]),
         ("cli.replay_with_options", ["--replay", "x", "--regex", "a"]),
@@ -364,6 +443,8 @@ def test_a_wrong_format_of_the_command_is_named(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.json").write_text("{")
+    (tmp_path / "empty.json").write_text("\n")
+    (tmp_path / "list.json").write_text("[]")
     assert run(["generate", *(["bytes"] if "--replay" not in words else []), *words]) == 2
     assert code in capsys.readouterr().err
 

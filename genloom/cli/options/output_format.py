@@ -42,7 +42,7 @@ class FormatOptions:
             found["choices"] = split_choices(self.choices)
         if self.grammar is not None:
             found["grammar"] = read_bounded_text(self.grammar, "this grammar", MAX_FORMAT_BYTES)
-        if empty := [name for name, value in found.items() if value == "" or value == []]:
+        if empty := [name for name, value in found.items() if name != "schema" and value in ("", [])]:
             raise GenloomError("cli.empty_format", option=empty[0])
         return found
 
@@ -52,11 +52,20 @@ DEFAULT_FORMAT_OPTIONS = FormatOptions()
 
 def read_schema(path: Path) -> Any:
     """Return the schema in a JSON file."""
+    if str(path).lstrip().startswith(("{", "[")) and not path.exists():
+        raise GenloomError("cli.schema_not_file", given=str(path)[:40])
     text = read_bounded_text(path, "this schema", MAX_FORMAT_BYTES)
+    if not text.strip():
+        raise GenloomError("cli.schema_empty", path=path)
     try:
-        return json.loads(text)
+        schema = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise GenloomError("cli.schema_not_json", path=path, reason=str(error)[:200]) from None
+    if not isinstance(schema, dict | bool):
+        from genloom.generate.output_format import name_json_type
+
+        raise GenloomError("generate.schema_no_object", kind=name_json_type(schema))
+    return schema
 
 
 def split_choices(text: str) -> list[str]:
