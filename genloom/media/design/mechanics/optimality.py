@@ -9,8 +9,9 @@ from math import exp, log
 import numpy as np
 from scipy.optimize import brentq
 
-_SPAN = 40.0  # of the logarithm of the multiplier, to either side of the middle
-_TOLERANCE = 1e-4  # of the logarithm of the multiplier
+_REACH = 0.3  # of the first bracket around the expected logarithm of the multiplier, to either side
+_MAX_REACH = 60.0
+_TOLERANCE = 1e-5  # of the logarithm of the multiplier
 
 
 def update_densities(
@@ -30,7 +31,8 @@ def update_densities(
     low, high = bounds
     ratio = np.maximum(-gradient, 0) / np.maximum(volume_gradient, 1e-12)
     roots = variables * np.sqrt(ratio)
-    middle = log(max(float(ratio.mean()), 1e-300))
+    # With this multiplier the variables have the same sum as before, were there no bounds.
+    guess = 2 * log(max(float(roots.sum()), 1e-150) / max(float(variables.sum()), 1e-150))
 
     def build_variables(log_multiplier: float) -> np.ndarray:
         return np.clip(roots * exp(-0.5 * log_multiplier), low, high)
@@ -38,9 +40,15 @@ def update_densities(
     def measure_excess(log_multiplier: float) -> float:
         return measure_volume(build_variables(log_multiplier)) - target
 
-    start, end = middle - _SPAN, middle + _SPAN
-    if measure_excess(start) <= 0:
+    ends = {}
+    for sign in (-1, 1):
+        reach = _REACH
+        while sign * (excess := measure_excess(guess + sign * reach)) > 0 and reach < _MAX_REACH:
+            reach *= 4
+        ends[sign] = guess + sign * reach, excess
+    (start, excess), (end, lack) = ends[-1], ends[1]
+    if excess <= 0:
         return build_variables(start)
-    if measure_excess(end) >= 0:
+    if lack >= 0:
         return build_variables(end)
     return build_variables(brentq(measure_excess, start, end, xtol=_TOLERANCE))

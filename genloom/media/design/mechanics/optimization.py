@@ -1,42 +1,23 @@
-"""Topology optimization: the distribution of material that makes a part stiffest, by SIMP and optimality criteria.
+"""Topology optimization: the distribution of material that makes a part stiffest, by SIMP.
 
 Densities are filtered, projected towards black and white ever more sharply, and penalized (Bendsøe and Sigmund 2003;
-Andreassen et al. 2011, whose 88 lines `PLAIN` follows). `optimize` yields the designs; who calls it shows and stops.
+Andreassen et al. 2011, whose 88 lines `PLAIN` follows). With a least thickness the eroded design is optimized, as its
+members are the first to vanish (Wang, Lazarov and Sigmund 2011); with a limit of stress, by MMA.
+`optimize` yields the designs on the way; who calls it shows them and stops.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from genloom.media.design.mechanics.analysis import compute_moduli, compute_unit_energies, differentiate_moduli
-from genloom.media.design.mechanics.filters import build_filter, differentiate_projection, project
+from genloom.media.design.mechanics.design_variables import DesignVariables, OptimizationOptions, Stage
+from genloom.media.design.mechanics.mma import MovingAsymptotes
 from genloom.media.design.mechanics.optimality import update_densities
-from genloom.media.design.mechanics.problem import EMPTY, FREE, SOLID, Problem
+from genloom.media.design.mechanics.problem import Problem
 from genloom.media.design.mechanics.solver import Solver, build_solver
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A part of an optimization: at most so many steps at one sharpness of the projection."""
-
-    sharpness: float  # 0: no projection
-    steps: int
-    tolerance: float = 0.01  # it ends when no variable changes by more
-
-
-@dataclass(frozen=True)
-class OptimizationOptions:
-    """The settings of an optimization; lengths in elements."""
-
-    filter_radius: float = 1.5
-    penalty: float = 3.0
-    stages: tuple[Stage, ...] = field(
-        default=(Stage(0, 30, 0.05), Stage(2, 10, 0.05), Stage(4, 10, 0.05), Stage(8, 10, 0.05), Stage(16, 10, 0.05))
-    )
-    move: float = 0.2  # of a variable in one step, at most
-    symmetry: tuple[str, ...] = ()  # the axes, "x", "y" or "z", along which a design is mirrored about its middle
-
+from genloom.media.design.mechanics.stress import measure_stress
 
 PLAIN = OptimizationOptions(stages=(Stage(0, 200, 0.01),))  # densities stay grey, as the published compliances are
 
@@ -53,44 +34,6 @@ class Step:
     sharpness: float
 
 
-class Design:
-    """The variables of an optimization, and the densities that they stand for."""
-
-    def __init__(self, problem: Problem, options: OptimizationOptions) -> None:
-        self.problem, self.options = problem, options
-        self.filter = build_filter(problem.shape, options.filter_radius)
-        passive = problem.passive.ravel()
-        self.is_free, self.is_solid, self.is_empty = passive == FREE, passive == SOLID, passive == EMPTY
-
-    def build_start(self, start: np.ndarray | None) -> np.ndarray:
-        """Return the variables of a density, or of a uniform one."""
-        num_free, size = max(np.count_nonzero(self.is_free), 1), self.is_free.size
-        uniform = np.clip((self.problem.volume * size - np.count_nonzero(self.is_solid)) / num_free, 0, 1)
-        variables = np.full(size, uniform) if start is None else start.ravel().astype(float)
-        return self.mirror_values(self.set_passive(variables))
-
-    def set_passive(self, values: np.ndarray) -> np.ndarray:
-        """Return values that are 1 and 0 where the problem demands it."""
-        return np.where(self.is_free, values, self.is_solid.astype(float))
-
-    def mirror_values(self, values: np.ndarray) -> np.ndarray:
-        """Return values that are the same on both sides of the planes of symmetry."""
-        for name in self.options.symmetry:
-            axis = self.problem.axes - 1 - "xyz".index(name)
-            grid = values.reshape(self.problem.shape)
-            values = ((grid + np.flip(grid, axis)) / 2).ravel()
-        return values
-
-    def build_density(self, variables: np.ndarray, sharpness: float) -> np.ndarray:
-        """Return the densities, flat."""
-        return self.set_passive(project(self.filter @ variables, sharpness))
-
-    def pull_back(self, gradient: np.ndarray, variables: np.ndarray, sharpness: float) -> np.ndarray:
-        """Return the gradient by the variables of a gradient by the densities."""
-        slope = differentiate_projection(self.filter @ variables, sharpness) * self.is_free
-        return self.mirror_values(self.filter.T @ (gradient * slope)) * self.is_free
-
-
 def optimize(
     problem: Problem,
     options: OptimizationOptions | None = None,
@@ -103,37 +46,85 @@ def optimize(
     `start`: densities [*shape] from which it begins, instead of uniform ones.
     """
     options = options or OptimizationOptions()
-    design, solver = Design(problem, options), solver or build_solver(problem)
-    variables, number, change = design.build_start(start), 0, 1.0
-    last = options.stages[-1]
+    stepper = Stepper(problem, options, solver or build_solver(problem))
+    variables, number, change = stepper.design.build_start(start), 0, 1.0
     for stage in options.stages:
+        stepper.start_stage()
         for index in range(stage.steps + 1):
-            density = design.build_density(variables, stage.sharpness)
-            compliance, gradient = differentiate_compliance(problem, solver, density, options.penalty)
-            yield Step(
-                number, density.reshape(problem.shape), compliance, float(density.mean()), change, stage.sharpness
-            )
+            density, compliance, gradient = stepper.evaluate_variables(variables, stage.sharpness)
+            grid = density.reshape(problem.shape)
+            yield Step(number, grid, compliance, float(density.mean()), change, stage.sharpness)
             if index == stage.steps or (index and change <= stage.tolerance):
                 break
             previous = variables
-            variables = step_variables(design, variables, gradient, stage.sharpness)
+            variables = stepper.step_variables(variables, density, gradient, stage.sharpness)
             change, number = float(np.abs(variables - previous).max()), number + 1
-    assert last.steps > 0, "the last stage makes a step"
 
 
-def step_variables(design: Design, variables: np.ndarray, gradient: np.ndarray, sharpness: float) -> np.ndarray:
-    """Return the variables after one step of the optimality criteria."""
-    low = design.set_passive(np.maximum(variables - design.options.move, 0))
-    high = design.set_passive(np.minimum(variables + design.options.move, 1))
-    volume_gradient = np.full(variables.size, 1 / variables.size)
-    return update_densities(
-        variables,
-        design.pull_back(gradient, variables, sharpness),
-        design.pull_back(volume_gradient, variables, sharpness),
-        lambda values: float(design.build_density(values, sharpness).mean()),
-        design.problem.volume,
-        bounds=(low, high),
-    )
+class Stepper:
+    """Evaluates the variables of a problem, and makes steps from them."""
+
+    def __init__(self, problem: Problem, options: OptimizationOptions, solver: Solver) -> None:
+        self.design = DesignVariables(problem, options)
+        self._problem, self._options, self._solver = problem, options, solver
+        self._asymptotes: MovingAsymptotes | None = None
+        self._scale = 0.0  # of the compliance, for MMA
+
+    def start_stage(self) -> None:
+        """Forget the steps before: the projection is another one."""
+        self._asymptotes = None
+
+    def evaluate_variables(self, variables: np.ndarray, sharpness: float) -> tuple[np.ndarray, float, np.ndarray]:
+        """Return the flat densities, their compliance, and the gradient by the densities that are optimized."""
+        density = self.design.build_density(variables, sharpness)
+        penalty, threshold = self._options.penalty, self._options.threshold
+        compliance, gradient = differentiate_compliance(self._problem, self._solver, density, penalty)
+        if threshold != 0.5 and sharpness > 0:
+            eroded = self.design.build_density(variables, sharpness, threshold)
+            _, gradient = differentiate_compliance(self._problem, self._solver, eroded, penalty)
+        return density, compliance, gradient
+
+    def step_variables(
+        self, variables: np.ndarray, density: np.ndarray, gradient: np.ndarray, sharpness: float
+    ) -> np.ndarray:
+        """Return the variables after one step."""
+        design, options, target = self.design, self._options, self._problem.volume
+        threshold = options.threshold if sharpness > 0 else 0.5
+        gradient = design.pull_back(gradient, variables, sharpness, threshold)
+        volume_gradient = design.pull_back(np.full(variables.size, 1 / variables.size), variables, sharpness)
+        if options.max_stress > 0:
+            return self._step_within_stress(variables, density, gradient, volume_gradient, sharpness)
+        low = design.set_passive(np.maximum(variables - options.move, 0))
+        high = design.set_passive(np.minimum(variables + options.move, 1))
+        return update_densities(
+            variables,
+            gradient,
+            volume_gradient,
+            lambda values: float(design.build_density(values, sharpness).mean()),
+            target,
+            bounds=(low, high),
+        )
+
+    def _step_within_stress(
+        self,
+        variables: np.ndarray,
+        density: np.ndarray,
+        gradient: np.ndarray,
+        volume_gradient: np.ndarray,
+        sharpness: float,
+    ) -> np.ndarray:
+        design, options, target = self.design, self._options, self._problem.volume
+        if self._asymptotes is None:
+            low, high = design.set_passive(np.zeros(variables.size)), design.set_passive(np.ones(variables.size))
+            self._asymptotes = MovingAsymptotes(low, high, options.move)
+            self._scale = 1 / max(float(np.abs(gradient).sum()), 1e-300)
+        self._solver.factorize(compute_moduli(density, options.penalty))
+        stress, slope = measure_stress(self._problem, self._solver, density, options.penalty)
+        constraints = np.array([float(density.mean()) / target - 1, stress / options.max_stress - 1])
+        slope = design.pull_back(slope / options.max_stress, variables, sharpness)
+        return self._asymptotes.step_variables(
+            variables, gradient * self._scale, constraints, np.stack([volume_gradient / target, slope])
+        )
 
 
 def differentiate_compliance(
