@@ -31,10 +31,11 @@ MAX_SOURCE_BYTES = 256 << 20  # of the file of a source
 
 @dataclass(frozen=True)
 class SamplerStart:
-    """Fields of the sampler's inputs, and the function from the model's output to the result."""
+    """Fields of the sampler's inputs, the function from the model's output to the result, and guidance."""
 
     inputs: Mapping[str, Any]
     finish: Callable[[Any], Any] = field(default=lambda value: value)
+    wrap_network: Callable[[Any], Any] = field(default=lambda network: network)  # put around every network
 
 
 @dataclass(frozen=True)

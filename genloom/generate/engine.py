@@ -175,6 +175,7 @@ def generate(
     if request.edit is not None:
         start = request.edit.prepare(model, request)
         params, prompts = start_from(model, params, prompts, start)
+        parts = {name: start.wrap_network(part) for name, part in parts.items()}
     decoder: Callable[[Tensor, bool], Draft]
     if is_open_sequence(model.codec.space):
         decoder = TextDecoder(
