@@ -71,7 +71,10 @@ def embed_file(
         raise GenloomError("knowledge.vectors_suffix", path=path)
     texts, notes = read_texts(expand_home(source), workspace.folder, column)
     if not texts:
-        raise GenloomError("knowledge.no_vectors", source=source)
+        reason = f": {notes[0].reason}" if notes else ""
+        if len(notes) > 1:
+            reason = f": {notes[0].source}: {notes[0].reason}"
+        raise GenloomError("knowledge.no_vectors", source=source, reason=reason)
     vectors_ND = embed(workspace, [each.text for each in texts], is_full=is_full, progress=progress)
     write_atomic(path, render_vectors(texts, vectors_ND, path.suffix.lower()))
     weights = "float32" if is_full else "int8"

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from itertools import pairwise
 
 _MAX_MESSAGE_CHARS = 4000
+_MIN_COLUMNS, _USUAL_COLUMNS, _MAX_COLUMNS = 40, 80, 400  # of the help
 
 
 def main() -> None:
@@ -17,6 +18,7 @@ def main() -> None:
     The exit codes: 0 done, 1 problems found, 2 wrong use or input, 3 a bug of ours, 130 interrupted.
     """
     _open_closed_streams()
+    _bound_columns()
     # A name that the terminal's encoding lacks must not fail a command that has done its work.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout = _Output(sys.stdout)
@@ -30,6 +32,10 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output, like `head`, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         exit_code = 141
+    except SystemExit as end:
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        exit_code = 141  # of the library that prints the help
     except Exception as error:  # a bug of ours
         exit_code = _report_bug(error)
     sys.exit(exit_code)
@@ -79,6 +85,14 @@ def _open_closed_streams() -> None:
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
 
 
+def _bound_columns() -> None:
+    """Let COLUMNS be a width in which the help can be printed: with 0 that would never end."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdigit():
+        width = int(columns) if columns.isascii() and len(columns) < 10 else 0
+        os.environ["COLUMNS"] = str(min(max(width, _MIN_COLUMNS), _MAX_COLUMNS) if width else _USUAL_COLUMNS)
+
+
 def _report_bug(error: Exception) -> int:
     """Write the traceback of a bug to a file, name it in one line on standard error, and return exit code 3."""
     import tempfile
@@ -105,6 +119,7 @@ def run(arguments: list[str]) -> int:
     from cyclopts import CycloptsError
 
     from genloom.cli.app import app
+    from genloom.cli.output_path import note_replacements
     from genloom.errors import GenloomError
     from genloom.program import repeat_options
 
@@ -137,6 +152,7 @@ def run(arguments: list[str]) -> int:
         print("genloom: stopped", file=sys.stderr)
         return 130
     finally:
+        note_replacements()
         repeat_options()
     return exit_code if isinstance(exit_code, int) else 0
 

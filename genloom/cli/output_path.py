@@ -24,6 +24,8 @@ _FORMATS = frozenset(
     )
 )
 
+_present_files: dict[Path, tuple[int, ...]] = {}  # that --out names, with what tells whether they were written
+
 
 def resolve_output_file(out: Path, name: str) -> Path:
     """Return the file to write for --out: `out`, or `name` in the folder `out`; raise if it is not writable.
@@ -43,10 +45,23 @@ def resolve_output_file(out: Path, name: str) -> Path:
 
 
 def warn_of_replacement(path: Path) -> Path:
-    """Return the path of a file to write; say on standard error that it replaces one, as other tools do silently."""
+    """Return the path of a file to write; if one is there, `note_replacements` tells once it has been replaced."""
     if path.is_file():
-        note_replacement(path)
+        _present_files[path] = _identify_file(path)
     return path
+
+
+def note_replacements() -> None:
+    """Say on standard error which files were replaced, as other tools do silently; those that stay are not named."""
+    for path, identity in _present_files.items():
+        if path.is_file() and _identify_file(path) != identity:
+            note_replacement(path)
+    _present_files.clear()
+
+
+def _identify_file(path: Path) -> tuple[int, ...]:
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def note_replacement(path: Path) -> None:

@@ -80,7 +80,15 @@ def read_jsonl(stream: Iterable[str]) -> Iterator[tuple[int, Any]]:
             try:
                 yield number, json.loads(line)
             except (ValueError, RecursionError) as error:
-                yield number, GenloomError("collect.not_json", reason=str(error)[:80])
+                yield number, GenloomError("collect.not_json", reason=describe_json_fault(error, is_line=True))
+
+
+def describe_json_fault(error: Exception, is_line: bool = False) -> str:
+    """Return what is wrong with a JSON text, and where; a text of one line has columns alone."""
+    if not isinstance(error, json.JSONDecodeError):
+        return str(error)[:80]
+    line = "" if is_line else f"line {error.lineno}, "
+    return f"{error.msg[:80]}, {line}column {error.colno}"
 
 
 class RepairedRow(dict[str, Any]):

@@ -5,8 +5,15 @@ from pathlib import Path
 import pytest
 
 from genloom.cli import run
-from genloom.cli.output_path import resolve_new_path, resolve_output_file, resolve_output_folder, resolve_report_folder
+from genloom.cli.output_path import (
+    note_replacements,
+    resolve_new_path,
+    resolve_output_file,
+    resolve_output_folder,
+    resolve_report_folder,
+)
 from genloom.errors import format_message
+from genloom.store.files import write_atomic
 from genloom.store.workspace import Workspace
 from tests.errors import raises_code
 
@@ -23,9 +30,24 @@ def test_a_file_is_itself_and_in_a_folder_gets_a_name(tmp_path: Path) -> None:
 def test_a_file_that_is_replaced_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "old.html").write_text("mine")
     for path, is_told in ((tmp_path / "old.html", True), (tmp_path / "new.html", False)):
-        resolve_output_file(path, "x.html")
+        write_atomic(resolve_output_file(path, "x.html"), "other")
+        assert not capsys.readouterr().err
+        note_replacements()
         assert (str(path) in capsys.readouterr().err) == is_told
-    assert (tmp_path / "old.html").read_text() == "mine", "it is only checked here"
+    note_replacements()
+    assert not capsys.readouterr().err, "it is said once"
+
+
+@pytest.mark.parametrize("verb", ["embed", "classify", "translate"])
+def test_a_file_is_not_called_replaced_if_the_command_fails(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, missing = tmp_path / "mine.jsonl", tmp_path / "missing.csv"
+    out.write_text("mine")
+    more = {"classify": ["--labels", "a,b"], "translate": ["--to", "fr"]}.get(verb, [])
+    assert run([verb, str(missing), *more, "--out", str(out), "--workspace", str(tmp_path / "ws")]) == 2
+    assert format_message("cli.out_replaced", path=out) not in capsys.readouterr().err
+    assert out.read_text() == "mine"
 
 
 @pytest.mark.parametrize(

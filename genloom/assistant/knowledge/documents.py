@@ -18,6 +18,7 @@ from genloom.errors import GenloomError
 from genloom.limited_process import LimitedProcess, LimitExceeded
 from genloom.media import text
 from genloom.media.text.headings import Heading
+from genloom.text_format import format_count
 from genloom.types import Message
 
 MAX_FILE_CHARS = 32 << 20  # of one file; the rest of a longer one is not read, which a note says
@@ -125,26 +126,36 @@ def _read_file(file: SourceFile, column: str | None) -> tuple[list[Document], li
 def _read_table(file: SourceFile, column: str | None) -> tuple[list[Document], list[Note]]:
     """Return the rows of a file as documents; what is wrong with some of them is noted once."""
     documents: list[Document] = []
-    notes: dict[str, Note] = {}
+    problems: dict[str, list[tables.RowProblem]] = {}
+    notes: list[Note] = []
     length = 0
     try:
         for row in tables.iter_rows(file, column):
-            if isinstance(row, GenloomError):
-                notes.setdefault(row.code, Note.from_error(file.name, row, is_skipped=False))
+            if isinstance(row, tables.RowProblem):
+                problems.setdefault(row.error.code, []).append(row)
                 continue
             sheet, number, content = row
             length += len(content)
             if length > MAX_FILE_CHARS:
-                notes["cut"] = _note_cut(file)
+                notes.append(_note_cut(file))
                 break
             documents.append(Document(content, number, sheet, line=0))
     except MemoryError:
         return [], [Note.from_error(file.name, GenloomError("collect.memory_limit"))]
     except (ValueError, EOFError, zlib.error, RecursionError) as error:
         return [], [Note.from_error(file.name, error)]
-    if not documents:
-        notes.setdefault("empty", Note.from_error(file.name, GenloomError("collect.no_rows")))
-    return documents, list(notes.values())
+    notes += [_describe_problems(file, found) for found in problems.values()]
+    if not documents and not notes:
+        notes.append(Note.from_error(file.name, GenloomError("collect.no_rows")))
+    return documents, notes if documents else [replace(note, is_skipped=True) for note in notes]
+
+
+def _describe_problems(file: SourceFile, problems: Sequence[tables.RowProblem]) -> Note:
+    """Return a note on rows with the same fault: it names the first by its line."""
+    first, unit = problems[0], "line" if file.format in ("csv", "jsonl") else "row"
+    place = f"{unit} {first.number:,}: " if first.number else ""
+    more = f"; the same in {format_count(len(problems) - 1, f'more {unit}')}" if len(problems) > 1 else ""
+    return Note(file.name, f"{place}{first.error}{more}", is_skipped=False, code=first.error.code)
 
 
 def _note_cut(file: SourceFile) -> Note:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from genloom.collect.parquet import open_parquet
 from genloom.collect.sources import SourceFile
 from genloom.collect.text.files import get_inner_suffix
 from genloom.collect.text.rows import TEXT_COLUMNS
-from genloom.errors import GenloomError
+from genloom.errors import GenloomError, format_message
 from genloom.media.text import encoding, extract, sheets
 
 MAX_JSON_CHARS = 64 << 20
@@ -22,12 +23,20 @@ _BATCH_ROWS = 64
 Row = tuple[str, int, str]  # sheet, number from 1, text
 
 
+@dataclass(frozen=True)
+class RowProblem:
+    """What is wrong with a row, or with the whole table (number 0)."""
+
+    error: GenloomError
+    number: int = 0  # of the line in a text file, else of the row; from 1
+
+
 def is_table(file: SourceFile) -> bool:
     """Return whether a file holds rows."""
     return file.format in _TABLE_FORMATS
 
 
-def iter_rows(file: SourceFile, column: str | None = None) -> Iterator[Row | GenloomError]:
+def iter_rows(file: SourceFile, column: str | None = None) -> Iterator[Row | RowProblem]:
     """Yield the rows of a file as texts, or what is wrong with one: all columns, or the one that is named.
 
     The column "" is one with a usual name of texts, if there is one.
@@ -51,11 +60,11 @@ def iter_rows(file: SourceFile, column: str | None = None) -> Iterator[Row | Gen
             yield from _render_records("", enumerate(_read_json(stream), 1), column)
 
 
-def _iter_sheets(path: Path, column: str | None) -> Iterator[Row | GenloomError]:
+def _iter_sheets(path: Path, column: str | None) -> Iterator[Row | RowProblem]:
     tables, problems = extract.run_extractor(sheets.read_sheets, path)
-    yield from problems
+    yield from map(RowProblem, problems)
     for table in tables:
-        yield from table.problems
+        yield from map(RowProblem, table.problems)
         stream = encoding.TextReader("utf-8", iter([table.text]))
         name = table.name if len(tables) > 1 else ""
         yield from _render_records(name, table_files.read_csv(stream, is_tab_separated=False), column)
@@ -72,23 +81,33 @@ def _read_json(stream: Iterable[str]) -> list[Any]:
     try:
         value = json.loads("".join(parts).lstrip("\ufeff"))
     except (ValueError, RecursionError) as error:
-        raise GenloomError("collect.not_json", reason=str(error)[:80]) from error
+        raise GenloomError("collect.not_json", reason=table_files.describe_json_fault(error)) from error
     lists = [each for each in value.values() if isinstance(each, list)] if isinstance(value, dict) else []
     if isinstance(value, list):
         return value
     return lists[0] if len(lists) == 1 and all(isinstance(each, dict) for each in lists[0]) else [value]
 
 
-def _render_records(sheet: str, records: Iterable[tuple[int, Any]], column: str | None) -> Iterator[Row | GenloomError]:
+def _render_records(sheet: str, records: Iterable[tuple[int, Any]], column: str | None) -> Iterator[Row | RowProblem]:
     for number, record in records:
         if isinstance(record, GenloomError):
-            yield record
-        elif text := render_value(_pick_column(record, column)):
+            yield RowProblem(record, number)
+            continue
+        try:
+            text = render_value(_pick_column(record, column))
+        except GenloomError as error:
+            yield RowProblem(error, number)
+            continue
+        if isinstance(record, table_files.RepairedRow):
+            yield RowProblem(record.problem, number)
+        if text:
             yield sheet, number, text
 
 
 def _pick_column(record: Any, column: str | None) -> Any:
     """Return the value of a column of a row; the whole row without one."""
+    if column and not isinstance(record, Mapping):
+        raise GenloomError("knowledge.no_column", column=column, columns=format_message("knowledge.no_columns"))
     if column is None or not isinstance(record, Mapping):
         return record
     if column:

@@ -66,6 +66,30 @@ def test_the_vectors_of_rows_are_written_as_a_file(table: Path, tmp_path: Path, 
     assert np.allclose(vectors, expected, atol=1e-6)
 
 
+def test_rows_that_cannot_be_read_are_named_by_their_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, out = tmp_path / "docs", tmp_path / "v.jsonl"
+    folder.mkdir()
+    (folder / "a.jsonl").write_text('{"text": "one"}\n{"text": "two"\n\n[1, 2]\n{"body": "x"}\n{"body": "y"}\n')
+    (folder / "b.csv").write_text("text,n\nx\ny,1\n")
+    (folder / "c.json").write_text('{"a": [1,\n 2')
+    (folder / "d.jsonl").write_bytes(bytes(range(256)) * 9)
+
+    def embed(*words: str, status: int = 0) -> str:
+        assert run(["embed", *words, "--out", str(out), "--workspace", str(tmp_path / "ws")]) == status
+        return capsys.readouterr().err
+
+    notes = embed(str(folder))
+    assert "a.jsonl: line 2: it is not valid JSON (Expecting ',' delimiter, column 15)" in notes
+    assert "b.csv: line 2: it has 1 columns instead of 2" in notes
+    assert "c.json: it is not valid JSON (Expecting ',' delimiter, line 2, column 3)" in notes
+    assert "d.jsonl: it is not text" in notes
+    notes = embed(str(folder / "a.jsonl"), "--column", "text")
+    assert "line 4: it has no column 'text', but: a value without columns; the same in 2 more lines" in notes
+    assert [json.loads(line)["text"] for line in out.read_text().splitlines()] == ["one"]
+    assert "line 1: it has no column 'gone', but: text" in embed(str(folder / "a.jsonl"), "--column", "gone", status=2)
+    assert "it is not text" in embed(str(folder / "d.jsonl"), status=2)
+
+
 def test_what_cannot_be_embedded_is_named(table: Path, tmp_path: Path) -> None:
     workspace = str(tmp_path / "ws")
     assert run(["embed", str(table), "--out", str(tmp_path / "v.csv"), "--workspace", workspace]) == 2
