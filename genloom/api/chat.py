@@ -73,7 +73,7 @@ class Chat:
         self._num_answers = 0  # with a seed, so that a repeated question gets another answer
         codec = get_chat_codec(self._loaded_model)  # raises if the model cannot chat
         if tools is not None:
-            tools.call_format = find_call_format(codec)
+            tools.adopt_format(find_call_format(codec), model.ref)
         self._check_system(conversation.system)
 
     def ask(self, question: str) -> Output:

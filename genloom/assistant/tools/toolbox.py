@@ -84,6 +84,13 @@ class Toolbox:
         for number, tool in enumerate(self.tools):
             self.tools[number] = self._loosen_schema(tool)
 
+    def adopt_format(self, call_format: CallFormat, model: str) -> None:
+        """Take the form in which a model calls tools; note it if the model's family has none of its own."""
+        self.call_format = call_format
+        note = format_message("tools.untrained_model", model=model)
+        if call_format is GENERIC and note not in self.notes:
+            self.notes.append(note)
+
     @property
     def names(self) -> list[str]:
         return [tool.name for tool in self.tools]

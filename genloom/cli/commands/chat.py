@@ -94,6 +94,8 @@ def run(
             tools=tools or (),
             knowledge=knowledge,
         )
+        for note in tools.notes if tools else ():
+            console.print_note(note)
         context_options.apply(chat, console)
         repl = ChatREPL(chat, console, prompt_input)
         if not questions:

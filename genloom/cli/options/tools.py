@@ -50,8 +50,6 @@ class ToolOptions:
             allow=self.allow_tool or (),
             observer=observer,
         ) as toolbox:
-            for note in toolbox.notes:
-                console.print_note(note)
             origins = dict.fromkeys(tool.origin for tool in toolbox.tools)
             for origin in origins:
                 names = ", ".join(tool.name for tool in toolbox.tools if tool.origin == origin)

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from genloom.api.workspace import Workspace
-from genloom.assistant.tools.call_formats import MAX_CALLS, build_call_grammar
+from genloom.assistant.tools.call_formats import HERMES, MAX_CALLS, build_call_grammar
 from genloom.assistant.tools.tool import Tool, ToolCall
 from genloom.assistant.tools.toolbox import MAX_ROUNDS, Toolbox
 from genloom.cli import run
 from genloom.codecs import bytes as plain
+from genloom.errors import format_message
 from genloom.generate.output_format import write_lark
 from genloom.model import Design, Model, build_networks, build_objective, resolve_space, save_model
 from genloom.store.workspace import Workspace as Store
@@ -106,6 +107,18 @@ def test_the_chat_goes_on_after_calls_with_and_without_tools(ws: Workspace, call
     assert [message.role for message in later.conversation.messages[-2:]] == ["user", "assistant"]
     assert later.list_calls() == []
     assert later.num_tokens > 0
+
+
+def test_a_model_without_a_form_of_its_own_for_calls_is_noted(
+    ws: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["chat", "talker", "--prompt", "Hi", "--tools", "--max-tokens", "4", "--seed", "1"]
+    note = format_message("tools.untrained_model", model="talker/1")
+    assert run(command) == 0
+    assert capsys.readouterr().err.count(note) == 1
+    monkeypatch.setattr("genloom.assistant.tools.call_formats.find_call_format", lambda codec: HERMES)
+    assert run(command) == 0
+    assert note not in capsys.readouterr().err
 
 
 def test_rounds_are_limited(ws: Workspace, call_first: Callable[[int], None]) -> None:
