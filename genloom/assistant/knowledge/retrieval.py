@@ -5,7 +5,7 @@ Shape letters: C candidate sentences, D width.
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -26,6 +26,7 @@ COVERAGE_WEIGHT = 0.5  # of the share of the question's words, beside the simila
 _QUOTE_RANGE = 0.08  # by which other quotes may fit the question worse than the first
 _NUMBER_BONUS = 0.06
 _MIN_QUOTE_WORDS = 6  # a shorter sentence is quoted with the one before it
+_PARAGRAPH_BREAK = re.compile(r"\n[ \t]*\n")
 _SHORT_QUESTION_WORDS = 2  # one with fewer words of its own is searched with the one before it
 _ASKS_NUMBER = re.compile(
     r"\b(?:how (?:many|much|long|old|far|often|big|tall|high|large|fast|late|soon)|when|what (?:year|date|time|price|"
@@ -52,10 +53,12 @@ class Source:
     number: int  # from 1
     hit: Hit
     instructions: tuple[Instruction, ...] = ()
+    harmless_text: str | None = None  # the paragraphs without such instructions; None: all of it
 
     @property
     def text(self) -> str:
-        return self.hit.passage.text
+        """The text that may be read: without the paragraphs that read like instructions, if they were taken out."""
+        return self.hit.passage.text if self.harmless_text is None else self.harmless_text
 
     @property
     def title(self) -> str:
@@ -90,8 +93,8 @@ class Retrieval:
 
     @cached_property
     def safe_sources(self) -> tuple[Source, ...]:
-        """The sources that a model may read: those without instructions to the assistant."""
-        return tuple(source for source in self.sources if not source.instructions)
+        """The sources that a model may read, without their paragraphs that read like instructions to the assistant."""
+        return tuple(source for source in map(_take_out_instructions, self.sources) if source.text)
 
     @property
     def suspicious_sources(self) -> tuple[Source, ...]:
@@ -138,6 +141,24 @@ def _find_orders(hit: Hit, embed: Embed) -> tuple[Instruction, ...]:
     text = hit.passage.text
     found = find_instructions(f"{hit.passage.heading}\n{text}")
     return tuple(found or find_alike([text[begin:end] for begin, end in split_sentences(text)], embed))
+
+
+def _take_out_instructions(source: Source) -> Source:
+    """Return a source without the paragraphs that read like instructions; "" is left if that cannot be parted.
+
+    An order may go on in the sentence after it, so that a paragraph is taken out as a whole, and a passage if its
+    heading reads like an order, its paragraphs only do so together, or an order was found by its meaning.
+    """
+    if not source.instructions:
+        return source
+    heading = source.hit.passage.heading
+    kept = [paragraph for paragraph in _PARAGRAPH_BREAK.split(source.text) if not find_instructions(paragraph)]
+    text = "\n\n".join(kept)
+    is_parted = all(each.rule != "meaning" for each in source.instructions) and len(text) < len(source.text)
+    has_content = any(has_words(each) and not is_heading(each, heading.split(PATH_SEPARATOR)) for each in kept)
+    if not (is_parted and has_content) or find_instructions(f"{heading}\n{text}"):
+        text = ""
+    return replace(source, harmless_text=text)
 
 
 def is_short(question: str) -> bool:
