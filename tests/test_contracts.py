@@ -12,6 +12,8 @@ import pytest
 from genloom import plugins
 from genloom.errors import GenloomError
 from genloom.media.abilities import get_ability
+from genloom.media.design.examples import build_example
+from genloom.media.design.structure import Structure, build_empty
 from genloom.media.molecule.molecule import parse_smiles
 from genloom.media.music.score import Key, Meter, Note, Part, Score
 from genloom.testing import (
@@ -41,8 +43,14 @@ SCORES = [
 MOLECULES = [
     parse_smiles(smiles) for smiles in ("CC(=O)Oc1ccccc1C(=O)O", "C[C@@H](C(=O)O)N", "c1ccc2[nH]ccc2c1", "ClCCl")
 ]
+STRUCTURES = [
+    Structure.from_density(rng.random((48, 96)) ** 2, build_example("cantilever")),
+    Structure((255 * (rng.random((9, 16)) > 0.4)).astype(np.uint8)),
+    Structure((255 * (rng.random((6, 5, 8)) > 0.4)).astype(np.uint8)),
+]
 VALUES: dict[str, list[Any]] = {
     "text": TEXTS,
+    "design": STRUCTURES,
     "image": IMAGES,
     "molecule": MOLECULES,
     "music": SCORES,
@@ -88,11 +96,17 @@ def with_meta(name: str, values: list[Any]) -> list[Item]:
     return [Item("", meta={} if value is None else {name: value}) for value in values]
 
 
+CANTILEVER = build_example("cantilever")
+DESIGNS = [
+    Item(build_empty(goals) if goals else Structure(np.zeros((48, 96), np.uint8)))
+    for goals in (CANTILEVER, None, CANTILEVER.with_limits(volume=0.3))
+]
 CONDITIONS: dict[str, tuple[dict[str, Any], list[Item], list[str]]] = {  # settings, items, texts that people write
     "text": ({"encoder": "words"}, with_meta("caption", ["a red fox", "two (fat:1.3) cats", None]), ["a fox"]),
     "columns": ({"column": "logp"}, with_meta("logp", [1.5, -2, None, 7]), ["2.5", "1e-3"]),
     "field": ({"column": "loads"}, with_meta("loads", [make_field(1), None, make_field(2)]), ["{folder}/x.npy"]),
     "item": ({"medium": "image"}, [Item(image) for image in IMAGES], ["{folder}/x.png"]),
+    "goals": ({}, DESIGNS, ["{folder}/x.toml"]),
 }
 
 
@@ -101,6 +115,7 @@ def test_conditioners(name: str, tmp_path: Path) -> None:
     module, (settings, items, texts) = plugins.find_part("conditioner", name), CONDITIONS[name]
     np.save(tmp_path / "x.npy", make_field(3))
     plugins.find_part("medium", "image").save(Item(IMAGES[0][::-1]), tmp_path / "x.png")
+    plugins.find_part("medium", "design").save(DESIGNS[0], tmp_path / "x.toml")
     config = module.Config(**settings)
     if fit := getattr(module, "fit", None):
         config = fit(items, config)
