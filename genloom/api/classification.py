@@ -2,22 +2,46 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.errors import GenloomError
+from genloom.store.clock import get_now
 from genloom.store.files import expand_home
 
 if TYPE_CHECKING:
     import numpy as np
 
     from genloom.api.models import Model
+    from genloom.api.outputs import Listing
     from genloom.api.workspace import Workspace
     from genloom.assistant.tasks.classifiers import TrainedClassifier
     from genloom.assistant.tasks.tables import Table
 
 LABEL, CONFIDENCE = "predicted_label", "confidence"  # the columns that are added to a table
+
+
+@dataclass(frozen=True)
+class KeptClassifier:
+    """A classifier that a workspace keeps: its folder, and its card with labels, method, model, data and quality."""
+
+    folder: Path
+    card: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the row of a list of classifiers."""
+        fields = ("method", "labels", "model", "created")
+        return {
+            "classifier": self.name,
+            **{field: self.card.get(field, "") for field in fields},
+            "bytes": sum(path.stat().st_size for path in self.folder.iterdir()),
+        }
 
 
 @dataclass(frozen=True)
@@ -158,6 +182,26 @@ def classify(
         return _apply_classifier(workspace, trained, values, table, column, tuple(notes), report)
 
 
+def list_classifiers(workspace: "Workspace") -> "Listing[KeptClassifier]":
+    """Return the classifiers of a workspace by name; those whose card cannot be read are left out."""
+    from genloom.api.outputs import Listing
+    from genloom.assistant.tasks import classifiers
+
+    found = Listing[KeptClassifier]()
+    for name in classifiers.list_classifiers(workspace.folder):
+        with suppress(GenloomError):
+            folder = workspace.folder / classifiers.FOLDER / name
+            found.append(KeptClassifier(folder, classifiers.read_card(folder)))
+    return found
+
+
+def find_classifier_paths(workspace: "Workspace", name: str) -> list[Path]:
+    """Return the folder of a classifier, which may be damaged, for its removal."""
+    from genloom.assistant.tasks import classifiers
+
+    return [classifiers.find_folder(workspace.folder, name)]
+
+
 def _read_texts(texts: str | Path | Sequence[str], column: str) -> "tuple[Table | None, list[str], str]":
     """Return the table of the texts if they are in one, the texts, and their column."""
     from genloom.assistant.tasks.tables import TEXT_COLUMNS, read_text_table
@@ -213,7 +257,7 @@ def _train_classifier(
         notes.append(f"{num_others:,} examples have another label or no text, and are left out")
     features_NF, lineage = compute_features(workspace, method, examples, model)
     lineage |= {"data": {"file": file, "sha256": classifiers.hash_texts(examples, targets_N.tolist())}}
-    lineage |= {"folds": NUM_FOLDS}
+    lineage |= {"folds": NUM_FOLDS, "created": get_now().isoformat(timespec="seconds")}
     trained = classifiers.train_classifier(valid_name, labels, method, features_NF, targets_N, lineage)
     classifiers.save_classifier(workspace.folder, trained)
     return trained
@@ -255,7 +299,7 @@ def _apply_classifier(
         return Classification((), trained.labels, trained.method, trained.model, trained, table, column, notes)
     features_NF, lineage = compute_features(workspace, trained.method, texts, trained.model, report)
     if lineage.get("model_digest") != trained.card.get("model_digest"):
-        raise GenloomError("tasks.damaged_classifier", path=trained.name, reason=f"{trained.model} has changed")
+        raise GenloomError("tasks.damaged_classifier", name=trained.name, reason=f"{trained.model} has changed")
     probabilities_NC = trained.regression.predict_probabilities(features_NF)
     rows = _to_rows(texts, trained.labels, probabilities_NC)
     return Classification(rows, trained.labels, trained.method, trained.model, trained, table, column, notes)

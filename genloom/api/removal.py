@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genloom.api.classification import find_classifier_paths
 from genloom.api.knowledge import find_paths as find_knowledge_paths
 from genloom.errors import GenloomError, format_message
 from genloom.store import built_in, recycle_bin
@@ -44,7 +45,7 @@ def remove(workspace: "Workspace", kind: RemovableKind, name: str, *, force: boo
     Parameters
     ----------
     kind
-        "data", "models", "runs", "outputs", "conversations", "prompts" or "knowledge".
+        "data", "models", "runs", "outputs", "conversations", "prompts", "knowledge" or "classifiers".
     name
         Its name or id; notes/3 is a version of a model, notes/2a79d1 one of a data set by its digest.
     force
@@ -231,6 +232,12 @@ def find_model_losses(workspace: "Workspace", paths: list[Path]) -> Iterator[Los
             format_message("api.loss_of_replay", outputs=format_count(counts[True], "output")),
             {"outputs": counts[True]},
         )
+    if heads := [each.name for each in workspace.classifiers if each.card.get("model") in refs]:
+        yield Loss(
+            "loss_of_states",
+            format_message("api.loss_of_states", classifiers=", ".join(heads)),
+            {"classifiers": ", ".join(heads)},
+        )
     yield from find_unfinished_runs(workspace, "base", refs)
 
 
@@ -283,6 +290,7 @@ PATH_FINDERS = {
     "conversations": find_conversation_paths,
     "knowledge": find_knowledge_paths,
     "prompts": find_prompt_paths,
+    "classifiers": find_classifier_paths,
 }
 LOSS_FINDERS = {
     "data": find_data_losses,
@@ -292,4 +300,5 @@ LOSS_FINDERS = {
     "conversations": find_no_losses,
     "knowledge": find_no_losses,
     "prompts": find_no_losses,
+    "classifiers": find_no_losses,
 }

@@ -207,6 +207,7 @@ class Workspace:
     ask = knowing.ask
     embed = knowing.embed
     knowledge = property(knowing.list_knowledge)
+    classifiers = property(classifying.list_classifiers)
 
     copies = copying.copies
     trace = tracing.trace

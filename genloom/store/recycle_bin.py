@@ -22,7 +22,7 @@ from genloom.store import files, manifest
 from genloom.store.model_folder import list_versions
 from genloom.store.names import is_timed_id, make_timed_id, unknown_name_error
 
-RemovableKind = Literal["data", "models", "runs", "outputs", "conversations", "prompts", "knowledge"]
+RemovableKind = Literal["data", "models", "runs", "outputs", "conversations", "prompts", "knowledge", "classifiers"]
 REMOVABLE_KINDS: tuple[RemovableKind, ...] = (
     "data",
     "models",
@@ -31,6 +31,7 @@ REMOVABLE_KINDS: tuple[RemovableKind, ...] = (
     "conversations",
     "prompts",
     "knowledge",
+    "classifiers",
 )
 
 

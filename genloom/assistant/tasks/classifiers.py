@@ -27,6 +27,7 @@ TRAINED_METHODS = METHODS[1:]
 MAX_LABELS = 100
 MIN_EXAMPLES = 4  # of each label
 MAX_CARD_BYTES = 1 << 20
+FOLDER = "classifiers"  # of a workspace
 _CARD, _WEIGHTS = "classifier.json", "weights.safetensors"
 _ARRAYS = ("mean_F", "scale_F", "weight_FC", "bias_C")
 
@@ -124,7 +125,7 @@ def save_classifier(folder: Path, classifier: TrainedClassifier) -> Path:
     """Write a classifier below the folder of a workspace, complete or not at all; `require_new_name` comes before."""
     from safetensors.numpy import save
 
-    target = folder / "classifiers" / validate_name(classifier.name, "classifier")
+    target = folder / FOLDER / validate_name(classifier.name, "classifier")
     arrays = {name: np.ascontiguousarray(getattr(classifier.regression, name)) for name in _ARRAYS}
     weights = save(arrays)
     card = {**classifier.card, "weights_sha256": hashlib.sha256(weights).hexdigest()}
@@ -138,28 +139,43 @@ def save_classifier(folder: Path, classifier: TrainedClassifier) -> Path:
 def require_new_name(folder: Path, name: str) -> str:
     """Return the name as it is stored; raise GenloomError if it is none, or a classifier has it."""
     valid_name = validate_name(name, "classifier")
-    if (folder / "classifiers" / valid_name).exists():
-        raise GenloomError("tasks.classifier_exists", name=valid_name, folder=folder / "classifiers")
+    if (folder / FOLDER / valid_name).exists():
+        raise GenloomError("tasks.classifier_exists", name=valid_name)
     return valid_name
 
 
 def list_classifiers(folder: Path) -> list[str]:
     """Return the names of the classifiers of a workspace, sorted."""
-    return sorted(path.parent.name for path in (folder / "classifiers").glob(f"*/{_CARD}"))
+    return sorted(path.parent.name for path in (folder / FOLDER).glob(f"*/{_CARD}"))
+
+
+def find_folder(folder: Path, name: str) -> Path:
+    """Return the folder of a classifier of a workspace; raise GenloomError if there is none."""
+    known = list_classifiers(folder)
+    if name not in known:
+        cure = "Make one: genloom classify FILE --labels A,B --train FILE --name NAME"
+        raise unknown_name_error("classifier", name, known, cure)
+    return folder / FOLDER / name
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Return the card in the folder of a classifier; raise GenloomError if it cannot be read."""
+    try:
+        card = json.loads((folder / _CARD).read_bytes()[:MAX_CARD_BYTES])
+        if not isinstance(card, dict):
+            raise ValueError("the card is no JSON object")
+    except (OSError, ValueError, RecursionError) as error:
+        raise GenloomError("tasks.damaged_classifier", name=folder.name, reason=str(error)[:200]) from error
+    return card
 
 
 def load_classifier(folder: Path, name: str) -> TrainedClassifier:
     """Return the classifier of this name; raise GenloomError if there is none, or its files are damaged."""
     from safetensors.numpy import load
 
-    known = list_classifiers(folder)
-    if name not in known:
-        raise unknown_name_error(
-            "classifier", name, known, "genloom classify FILE --labels A,B --train FILE --name NAME"
-        )
-    path = folder / "classifiers" / name
+    path = find_folder(folder, name)
+    card = read_card(path)
     try:
-        card = json.loads((path / _CARD).read_bytes()[:MAX_CARD_BYTES])
         weights = (path / _WEIGHTS).read_bytes()
         if hashlib.sha256(weights).hexdigest() != card["weights_sha256"]:
             raise ValueError("the weights are not those that were written")
@@ -170,4 +186,4 @@ def load_classifier(folder: Path, name: str) -> TrainedClassifier:
             raise ValueError("the card does not fit the weights")
         return TrainedClassifier(name, labels, card["method"], regression, card)
     except Exception as error:  # safetensors raises an exception of its own
-        raise GenloomError("tasks.damaged_classifier", path=path, reason=str(error)[:200]) from error
+        raise GenloomError("tasks.damaged_classifier", name=name, reason=str(error)[:200]) from error

@@ -10,7 +10,7 @@ from genloom.cli.options.workspace import CommonOptions
 from genloom.media.abilities import get_ability
 from genloom.text_format import format_bytes, format_count, format_table
 
-Kind = Literal["data", "models", "builtin", "runs", "outputs", "conversations", "knowledge", "bin"]
+Kind = Literal["data", "models", "builtin", "runs", "outputs", "conversations", "knowledge", "classifiers", "bin"]
 _MAX_ROWS = 20  # of the kinds that grow without bound, only the newest are shown
 _TRUNCATED_KINDS = ("outputs", "conversations")
 _EMPTY_WORKSPACE = "The workspace is empty. Start with: genloom collect FOLDER --name NAME"
@@ -21,6 +21,7 @@ _EMPTY_KINDS = {
     "outputs": "No outputs. Generate one: genloom generate MODEL",
     "conversations": "No conversations. Start one: genloom chat MODEL",
     "knowledge": "No knowledge. Read documents: genloom ask FOLDER QUESTION",
+    "classifiers": "No classifiers. Train one: genloom classify FILE --labels A,B --train FILE",
 }
 _TITLES = {"builtin": "built-in models"}
 
@@ -91,6 +92,7 @@ _LISTINGS: dict[Kind, str] = {
     "outputs": "outputs",
     "conversations": "conversations",
     "knowledge": "knowledge",
+    "classifiers": "classifiers",
 }
 _ROW_FORMATTERS = {
     "data": lambda row: (
@@ -131,6 +133,14 @@ _ROW_FORMATTERS = {
         format_bytes(row["bytes"]),
         row["changed"][:16].replace("T", " "),
         ", ".join(row["sources"][:2]),
+    ),
+    "classifiers": lambda row: (
+        row["classifier"],
+        row["method"],
+        format_bytes(row["bytes"]),
+        _format_day(row),
+        ", ".join(row["labels"][:4]),
+        row["model"],
     ),
 }
 

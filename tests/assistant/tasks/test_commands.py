@@ -155,6 +155,29 @@ def test_a_classifier_is_trained_kept_and_used_again(
     assert again["rows"] == made["rows"]
     assert again["model"] == ("tales/1" if method == "head" else "")
     assert get_code(capsys, *words, "--name", "mail") == "tasks.classifier_exists"
+    (row,) = run_json(capsys, "list", "classifiers")["classifiers"]
+    assert (row["classifier"], row["method"], row["labels"]) == ("mail", method, ["spam", "ham"])
+    assert row["bytes"] > 1000
+    if method == "head":
+        assert get_code(capsys, "remove", "models", "tales") == "api.still_needed"
+    assert run(["remove", "classifiers", "mail"]) == 0
+    assert run_json(capsys, "list")["classifiers"] == []
+    assert get_code(capsys, "classify", "new.csv", "--classifier", "mail") == "store.nothing_known"
+    assert run(["remove", "--restore", "mail"]) == 0
+    assert run_json(capsys, "classify", "new.csv", "--classifier", "mail")["rows"] == made["rows"]
+
+
+def test_a_damaged_classifier_is_removed_by_its_name(home: gl.Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = home.folder / "classifiers" / "mail"
+    folder.mkdir(parents=True)
+    (folder / "classifier.json").write_text("[")
+    Path("new.csv").write_text("text\none\n")
+    assert get_code(capsys, "classify", "new.csv", "--classifier", "mail") == "tasks.damaged_classifier"
+    assert home.classifiers == []
+    home.remove("classifiers", "mail")
+    assert not folder.exists()
+    with pytest.raises(GenloomError, match="classifier"):
+        home.remove("classifiers", "mail")
 
 
 def test_zero_shot_gives_probabilities_of_all_labels(home: gl.Workspace, capsys: pytest.CaptureFixture[str]) -> None:
