@@ -84,12 +84,11 @@ class Canvas:
         return rim
 
     def measure_reach(self) -> float:
-        """Return the greatest distance of a force from the nearest support, sides being 1."""
-        held, loaded = self.problem.fixed.any(-1), (self.problem.forces != 0).any((0, -1))
-        if not held.any() or not loaded.any():
-            return 0.0
+        """Return the mean distance of the forces from the nearest support, by their size; sides are 1."""
+        held, sizes = self.problem.fixed.any(-1), np.linalg.norm(self.problem.forces, axis=-1).sum(0)
         places = np.stack([self.node_x, self.node_y], -1)
-        return float(np.linalg.norm(places[loaded][:, None] - places[held][None], axis=-1).min(1).max())
+        distances = np.linalg.norm(places[sizes > 0][:, None] - places[held][None], axis=-1).min(1)
+        return float(np.average(distances, weights=sizes[sizes > 0]))
 
     def build_problem(self) -> Problem:
         """Return the problem, without supports that later regions have cut off."""

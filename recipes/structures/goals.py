@@ -15,7 +15,7 @@ from genloom.media.design.mechanics.problem import EMPTY, SOLID, Problem, limit_
 from recipes.structures.canvas import SIDES, Canvas, Disc
 
 KINDS = ("usual", "unusual")
-MIN_REACH = 0.25  # of the force that is farthest from the supports: others have trivial answers
+MIN_REACH = 0.35  # mean distance of the forces from the supports: designs for nearer ones are mere blocks
 OPPOSITE = {"left": "right", "right": "left", "bottom": "top", "top": "bottom"}
 
 
@@ -40,7 +40,7 @@ def build_problem(seed: int, index: int, shape: tuple[int, int] = (64, 64), kind
 def draw_usual(rng: np.random.Generator, shape: tuple[int, int]) -> Canvas:
     """Return a problem of the usual kind, which may be impossible."""
     cases = int(rng.choice([1, 2, 3], p=[0.75, 0.18, 0.07]))
-    canvas = Canvas(shape, round(rng.uniform(0.2, 0.6), 3), cases)
+    canvas = Canvas(shape, round(rng.uniform(0.2, 0.55), 3), cases)
     draw_regions(rng, canvas)
     draw_supports(rng, canvas)
     for case in range(cases):

@@ -18,12 +18,13 @@ class Parts:
     labels: np.ndarray  # int [*shape]: 0 where empty, else the number of the part
     carrying: tuple[int, ...]  # parts with a force and a support
     floating: tuple[int, ...]  # parts that carry nothing and need not be there
+    idle: tuple[int, ...]  # parts that carry nothing but hold a region that must be solid
     unheld_loads: int  # nodes with a force that no part joins to a support
 
     @property
     def is_sound(self) -> bool:
-        """Whether every force reaches a support and nothing floats."""
-        return not self.floating and not self.unheld_loads
+        """Whether every force reaches a support, and every part carries one."""
+        return not self.floating and not self.idle and not self.unheld_loads
 
 
 def find_parts(problem: Problem, density: np.ndarray) -> Parts:
@@ -31,7 +32,7 @@ def find_parts(problem: Problem, density: np.ndarray) -> Parts:
     is_solid = density >= SOLID_DENSITY
     labels, number = ndimage.label(is_solid, np.ones((3,) * density.ndim))
     is_loaded, is_held = (problem.forces != 0).any((0, -1)), problem.fixed.any(-1)
-    carrying, floating = [], []
+    carrying, floating, idle = [], [], []
     is_carried = is_loaded & (problem.fixed | (problem.forces == 0)).all((0, -1))  # into the support itself
     for label in range(1, number + 1):
         part = labels == label
@@ -39,9 +40,9 @@ def find_parts(problem: Problem, density: np.ndarray) -> Parts:
         if (nodes & is_loaded).any() and (nodes & is_held).any():
             carrying.append(label)
             is_carried |= nodes
-        elif not (problem.passive[part] == SOLID).any():
-            floating.append(label)
-    return Parts(labels, tuple(carrying), tuple(floating), int(np.count_nonzero(is_loaded & ~is_carried)))
+        else:
+            (idle if (problem.passive[part] == SOLID).any() else floating).append(label)
+    return Parts(labels, tuple(carrying), tuple(floating), tuple(idle), int(np.count_nonzero(is_loaded & ~is_carried)))
 
 
 def remove_floating_parts(problem: Problem, density: np.ndarray) -> np.ndarray:
