@@ -25,7 +25,6 @@ from genloom.media.design.mechanics.parts import count_holes, find_parts
 from genloom.processors import count_processors
 from recipes.structures.goals import KINDS, build_problem
 
-SHARD = 250  # indices of a file; what a stop loses at most
 MAX_GREY = 0.06  # mean of 4 d (1 - d): designs whose members are too thin for the grid stay grey
 SCHEMA = pa.schema(
     [
@@ -89,7 +88,7 @@ def build_shard(task: Task) -> pa.Table:
 
 
 def name_shard(folder: Path, task: Task) -> Path:
-    return folder / f"{task.kind}-{task.seed}-{task.start:07d}.parquet"
+    return folder / f"{task.kind}-{task.seed}-{task.start:07d}-{task.end:07d}.parquet"
 
 
 def write_shard(folder: Path, task: Task, table: pa.Table) -> None:
@@ -104,8 +103,8 @@ def write_shard(folder: Path, task: Task, table: pa.Table) -> None:
 
 def list_tasks(arguments: argparse.Namespace) -> Iterator[Task]:
     """Yield the shards that are not there."""
-    for start in range(arguments.first, arguments.first + arguments.count, SHARD):
-        end = min(start + SHARD, arguments.first + arguments.count)
+    for start in range(arguments.first, arguments.first + arguments.count, arguments.shard):
+        end = start + arguments.shard
         task = Task(arguments.seed, arguments.kind, arguments.size, start, end, arguments.filter_radius)
         if not name_shard(arguments.out, task).exists():
             yield task
@@ -116,12 +115,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the shards")
     parser.add_argument("--size", type=int, default=64, help="elements on a side")
     parser.add_argument("--count", type=int, default=10_000, help="indices")
-    parser.add_argument("--first", type=int, default=0, help="first index; a multiple of the size of a shard")
+    parser.add_argument("--first", type=int, default=0, help="first index")
+    parser.add_argument("--shard", type=int, default=250, help="indices of a file: a stop loses at most these")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kind", choices=KINDS, default="usual")
     parser.add_argument("--filter-radius", type=float, default=1.5, help="in elements")
     parser.add_argument("--processes", type=int, default=count_processors())
     arguments = parser.parse_args()
+    if arguments.count % arguments.shard or arguments.first % arguments.shard:
+        parser.error("--count and --first are multiples of --shard")
     arguments.out.mkdir(parents=True, exist_ok=True)
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"  # the processes are the parallel part; read when they start

@@ -1,7 +1,7 @@
 """Analysis of a design by finite elements: displacements, compliance, strain energy and von Mises stress.
 
-The modulus of an element of density d is E (e + (1 - e) d^3), e = 1e-9 (modified SIMP, Sigmund 2007):
-a design that is black and white is the structure itself.
+The modulus of an element of density d is E (e + (1 - e) d^3), e = 1e-9: a design that is black and white is the
+structure itself.
 """
 
 from dataclasses import dataclass
@@ -14,11 +14,10 @@ from genloom.media.design.mechanics.elements import (
     build_strain_matrix,
     gather_corners,
 )
+from genloom.media.design.mechanics.interpolation import MEMBER_MODULUS, compute_moduli
 from genloom.media.design.mechanics.problem import EMPTY, Problem
 from genloom.media.design.mechanics.solver import Solver, build_solver
 
-PENALTY = 3.0
-VOID_MODULUS = 1e-9  # of an empty element, for a solid one of 1: keeps the equations regular
 STRESS_EXPONENT = 0.5  # of the density, so that the stress of empty elements is 0 (qp: Bruggi 2008)
 
 
@@ -26,7 +25,7 @@ STRESS_EXPONENT = 0.5  # of the density, so that the stress of empty elements is
 class Analysis:
     """The state of a design under its loads; SI units where the problem has them."""
 
-    displacement: np.ndarray  # [cases, *nodes, axes], m
+    displacement: np.ndarray  # [cases, *nodes, axes], m; 0 in empty places
     compliance_by_case: tuple[float, ...]  # work of the forces of each case, J
     energy: np.ndarray  # [cases, *shape], strain energy of each element, J: half the compliance in all
     von_mises: np.ndarray  # [cases, *shape], at the centre of each element, Pa
@@ -50,24 +49,15 @@ class Analysis:
 def analyze(problem: Problem, density: np.ndarray, solver: Solver | None = None) -> Analysis:
     """Return the state of a design, density [*shape] from 0 to 1; `check_problem` says which problems have one."""
     solver = solver or build_solver(problem)
-    solver.factorize(compute_moduli(density.ravel()))
+    moduli = compute_moduli(density.ravel())
+    solver.factorize(moduli)
     displacement = solver.solve(problem.forces) / problem.stiffness
-    case_energies = compute_unit_energies(problem, displacement) * problem.stiffness / 2
-    energy = case_energies * compute_moduli(density.ravel())
+    is_member = moduli > MEMBER_MODULUS  # where the solver may leave out the others
+    energy = compute_unit_energies(problem, displacement) * moduli * is_member * problem.stiffness / 2
     compliance = (displacement * problem.forces).reshape(problem.cases, -1).sum(1)
-    stress = compute_solid_von_mises(problem, displacement) * density.ravel() ** STRESS_EXPONENT
+    stress = compute_solid_von_mises(problem, displacement) * is_member * density.ravel() ** STRESS_EXPONENT
     shape = (problem.cases, *problem.shape)
     return Analysis(displacement, tuple(compliance.tolist()), energy.reshape(shape), stress.reshape(shape))
-
-
-def compute_moduli(density: np.ndarray, penalty: float = PENALTY) -> np.ndarray:
-    """Return the moduli of elements, for 1 of a solid one."""
-    return VOID_MODULUS + (1 - VOID_MODULUS) * density**penalty
-
-
-def differentiate_moduli(density: np.ndarray, penalty: float = PENALTY) -> np.ndarray:
-    """Return the derivative of `compute_moduli` by the density."""
-    return (1 - VOID_MODULUS) * penalty * density ** (penalty - 1)
 
 
 def compute_unit_energies(problem: Problem, displacement: np.ndarray) -> np.ndarray:

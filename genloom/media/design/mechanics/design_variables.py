@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from genloom.media.design.mechanics.filters import build_filter, differentiate_projection, project
-from genloom.media.design.mechanics.problem import EMPTY, FREE, SOLID, Problem
+from genloom.media.design.mechanics.overhang import print_density, pull_back_printing
+from genloom.media.design.mechanics.problem import FREE, SOLID, Problem
 
 ERODED = 0.75  # threshold of the projection of the design that is optimized where members have a least thickness
 
@@ -30,6 +31,7 @@ class OptimizationOptions:
     symmetry: tuple[str, ...] = ()  # the axes, "x", "y" or "z", along which a design is mirrored about its middle
     min_thickness: float = 0.0  # of members
     max_stress: float = 0.0  # von Mises, Pa; 0: no limit
+    is_self_supporting: bool = False  # printable from the bottom up, with overhangs of at most 45 degrees
 
     @property
     def radius(self) -> float:
@@ -52,7 +54,7 @@ class DesignVariables:
         passive = problem.passive.ravel()
         self.is_free, self._solid = passive == FREE, (passive == SOLID).astype(float)
         self._is_all_free = bool(self.is_free.all())
-        self.has_empty = bool((passive == EMPTY).any())
+        self._is_solid = problem.passive == SOLID
 
     def build_start(self, start: np.ndarray | None) -> np.ndarray:
         """Return the variables of a density, or of a uniform one."""
@@ -65,21 +67,31 @@ class DesignVariables:
         """Return values that are 1 and 0 where the problem demands it."""
         return values if self._is_all_free else np.where(self.is_free, values, self._solid)
 
+    def _to_grid(self, values: np.ndarray) -> np.ndarray:
+        return values.reshape(self.problem.shape)
+
     def mirror_values(self, values: np.ndarray) -> np.ndarray:
         """Return values that are the same on both sides of the planes of symmetry."""
         for name in self.options.symmetry:
             axis = self.problem.axes - 1 - "xyz".index(name)
-            grid = values.reshape(self.problem.shape)
+            grid = self._to_grid(values)
             values = ((grid + np.flip(grid, axis)) / 2).ravel()
         return values
 
     def build_density(self, variables: np.ndarray, sharpness: float, threshold: float = 0.5) -> np.ndarray:
         """Return the densities, flat."""
-        return self.set_passive(project(self._filter @ variables, sharpness, threshold))
+        density = self.set_passive(project(self._filter @ variables, sharpness, threshold))
+        if not self.options.is_self_supporting:
+            return density
+        return self.set_passive(print_density(self._to_grid(density), self._is_solid).ravel())
 
     def pull_back(
         self, gradient: np.ndarray, variables: np.ndarray, sharpness: float, threshold: float = 0.5
     ) -> np.ndarray:
         """Return the gradient by the variables of a gradient by the densities."""
+        if self.options.is_self_supporting:
+            density = self.set_passive(project(self._filter @ variables, sharpness, threshold))
+            masked = self._to_grid(gradient * self.is_free)
+            gradient = pull_back_printing(masked, self._to_grid(density), self._is_solid).ravel()
         slope = differentiate_projection(self._filter @ variables, sharpness, threshold) * self.is_free
         return self.mirror_values(self._transposed @ (gradient * slope)) * self.is_free

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genloom.media.design.mechanics.analysis import compute_moduli, compute_unit_energies, differentiate_moduli
+from genloom.media.design.mechanics.analysis import compute_unit_energies
 from genloom.media.design.mechanics.design_variables import DesignVariables, OptimizationOptions, Stage
+from genloom.media.design.mechanics.interpolation import compute_moduli, differentiate_moduli
 from genloom.media.design.mechanics.mma import MovingAsymptotes
 from genloom.media.design.mechanics.optimality import update_densities
 from genloom.media.design.mechanics.problem import Problem

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genloom.media.design.mechanics.analysis import compute_moduli
 from genloom.media.design.mechanics.design_variables import OptimizationOptions
+from genloom.media.design.mechanics.interpolation import compute_moduli
 from genloom.media.design.mechanics.optimization import Stepper
 from genloom.media.design.mechanics.parts import find_parts, fit_volume, remove_floating_parts
 from genloom.media.design.mechanics.problem import Problem

@@ -5,11 +5,7 @@ The p-norm of the relaxed stresses over all elements and load cases, scaled to t
 
 import numpy as np
 
-from genloom.media.design.mechanics.analysis import (
-    STRESS_EXPONENT,
-    build_von_mises_form,
-    differentiate_moduli,
-)
+from genloom.media.design.mechanics.analysis import STRESS_EXPONENT, build_von_mises_form
 from genloom.media.design.mechanics.elements import (
     build_elasticity,
     build_element_stiffness,
@@ -17,11 +13,11 @@ from genloom.media.design.mechanics.elements import (
     gather_corners,
     scatter_corners,
 )
+from genloom.media.design.mechanics.interpolation import MEMBER_MODULUS, compute_moduli, differentiate_moduli
 from genloom.media.design.mechanics.problem import Problem
 from genloom.media.design.mechanics.solver import Solver
 
 EXPONENT = 8.0  # of the norm
-_LEAST_DENSITY = 1e-3  # below it the slope of the relaxed stress has no bound
 
 
 def measure_stress(problem: Problem, solver: Solver, density: np.ndarray, penalty: float) -> tuple[float, np.ndarray]:
@@ -38,15 +34,15 @@ def measure_stress(problem: Problem, solver: Solver, density: np.ndarray, penalt
     form = stress_matrix.T @ build_von_mises_form(problem.axes) @ stress_matrix
     pulled = corners @ form
     solid = np.sqrt(np.maximum(np.einsum("ced,ced->ce", pulled, corners), 1e-300))
-    relaxed_density = np.maximum(density, _LEAST_DENSITY)
-    relaxed = solid * relaxed_density**STRESS_EXPONENT
+    is_member = compute_moduli(density, penalty) > MEMBER_MODULUS
+    weights = np.where(is_member, density**STRESS_EXPONENT, 0.0)
+    relaxed = solid * weights
     greatest = float(relaxed.max())
     ratio = relaxed / greatest
     norm = float((ratio**EXPONENT).sum()) ** (1 / EXPONENT)
     by_stress = (ratio / norm) ** (EXPONENT - 1) / norm  # the norm is scaled to the maximum
-    direct = (by_stress * solid).sum(0) * STRESS_EXPONENT * relaxed_density ** (STRESS_EXPONENT - 1)
-    direct = np.where(density > _LEAST_DENSITY, direct, 0.0)
-    by_corners = (by_stress * relaxed_density**STRESS_EXPONENT / solid)[..., None] * pulled
+    direct = (by_stress * solid).sum(0) * STRESS_EXPONENT * weights / np.where(is_member, density, 1)
+    by_corners = (by_stress * weights / solid)[..., None] * pulled
     adjoint = solver.solve(scatter_corners(by_corners, problem.shape)) / problem.stiffness
     stiffness = build_element_stiffness(problem.axes, problem.poisson_ratio) * problem.stiffness
     work = np.einsum("ced,ced->e", gather_corners(adjoint) @ stiffness, corners)
