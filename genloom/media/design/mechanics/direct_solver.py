@@ -21,6 +21,7 @@ from genloom.media.design.mechanics.elements import build_element_stiffness, lis
 from genloom.media.design.mechanics.interpolation import MEMBER_MODULUS
 
 MAX_BAND_ENTRIES = 60_000_000  # of the matrix in a band: 480 MB
+MIN_MEMBER_SIZE = 4000  # degrees of freedom, below which all are solved for
 MAX_SHARE = 0.75  # of members among the elements, above which all are solved for
 _LEAST_PIVOT = 1e-6  # of the factor, as a share of the greatest; a mechanism has about 1e-8
 
@@ -81,18 +82,21 @@ class DirectSolver:
         self.is_banded = can_use_band(pattern) if is_banded is None else is_banded
         self._is_at_support = self._is_fixed_N[pattern.freedoms_ED].any(1)
         self._solve: Callable[[np.ndarray], np.ndarray] | None = None
-        self._values = np.zeros(0)
+        self._moduli_E = np.zeros(0)
         self._is_left_out: np.ndarray | None = None
 
     def factorize(self, moduli_E: np.ndarray) -> None:
         """Factorize the matrix for the moduli of the elements, in C order."""
-        self._values = values = self._pattern.assembly @ moduli_E
+        self._moduli_E = moduli_E
+        if not (self.is_banded and self._pattern.size >= MIN_MEMBER_SIZE and self._factorize_members()):
+            self._factorize_all()
+
+    def _assemble(self, moduli_E: np.ndarray) -> np.ndarray:
+        """Return the entries of the matrix, with 1 on the diagonal of what is held."""
+        values = self._pattern.assembly @ moduli_E
         values[self._removed] = 0
         values[self._held] = 1
-        self._is_left_out = None
-        if self.is_banded and self._factorize_members(moduli_E):
-            return
-        self._factorize_all()
+        return values
 
     def solve(self, forces: np.ndarray) -> np.ndarray:
         """Return the displacements under forces, both [cases, *nodes, axes]."""
@@ -107,11 +111,11 @@ class DirectSolver:
     def _factorize_all(self) -> None:
         self._is_left_out = None
         factorize = self._factorize_band if self.is_banded else self._factorize_sparse
-        self._solve = factorize(self._values)
+        self._solve = factorize(self._assemble(self._moduli_E))
 
-    def _factorize_members(self, moduli_E: np.ndarray) -> bool:
+    def _factorize_members(self) -> bool:
         """Factorize the equations of what is not empty, and return whether that is possible: nothing hangs loose."""
-        pattern = self._pattern
+        pattern, moduli_E = self._pattern, self._moduli_E
         is_member_E = moduli_E > MEMBER_MODULUS
         if np.count_nonzero(is_member_E) > MAX_SHARE * len(moduli_E):
             return False
@@ -135,7 +139,7 @@ class DirectSolver:
         low, offsets = low[is_kept], (high - low)[is_kept]
         width = int(offsets.max()) + 1
         band = np.zeros(len(solved) * width)
-        band[low * width + offsets] = self._values[is_kept]
+        band[low * width + offsets] = self._assemble(np.where(is_member_E, moduli_E, 0.0))[is_kept]
         try:
             factor = cholesky_banded(band.reshape(-1, width).T, lower=True, overwrite_ab=True, check_finite=False)
         except LinAlgError:

@@ -36,7 +36,7 @@ def project(density: np.ndarray, sharpness: float, threshold: float = 0.5) -> np
     if sharpness == 0:
         return density
     low, high = np.tanh(sharpness * threshold), np.tanh(sharpness * (1 - threshold))
-    return (low + np.tanh(sharpness * (density - threshold))) / (low + high)
+    return np.clip((low + np.tanh(sharpness * (density - threshold))) / (low + high), 0, 1)  # rounding leaves the range
 
 
 def differentiate_projection(density: np.ndarray, sharpness: float, threshold: float = 0.5) -> np.ndarray:
