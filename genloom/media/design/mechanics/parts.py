@@ -4,11 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
+from scipy.optimize import brentq
 
 from genloom.media.design.mechanics.checks import mark_nodes
+from genloom.media.design.mechanics.filters import build_filter, project
 from genloom.media.design.mechanics.problem import EMPTY, SOLID, Problem
 
 SOLID_DENSITY = 0.5  # elements of this density and above are solid
+_THRESHOLDS = 0.02, 0.98  # of the projection that meets a volume
+_BLURS = 1.5, 3.0, 6.0, 12.0  # radii of the filter, in elements
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,20 +93,20 @@ def count_holes(density: np.ndarray) -> int:
 def fit_volume(problem: Problem, density: np.ndarray, sharpness: float = 8.0) -> np.ndarray:
     """Return the density moved up or down, most where it is grey, so that the problem's volume is met exactly.
 
-    The threshold of a projection does it, as Xu, Cai and Cheng (2010) do within an optimization.
+    The threshold of a projection does it, as Xu, Cai and Cheng (2010) do within an optimization. Where a design has too
+    few grey elements for that, its outline grows or shrinks: the density is blurred first, as much as is needed.
     """
-    from scipy.optimize import brentq
-
-    from genloom.media.design.mechanics.filters import project
-
     is_solid, is_empty = problem.passive == SOLID, problem.passive == EMPTY
-
-    def build_density(threshold: float) -> np.ndarray:
-        return np.where(is_solid, 1.0, np.where(is_empty, 0.0, project(density, sharpness, threshold)))
 
     def measure_excess(threshold: float) -> float:
         return float(build_density(threshold).mean()) - problem.volume
 
-    if measure_excess(0.0) < 0 or measure_excess(1.0) > 0:
-        return build_density(0.0 if measure_excess(0.0) < 0 else 1.0)
-    return build_density(brentq(measure_excess, 0.0, 1.0, xtol=1e-12))
+    for radius in (0.0, *_BLURS):
+        blurred = (build_filter(problem.shape, radius) @ density.ravel()).reshape(problem.shape) if radius else density
+
+        def build_density(threshold: float, blurred: np.ndarray = blurred) -> np.ndarray:
+            return np.where(is_solid, 1.0, np.where(is_empty, 0.0, project(blurred, sharpness, threshold)))
+
+        if measure_excess(_THRESHOLDS[0]) >= 0 >= measure_excess(_THRESHOLDS[1]):
+            return build_density(brentq(measure_excess, *_THRESHOLDS, xtol=1e-12))
+    return build_density(_THRESHOLDS[0] if measure_excess(_THRESHOLDS[0]) < 0 else _THRESHOLDS[1])
