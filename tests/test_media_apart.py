@@ -141,6 +141,7 @@ IMPORTS = {
     "rate/checks/outline.py": "a check of images",
     "rate/checks/goal.py": "a check of molecules",
     "rate/checks/hazard.py": "a check of molecules",
+    "rate/checks/holds.py": "a check of designs",
     "rate/checks/substructure.py": "a check of molecules",
     "rate/checks/tanimoto.py": "a check of molecules",
     "rate/checks/voice_leading.py": "a check of music",

@@ -35,6 +35,7 @@ class GenerationProgress:
     is_streamed: bool
     num_withheld: int = 0  # outputs of the request so far that are not handed out, because they copy training data
     selection: "SelectionReport | None" = None  # what a choice among more outputs has reached so far
+    understood: str = ""  # what was read in the wishes for the outputs, said before any is generated
 
     @property
     def note(self) -> str:
@@ -235,7 +236,8 @@ def build_request(
         raise GenloomError("api.empty_stop")
     if stop and not isinstance(model.codec, StreamingCodec):
         raise GenloomError("api.stop_without_text", model=model.ref)
-    edit_options, params = split_edit_options(model, {name: to_plain(value) for name, value in params.items()})
+    prompts, params = take_prompt(model, prompts, {name: to_plain(value) for name, value in params.items()})
+    edit_options, params = split_edit_options(model, params)
     count = 2 if interpolate and len(prompts) == 1 and n == 1 else n
     params = add_chat_defaults(params) if is_chat else sampling_params.add_suggested_params(model, params)
     sampling_params.build_sampling_params(model, params)
@@ -261,6 +263,22 @@ def build_request(
     if len(request.prompts) != 2:
         raise GenloomError("api.interpolate_prompts", count=len(request.prompts))
     return engine.interpolate_request(request, interpolate)
+
+
+def take_prompt(
+    model: "LoadedModel", prompts: Sequence[str], params: Mapping[str, Any]
+) -> tuple[Sequence[str], dict[str, Any]]:
+    """Return the prompts and parameters, the prompt as the editing option that takes it in media that have one."""
+    from genloom.conditioners import PROMPT
+
+    name = getattr(find_editing(model), "PROMPT_OPTION", "")
+    if not name or PROMPT in model.conditioners or not any(prompts):
+        return prompts, dict(params)
+    if len(set(prompts)) > 1:
+        raise GenloomError("generate.several_goals", count=len(set(prompts)))
+    if params.get(name) is not None:
+        raise GenloomError("generate.prompt_and_goal", option=name)
+    return [""] * len(prompts), {**params, name: prompts[0]}
 
 
 def continue_request(model: "LoadedModel", request: "Request", output: Output) -> "Request":

@@ -31,6 +31,8 @@ def iter_selected(
     progress = GenerationProgress(0, PROGRESS_STEPS, report.num_wanted, None, False, 0, report)
     batches: list[tuple[Request, Draft, list[dict[str, Any]]]] = []
     num_copied = 0
+    if understood := getattr(selection.edit, "understood", ""):
+        yield replace(progress, understood=understood)
     for batch in selection.iter_batches():
         yield from iter_steps(workspace, selection, batch, progress, is_marked, batches)
         _, draft, _ = batches[-1]

@@ -16,8 +16,10 @@ ANSWER_NOTES = ("understood", "unread_tokens", "unread_words", "has_loop", "is_i
 def print_answer_notes(output: Output, console: Console, previous: Output | None = None) -> None:
     """Print the notes on an output, if there are any; not how its prompt was understood if `previous` has the same."""
     understood = output.record.get("understood")
-    if understood and (previous is None or previous.record.get("understood") != understood):
-        console.print_note(f"Understood: {understood}.")
+    note = f"Understood: {understood}."
+    is_new = previous is None or previous.record.get("understood") != understood
+    if understood and is_new and note not in console.printed_notes:
+        console.print_note(note)
     if num_unread := output.record.get("unread_tokens", 0):
         unread = f"its first {format_count(num_unread, 'token')} were not read"
         console.print_note(f"Note: the prompt of {output.id} is longer than the model reads: {unread}.")

@@ -9,6 +9,7 @@ VERBS = {
     "collect": "Collect files and folders into a data set.",
     "train": "Train a model on a data set, or fine-tune an existing one, within a time budget.",
     "generate": "Generate outputs of a model; every output is stored, traceable and replayable.",
+    "design": "Design parts that hold from their goals: several different ones, with files for CAD and a report.",
     "chat": "Chat with a model; conversations are saved and can be continued.",
     "write": "Write an e-mail, article, post or another text from a prompt, in variants to choose from.",
     "prompts": "List, show, make, test and improve prompts; a changed prompt is a new version.",

@@ -355,6 +355,8 @@ def check_request(model: Model, request: Request) -> None:
 
 def describe_constraints(model: Model, request: Request) -> list[str]:
     """Return in words what each row keeps to because of its prompt or edit; "" where nothing is known."""
+    if understood := getattr(request.edit, "understood", ""):
+        return [understood] * len(request.prompts)
     constraint = None
     if isinstance(model.codec, ConstrainedCodec) and is_left_to_right(model):
         params, _, prompts = prepare_sampling(model, request)

@@ -266,6 +266,8 @@ def _show_progress(
                 yield event, (num_outputs, last_step.count), is_streamed
                 continue
             last_step = event
+            if event.understood:
+                console.print_note_once(f"Understood: {event.understood}.")
             if event.is_streamed and console.is_live and event.draft is not None:
                 text = str(event.draft.values[0])
                 assert text.startswith(shown_text), "a later draft only appends"

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from genloom.errors import GenloomError
+from genloom.media.design.document_writing import write_goals
 from genloom.media.design.structure import Structure, read_structure, write_structure
 from genloom.media.saving import write_file
 from genloom.types import DefaultRecipe, Display, Item
@@ -18,6 +19,7 @@ save_suffixes = (".toml", ".png", ".svg", ".dxf", ".stl", ".3mf", ".obj")
 notice: str = "Computed for the loads and the ideal material of its goals only; have whatever people rely on checked."
 MAX_BYTES = 8 << 20
 MAX_PREVIEW_COLUMNS = 64
+IDENTITY_CELLS = 16  # on a side, by which designs that look alike are told from others
 
 default_recipes: tuple[DefaultRecipe, ...] = (
     DefaultRecipe(
@@ -112,6 +114,17 @@ def extract_style_features(value: Structure) -> np.ndarray:
     from genloom.media.design import style_features
 
     return style_features.extract_style_features(value)
+
+
+def identify_value(value: Structure) -> str:
+    """Return a text that is the same for designs that look alike: their material in coarse cells, and their goals."""
+    import hashlib
+
+    from genloom.media.design.mechanics.resampling import resample_density
+
+    cells = resample_density(value.density, (IDENTITY_CELLS,) * value.axes) >= 0.5
+    goals = write_goals(value.goals) if value.goals else ""
+    return hashlib.sha256(np.packbits(cells).tobytes() + str(value.shape).encode() + goals.encode()).hexdigest()
 
 
 def show(value: Structure) -> Display:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import radians, tan
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from genloom.media.design.structure import Structure
 SOLID_LEVEL = 0.5  # from which an element counts as material
 SINGULAR_RADIUS = 2  # elements around loads and supports, where the greatest stress depends on the mesh
 VOLUME_TOLERANCE = 0.005  # of the domain, by which a design may have more material than was asked for
+SYMMETRY_TOLERANCE = 0.02  # mean difference of the densities
+OVERHANG_DEPTH = 4  # elements
 LIMIT_TOLERANCE = 1.001  # by which a stress or a displacement may be above its limit, which is rounding
 
 
@@ -163,6 +166,7 @@ def list_faults(structure: Structure) -> list[str]:
     limits = goals.limits
     if structure.volume > limits.volume + VOLUME_TOLERANCE:
         faults.append(format_message("design.fault_volume", volume=structure.volume, limit=limits.volume))
+    faults += list_shape_faults(structure, goals)
     if not limits.max_stress and not limits.max_displacement:
         return faults
     try:
@@ -176,6 +180,42 @@ def list_faults(structure: Structure) -> list[str]:
         length, limit = state.max_displacement * MILLIMETRES, limits.max_displacement * MILLIMETRES
         faults.append(format_message("design.fault_displacement", length=length, limit=limit))
     return faults
+
+
+def list_shape_faults(structure: Structure, goals: DesignGoals) -> list[str]:
+    """List in words where a design is too thin, hangs over too far, or is no mirror image."""
+    limits, size = goals.limits, goals.domain.element_size
+    faults: list[str] = []
+    if limits.min_thickness > size:
+        from genloom.media.design.mechanics.parts import find_thin_parts
+
+        count = int(find_thin_parts(build_problem(goals), structure.density, limits.min_thickness / size).sum())
+        if count:
+            limit = limits.min_thickness * MILLIMETRES
+            faults.append(format_message("design.fault_thickness", count=count, limit=limit))
+    if limits.overhang and (count := count_overhanging(structure, limits.overhang)):
+        faults.append(format_message("design.fault_overhang", count=count, limit=limits.overhang))
+    for letter in limits.symmetry:
+        mirrored = np.flip(structure.density, structure.axes - 1 - "xyz".index(letter))
+        if np.abs(structure.density - mirrored).mean() > SYMMETRY_TOLERANCE:
+            faults.append(format_message("design.fault_symmetry", axis=letter))
+    return faults
+
+
+def count_overhanging(structure: Structure, angle: float) -> int:
+    """Return the solid elements without material below them within an angle from the vertical, printed upward.
+
+    Looks up to `OVERHANG_DEPTH` elements down, which is the fineness of the angle; the bottom row lies on the plate.
+    """
+    ndimage = import_library("scipy.ndimage")
+    is_solid = np.moveaxis(structure.density >= SOLID_LEVEL, structure.axes - 2, 0)  # from the top down
+    is_held = np.zeros_like(is_solid)
+    is_held[-1] = True
+    for depth in range(1, min(OVERHANG_DEPTH, len(is_solid) - 1) + 1):
+        reach = 2 * int(depth * tan(radians(angle)) + 0.25) + 1
+        size = [1] + [reach] * (structure.axes - 1)
+        is_held[:-depth] |= ndimage.maximum_filter(is_solid, size, mode="constant")[depth:]
+    return int((is_solid & ~is_held).sum())
 
 
 def compute_facts(structure: Structure) -> Mapping[str, float]:

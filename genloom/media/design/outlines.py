@@ -53,9 +53,8 @@ def build_section(structure: Structure) -> Any:
         section = cut_samples(samples, level, step) ^ box
         low, high = (level, high) if section.area() > wanted else (low, level)
     section = unite_regions(section, structure.goals, box)
-    section = section.offset(MERGE_DISTANCE * step, manifold.JoinType.Round).offset(
-        -MERGE_DISTANCE * step, manifold.JoinType.Round
-    )
+    for distance in (MERGE_DISTANCE * step, -MERGE_DISTANCE * step):
+        section = section.offset(distance, manifold.JoinType.Miter)  # which keeps corners sharp
     section = drop_small_parts((section ^ box).simplify(TOLERANCE * step), MIN_PART * step**2)
     if section.is_empty():
         raise GenloomError("design.nothing_to_export")

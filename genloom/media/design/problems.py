@@ -17,22 +17,18 @@ KINDS = {"solid": SOLID, "empty": EMPTY}
 
 @lru_cache(maxsize=64)
 def build_problem(goals: DesignGoals) -> Problem:
-    """Return the problem of goals in SI units; GenloomError for contradicting regions and what is on no node."""
+    """Return the problem of goals in SI units; GenloomError for regions that contradict each other."""
     domain = goals.domain
     nodes = tuple(size + 1 for size in domain.shape)
     fixed = np.zeros((*nodes, domain.axes), bool)
-    for number, support in enumerate(goals.supports, start=1):
+    for support in goals.supports:
         at = find_nodes(support.place, domain)
-        if not at.any():
-            raise GenloomError("design.place_on_nothing", name=f"support {number}", place=support.place)
         for letter in support.hold:
             fixed[at, AXES.index(letter)] = True
     cases = goals.cases
     forces = np.zeros((len(cases), *nodes, domain.axes))
-    for number, load in enumerate(goals.loads, start=1):
+    for load in goals.loads:
         weights = find_nodes(load.place, domain) * spread_evenly(load.place, domain)
-        if not weights.any():
-            raise GenloomError("design.place_on_nothing", name=f"load {number}", place=load.place)
         forces[cases.index(load.case)] += (weights / weights.sum())[..., None] * np.array(load.force)
     material = goals.material
     return Problem(
@@ -87,7 +83,10 @@ def is_in_box(
 
 
 def find_nodes(place: Place, domain: Domain) -> np.ndarray:
-    """Return the nodes of a place, bool [*nodes]: the nearest to a point, those in a box, those at a rim."""
+    """Return the nodes of a place, bool [*nodes]: the nearest to a point, those in a box, those at a rim; at least one.
+
+    A rim is wider than half the diagonal of an element, and the corners of a box are moved to the nearest nodes.
+    """
     coordinates, step = list_coordinates(domain, is_nodes=True), domain.element_size
     if place.radius:
         return np.abs(measure_distance(coordinates, place.start) - place.radius) <= RIM * step
