@@ -15,6 +15,8 @@ REASONS = {
     "numbers": "a number that is not in the source",
     "names": "a name that is not in the source",
     "denial": "the source says the opposite, or may",
+    "relation": "the source says it of something else, or in another relation",
+    "strength": "the source says less",
     "meaning": "not what the source says",
 }
 MAX_QUOTE_CHARS = 400

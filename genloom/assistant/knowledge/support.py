@@ -1,7 +1,7 @@
 """The support of a sentence in sources: the words, numbers and names that they share, and what both mean.
 
 A sentence of an answer is supported if one or two neighbouring sentences of a source have nearly all of its words,
-every number and every name, deny what it denies, and mean about the same.
+mean about the same, and do not contradict it.
 
 Shape letters: S sentences of an answer, C candidates in the sources, D width.
 """
@@ -12,20 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genloom.assistant.knowledge.sentences import fold_text, iter_words, list_words, split_sentences, stem_word
+from genloom.assistant.knowledge.contradiction import find_contradiction
+from genloom.assistant.knowledge.sentences import list_words, split_sentences
 
 MIN_OVERLAP = 0.6  # share of a sentence's words that its source has, by their rarity; see docs/knowledge.md
 MIN_SIMILARITY = 0.5  # cosine of their vectors
 MIN_JOINT = 1.25  # overlap and similarity together
-_NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
-_NAME = re.compile(r"(?<![.!?:\n] )(?<!^)\b[A-ZÄÖÜÉÈÀ][\w'’-]+")
-_NUMBER_WORDS = "zero one two three four five six seven eight nine ten eleven twelve"
-_SPELLED: dict[str, str] = {word: str(number) for number, word in enumerate(_NUMBER_WORDS.split())}
-_DENIAL_WORDS = """
-    not no never none without cannot can't don't doesn't didn't isn't aren't wasn't won't shouldn't mustn't
-    nicht kein keine keinen nie niemals ohne ne pas jamais sans nunca sin"""
-_DENIALS = frozenset(_DENIAL_WORDS.split())
-_CLAUSE_BORDER = re.compile(r"[,;:.!?]\s|\b(?:and|but|however|although|while|und|aber|et|mais|pero)\b")
 _CITATION = re.compile(r"\s*[\[(]\d{1,2}(?:\s*,\s*\d{1,2})*[\])]")
 
 Embed = Callable[[Sequence[str]], np.ndarray]
@@ -54,7 +46,7 @@ class Support:
     quote_start: int = 0
     overlap: float = 0.0
     similarity: float = 0.0
-    reason: str = ""  # why it is not supported: "words", "numbers", "names", "denial" or "meaning"
+    reason: str = ""  # why it is not supported: "words", "meaning", or what `find_contradiction` returns
 
 
 def list_candidates(sources: Iterable[str]) -> list[Candidate]:
@@ -88,7 +80,9 @@ def find_support(answer: str, sources: Sequence[str], embed: Embed, titles: Sequ
     word_sets = [set(list_words(f"{t} {c.text}")) for t, c in zip(context, candidates, strict=True)]
     rarities = _compute_rarities(word_sets)
     return [
-        _judge_sentence(answer[begin:end], begin, end, sentence, candidates, context, word_sets, rarities, row_C)
+        _judge_sentence(
+            answer[begin:end], begin, end, sentence, candidates, context, word_sets, rarities, row_C, sources
+        )
         for (begin, end), sentence, row_C in zip(spans, sentences, similarities_SC, strict=True)
     ]
 
@@ -116,6 +110,7 @@ def _judge_sentence(
     word_sets: Sequence[set[str]],
     rarities: Mapping[str, float],
     similarities_C: np.ndarray,
+    sources: Sequence[str],
 ) -> Support:
     """Return a sentence with its best candidate, and whether that supports it."""
     words = set(list_words(sentence))
@@ -125,7 +120,7 @@ def _judge_sentence(
     overlaps = np.array([sum(weights[w] for w in words & found) / total if total else 0.0 for found in word_sets])
     best = int(np.argmax(overlaps + similarities_C - 0.001 * np.array([len(c.text) for c in candidates]) / 100))
     candidate, overlap, similarity = candidates[best], float(overlaps[best]), float(similarities_C[best])
-    reason = find_contradiction(sentence, candidate.text, context[best])
+    reason = find_contradiction(sentence, candidate.text, context[best], sources[candidate.source])
     if overlap < MIN_OVERLAP:
         reason = "words"
     elif not reason and (similarity < MIN_SIMILARITY or overlap + similarity < MIN_JOINT):
@@ -142,35 +137,3 @@ def _judge_sentence(
         similarity=similarity,
         reason=reason,
     )
-
-
-def find_contradiction(sentence: str, source: str, title: str = "") -> str:
-    """Return "numbers", "names" or "denial" for what a sentence has and its source lacks; "" if nothing is."""
-    if list_numbers(sentence) - list_numbers(f"{title} {source}"):
-        return "numbers"
-    known = {stem_word(word) for word in iter_words(f"{title} {source}")}
-    names = {stem_word(word) for name in _NAME.findall(sentence) for word in iter_words(name)}
-    if names - known:
-        return "names"
-    return "denial" if is_denied_differently(sentence, source) else ""
-
-
-def is_denied_differently(sentence: str, source: str) -> bool:
-    """Return whether a sentence denies what its source does not, or the reverse, in the clause that fits it best."""
-    if has_denial(sentence):
-        return not has_denial(source)
-    words = set(list_words(sentence))
-    clauses = _CLAUSE_BORDER.split(source)
-    return has_denial(max(clauses, key=lambda clause: len(words & set(list_words(clause)))))
-
-
-def list_numbers(text: str) -> set[str]:
-    """Return the numbers in a text, also small ones in words, in one form."""
-    numbers = {re.sub(r"(?<=\d),(?=\d{3}\b)", "", number).strip(".,:/-") for number in _NUMBER.findall(text)}
-    return numbers | {_SPELLED[word] for word in iter_words(text) if word in _SPELLED and word != "one"}
-
-
-def has_denial(text: str) -> bool:
-    """Return whether a text denies something."""
-    words = re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)?", fold_text(text))
-    return any(word.replace("’", "'") in _DENIALS for word in words)

@@ -1,8 +1,8 @@
 """Whether the sentences of a summary are supported by its source, by overlap of words and likeness by MiniLM.
 
 A sentence counts as supported if most of its words, and all of its numbers, stand in one place of the source, or if a
-sentence of the source means nearly the same and has its numbers. This finds what was added; it does not find a sentence
-whose words are all there and that turns their sense around.
+sentence of the source means nearly the same and has its numbers, and if that place does not contradict it by the rules
+of `genloom.assistant.knowledge.contradiction`.
 
 Shape letters: S sentences of the source, M sentences of the summary, D width.
 """
@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from genloom.assistant.knowledge.contradiction import find_contradiction
 from genloom.assistant.tasks.extracts import MAX_COMPARED, list_words
 from genloom.assistant.tasks.sentences import split_sentences
 
@@ -36,18 +37,22 @@ def measure_support(summary: str, source: str) -> list[SentenceSupport]:
     sentences, source_sentences = split_sentences(summary), split_sentences(source)[:MAX_COMPARED]
     if not sentences or not source_sentences:
         return []
-    windows = [
-        set(list_words(" ".join(source_sentences[start : start + _WINDOW])))
+    places = [
+        " ".join(source_sentences[start : start + _WINDOW])
         for start in range(max(len(source_sentences) - _WINDOW + 1, 1))
     ]
+    windows = [set(list_words(place)) for place in places]
     numbers = set(_NUMBER.findall(source))
     likenesses = _compare_sentences(sentences, source_sentences)
     found = []
     for sentence, (likeness, nearest) in zip(sentences, likenesses, strict=True):
         words = set(list_words(sentence))
-        overlap = max((len(words & window) for window in windows), default=0) / max(len(words), 1)
+        counts = [len(words & window) for window in windows]
+        overlap = max(counts, default=0) / max(len(words), 1)
+        place = places[counts.index(max(counts))] if overlap >= MIN_OVERLAP else source_sentences[nearest]
         has_numbers = set(_NUMBER.findall(sentence)) <= numbers
         is_supported = has_numbers and (overlap >= MIN_OVERLAP or likeness >= MIN_LIKENESS)
+        is_supported &= not find_contradiction(sentence, place, title=source)
         found.append(SentenceSupport(sentence, source_sentences[nearest], overlap, likeness, is_supported))
     return found
 

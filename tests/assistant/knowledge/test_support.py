@@ -2,7 +2,8 @@
 
 import pytest
 
-from genloom.assistant.knowledge.support import find_support, has_denial, list_numbers
+from genloom.assistant.knowledge.contradiction import has_denial, list_numbers
+from genloom.assistant.knowledge.support import find_support
 from genloom.text_encoders.minilm.sentences import embed_texts
 
 SOURCES = (

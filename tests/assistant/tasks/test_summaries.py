@@ -106,6 +106,14 @@ def test_a_wrong_number_is_not_supported() -> None:
     assert not each.is_supported
 
 
+def test_a_sentence_that_turns_the_text_around_is_not_supported() -> None:
+    turned, straight = measure_support(
+        "Passengers may not walk across it once a year. Passengers may walk across it once a year.", ARTICLE
+    )
+    assert turned.overlap > 0.7
+    assert (turned.is_supported, straight.is_supported) == (False, True)
+
+
 def test_nothing_is_supported_where_nothing_is_written() -> None:
     assert measure_support("", ARTICLE) == []
     assert compute_support_share([]) == 0
