@@ -1,7 +1,7 @@
 """Knowledge: answers from a person's own documents, each sentence with its source."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,7 +138,7 @@ def open_knowledge(
     *,
     name: str = "",
     update: bool = True,
-    progress: bool | None = None,
+    progress: bool | Callable[[float, str], None] | None = None,
 ) -> Knowledge:
     """Open the knowledge of a folder, a file or several, which are read as far as they changed; or open it by its name.
 
@@ -151,7 +151,7 @@ def open_knowledge(
     update
         Whether files that changed are read again, and those that are gone forgotten.
     progress
-        Whether a bar is shown on standard error. None: in notebooks only.
+        Whether a bar is shown on standard error. None: in notebooks only. A function gets the share done and a note.
 
     Returns
     -------
@@ -181,8 +181,8 @@ def open_knowledge(
     try:
         sources = _choose_sources(knowledge, [] if stored else [path.resolve() for path in paths])
         if update and sources:
-            with workspace.open_bar(f"Reading {chosen}", progress) as bar:
-                return _update_index(knowledge, sources, bar.update)
+            with workspace.open_callback(f"Reading {chosen}", progress) as show:
+                return _update_index(knowledge, sources, show)
     except BaseException:
         index.close()
         if is_new:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from genloom.api.outputs import Output
     from genloom.assistant.knowledge.retrieval import Quote, Retrieval, Source
     from genloom.assistant.knowledge.support import Support
+    from genloom.capabilities import ChatCodec
     from genloom.types import Message
 
 MAX_ANSWER_TOKENS = 160
@@ -129,13 +130,17 @@ def _write_answer(
 ) -> "tuple[Output, tuple[Source, ...]] | None":
     """Return the stored answer of a model and the sources that it read; None if none may be read."""
     from genloom.api.answering import answer
+    from genloom.generate.text.conversation import get_chat_codec
     from genloom.types import Message
 
     given: dict[str, Any] = {"max_tokens": MAX_ANSWER_TOKENS, "temperature": TEMPERATURE}
     given |= {name: value for name, value in options.items() if value is not None}
     loaded = model.load((), str(given.get("precision", "auto")))
     room = loaded.design.context_length - int(given["max_tokens"])
-    messages, sources = _add_sources([Message("user", retrieval.question)], retrieval, loaded, room)
+    codec, context_length = get_chat_codec(loaded), loaded.design.context_length
+    messages, sources = add_fitting_sources(
+        [Message("user", retrieval.question)], retrieval, codec, context_length, room
+    )
     if not sources:
         return None
     facts = {"knowledge": describe_knowledge(knowledge, retrieval, sources)}
@@ -143,20 +148,20 @@ def _write_answer(
     return output, sources
 
 
-def _add_sources(
-    messages: "Sequence[Message]", retrieval: "Retrieval", loaded: Any, room: int
+def add_fitting_sources(
+    messages: "Sequence[Message]", retrieval: "Retrieval", codec: "ChatCodec", context_length: int, room: int
 ) -> "tuple[list[Message], tuple[Source, ...]]":
-    """Return a conversation with the sources that fit into this many tokens before its last question, and them."""
+    """Return a conversation with the sources that fit before its last question, and these sources.
+
+    They take at most `room` tokens, and a part of the context length of the model, whose codec counts them.
+    """
     from genloom.assistant.knowledge.prompting import INSTRUCTIONS, MAX_CONTEXT_SHARE, add_sources, fit_sources
     from genloom.codecs.chat_template import require_chat_template
-    from genloom.generate.text.conversation import get_chat_codec
-
-    codec = get_chat_codec(loaded)
 
     def count_tokens(text: str) -> int:
         return len(codec.encode(text))
 
-    limit = min(int(MAX_CONTEXT_SHARE * loaded.design.context_length), room - count_tokens(INSTRUCTIONS) - 32)
+    limit = min(int(MAX_CONTEXT_SHARE * context_length), room - count_tokens(INSTRUCTIONS) - 32)
     sources = fit_sources(retrieval.safe_sources, retrieval.question, count_tokens, limit)
     if not sources:
         return list(messages), ()
@@ -265,11 +270,11 @@ class KnowledgeReader:
         self.retrieval = self.knowledge.retrieve(questions[-1], previous)
         if not self.retrieval.is_supported:
             return messages
-        loaded = self.chat.loaded_model
-        room = loaded.design.context_length - min(
-            int(self.chat.params["max_tokens"]), loaded.design.context_length // 2
-        )
-        prepared, self.read_sources = _add_sources(messages, self.retrieval, loaded, room)
+        from genloom.generate.text.conversation import get_chat_codec
+
+        codec, length = get_chat_codec(self.chat.loaded_model), self.chat.context_length
+        room = length - min(int(self.chat.params["max_tokens"]), length // 2)
+        prepared, self.read_sources = add_fitting_sources(messages, self.retrieval, codec, length, room)
         return prepared
 
     def describe(self, answer: str) -> dict[str, Any]:

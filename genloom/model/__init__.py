@@ -20,6 +20,7 @@ from genloom.model.load import (
     load_model,
     merge_adapters,
     read_base,
+    read_codec,
     with_precision,
 )
 from genloom.model.machine import describe_machine
@@ -42,6 +43,7 @@ __all__ = [
     "load_model",
     "merge_adapters",
     "read_base",
+    "read_codec",
     "resolve_space",
     "save_adapter",
     "save_compact",

@@ -149,6 +149,18 @@ def load_codec(design: Design, folder: ModelFolder) -> Codec:
     return plugins.find_part("codec", design.codec).Codec.load(folder.folder / "codec")
 
 
+def read_codec(workspace: Workspace, folder: ModelFolder) -> tuple[Design, Codec]:
+    """Return the design and the codec of a model without loading its weights; the errors are those of `load_model`."""
+    base = resolve_lineage(workspace, folder)[0]
+    try:
+        design = Design.from_job(tomllib.loads((base.folder / "job.toml").read_text()))
+        return design, load_codec(design, folder)
+    except FileNotFoundError as error:
+        raise GenloomError("model.missing_file", path=error.filename, ref=folder.ref) from None
+    except ValueError as error:
+        raise GenloomError("model.unopenable", ref=folder.ref, folder=folder.folder, reason=error) from None
+
+
 def load_base_model(folder: ModelFolder) -> Model:
     """Load a model that has weights of its own."""
     folder.verify()

@@ -46,6 +46,7 @@ class Turn:
     output: str = ""
     job: str = ""
     attachments: Sequence[str] = field(default_factory=tuple)
+    context: Mapping[str, Any] = field(default_factory=dict)  # what an answer was given from, and what supports it
 
 
 class Conversations:
@@ -167,17 +168,17 @@ class Conversations:
                     break
                 offset += 1
             now = moment.isoformat(timespec="microseconds")
-            values = (id, user.id, title, model, system, now, now, more.get("folder", ""))
+            values = (id, user.id, title, model, system, now, now, more.get("folder", ""), more.get("knowledge", ""))
             connection.execute(
-                "INSERT INTO conversations (id, owner, title, model, system, created, changed, folder, params)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO conversations (id, owner, title, model, system, created, changed, folder, knowledge,"
+                " params) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (*values, json.dumps(more.get("params") or {})),
             )
         return id
 
     def change(self, id: str, changes: Mapping[str, Any]) -> None:
-        """Set title, model, system, folder, is_starred, leaf, params or tags."""
-        names = ("title", "model", "system", "folder", "is_starred", "leaf")
+        """Set title, model, system, folder, is_starred, leaf, knowledge, params or tags."""
+        names = ("title", "model", "system", "folder", "is_starred", "leaf", "knowledge")
         columns = {name: changes[name] for name in names if changes.get(name) is not None}
         if changes.get("params") is not None:
             columns["params"] = json.dumps(changes["params"])
@@ -370,8 +371,13 @@ def _match_words(words: Sequence[str]) -> str:
 
 
 def _insert_turn(connection: Any, turn: Turn) -> None:
-    values = {**vars(turn), "attachments": json.dumps(list(turn.attachments)), "parent": turn.parent or None}
-    names = ("id", "conversation", "parent", "role", "content", "created", "model", "output", "job", "attachments")
+    values = {
+        **vars(turn),
+        "attachments": json.dumps(list(turn.attachments)),
+        "context": json.dumps(dict(turn.context)),
+        "parent": turn.parent or None,
+    }
+    names = tuple(values)
     cursor = connection.execute(
         f"INSERT INTO turns ({', '.join(names)}) VALUES ({', '.join(f':{name}' for name in names)})", values
     )
@@ -379,5 +385,7 @@ def _insert_turn(connection: Any, turn: Turn) -> None:
 
 
 def _parse_turn(row: Any) -> Turn:
-    values = {name: value for name, value in dict(row).items() if name != "number"}
-    return Turn(**{**values, "parent": values["parent"] or "", "attachments": json.loads(values["attachments"])})
+    values: dict[str, Any] = {name: value for name, value in dict(row).items() if name != "number"}
+    parsed = {name: json.loads(values[name]) for name in ("attachments", "context")}
+    arguments: dict[str, Any] = {**values, **parsed, "parent": values["parent"] or ""}
+    return Turn(**arguments)

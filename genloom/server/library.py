@@ -50,6 +50,10 @@ _STEPS = (
     );
     CREATE INDEX arena_acts_by_session ON arena_acts (session, owner)
     """,
+    """
+    ALTER TABLE conversations ADD COLUMN knowledge TEXT NOT NULL DEFAULT '';
+    ALTER TABLE turns ADD COLUMN context TEXT NOT NULL DEFAULT '{}'
+    """,
 )
 
 

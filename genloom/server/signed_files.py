@@ -32,15 +32,12 @@ def sign_path(workspace: Workspace, record: Mapping[str, Any], path: Path, suffi
     suffix = suffix or path.suffix
     if not manifests.can_embed(suffix):
         return path
-    folder = workspace.folder / "cache" / "signed"
-    target = folder / path.parent.name / f"{path.stem}{suffix}"
-    if not target.is_file() or target.stat().st_mtime < path.stat().st_mtime:
+    target = get_cached_path(workspace, path, suffix)
+    if not is_fresh(target, path):
         outgoing = sign_output(workspace.store, record, path.read_bytes(), suffix)
         if not outgoing.is_signed:
             return path
-        write_atomic(target, outgoing.data)
-        if next(_num_written) % WRITES_PER_PRUNING == 0:
-            prune_folder(folder, MAX_CACHE_BYTES)
+        keep(workspace, target, outgoing.data)
     note_use(target)
     return target
 
@@ -58,7 +55,31 @@ def build_manifest(workspace: Workspace, record: Mapping[str, Any], path: Path) 
     suffix = path.suffix or Path(str(record.get("file"))).suffix  # of a file in the bin
     if manifests.can_embed(suffix):
         return None
-    return sign_output(workspace.store, record, path.read_bytes(), suffix).sidecar
+    target = get_cached_path(workspace, path, f"{suffix}.c2pa")
+    if is_fresh(target, path):
+        note_use(target)
+        return target.read_bytes()
+    manifest = sign_output(workspace.store, record, path.read_bytes(), suffix).sidecar
+    if manifest is not None:
+        keep(workspace, target, manifest)
+    return manifest
+
+
+def get_cached_path(workspace: Workspace, path: Path, suffix: str) -> Path:
+    """Return where a signed file, or a manifest, of this file of an output is kept."""
+    return workspace.folder / "cache" / "signed" / path.parent.name / f"{path.stem}{suffix}"
+
+
+def is_fresh(target: Path, path: Path) -> bool:
+    """Return whether what is kept was made from the file as it is now."""
+    return target.is_file() and target.stat().st_mtime >= path.stat().st_mtime
+
+
+def keep(workspace: Workspace, target: Path, data: bytes) -> None:
+    """Keep what was signed, so that it is signed once; what was not used for long goes."""
+    write_atomic(target, data)
+    if next(_num_written) % WRITES_PER_PRUNING == 0:
+        prune_folder(workspace.folder / "cache" / "signed", MAX_CACHE_BYTES)
 
 
 def link_manifest(response: Response, path: Path, address: str) -> Response:

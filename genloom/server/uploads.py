@@ -71,7 +71,10 @@ class Uploads:
         Links, which only another program can have put there, are none of it.
         """
         assert is_timed_id(id)
-        return sorted(str(path) for path in (self._root / id / "files").iterdir() if not path.is_symlink())
+        folder = self._root / id / "files"
+        if not folder.is_dir():  # an earlier job has taken it
+            raise build_unknown_id_error("upload", id)
+        return sorted(str(path) for path in folder.iterdir() if not path.is_symlink())
 
     def find_file(self, id: str) -> Path:
         """Return the first file of an upload; whose it is was checked before."""
@@ -80,6 +83,12 @@ class Uploads:
         if found is None:
             raise build_unknown_id_error("upload", id)
         return found
+
+    def list_files(self, id: str) -> list[Path]:
+        """Return all files of an upload; whose it is was checked before."""
+        assert is_timed_id(id)
+        paths = sorted((self._root / id / "files").rglob("*"))
+        return [path for path in paths if path.is_file() and not path.is_symlink()]
 
     async def add_files(self, id: str, request: Request, user: User) -> int:
         """Write the files of a form as they arrive, and return how many there were."""

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ OWNED = {
     "/api/outputs/{id}": "output",
     "/api/bin/{id}": "bin",
     "/api/conversations/{id}": "conversation",
+    "/api/knowledge/{name}": "knowledge",
     "/api/keys/{id}": "key",
     "/v1/files/{id}": "file",
     "/v1/outputs/{id}": "output",
@@ -87,7 +89,16 @@ def ids(api: RunningServer, clients: dict[str, httpx2.Client]) -> Iterator[dict[
         "file": make(anna.post("/v1/files", files={"file": ("a.jsonl", lines)}, data={"purpose": "fine-tune"}))["id"],
         "key": api.app.keys.create_key("laptop", "anna", ["read"])[0],
         "tuning": "ftjob-unknown",
+        "knowledge": "annas-notes",
     }
+    notes = make(anna.post("/api/uploads", files={"files": ("notes.txt", b"The harbour opens at seven.")}))["id"]
+    reading = {"kind": "knowledge", "params": {"upload": notes, "name": made["knowledge"]}}
+    job = make(anna.post("/api/jobs", json=reading))["id"]
+    deadline = time.monotonic() + 600
+    while (found := anna.get(f"/api/jobs/{job}").json())["state"] not in ("succeeded", "failed"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert found["state"] == "succeeded", found["error"]
     other = anna.post("/v1/completions", json={"model": "tales", "prompt": "Tale 2", "max_tokens": 4})
     made["bin"] = make(anna.delete(f"/api/outputs/{other.headers['x-genloom-output-id']}"))["id"]
     yield made
@@ -101,7 +112,8 @@ def list_requests(api: RunningServer) -> Iterator[tuple[str, str, Policy]]:  # n
 
 
 def fill(path: str, id: str = "1") -> str:
-    return re.sub(r"\{[^}]*\}", "1", path.replace("{id}", id).replace("{id:path}", id))
+    """Return a path with an id in its first place, and something in its others."""
+    return re.sub(r"\{[^}]*\}", "1", re.sub(r"\{[^}]*\}", id, path, count=1))
 
 
 def build_body(method: str, path: str, policy: Policy) -> dict[str, Any]:
@@ -140,18 +152,26 @@ def test_every_row_of_another_user_is_unknown(
     assert num_checked > 25
     # The rows do exist, unchanged.
     for prefix, kind in OWNED.items():
-        if kind not in ("bin", "key", "tuning"):
+        if kind not in ("bin", "key", "tuning", "knowledge"):
             assert clients["anna"].get(fill(prefix, ids[kind])).status_code == 200, prefix
     assert ids["key"] in api.app.keys.keys
 
 
 def test_lists_and_searches_show_a_user_only_their_own(clients: dict[str, httpx2.Client], ids: dict[str, str]) -> None:
-    lists = ("/api/jobs", "/api/outputs", "/api/conversations", "/api/keys", "/v1/files", "/api/search?q=Tale")
+    lists = (
+        "/api/jobs",
+        "/api/outputs",
+        "/api/conversations",
+        "/api/keys",
+        "/v1/files",
+        "/api/search?q=Tale",
+        "/api/knowledge",
+    )
     for path in lists:
         answer = clients["ben"].get(path)
         assert answer.status_code == 200, (path, answer.text)
         assert not [id for id in ids.values() if id in answer.text], path
-    for path, kind in zip(lists, ("job", "output", "conversation", "key", "file", "output"), strict=True):
+    for path, kind in lists.items():
         assert ids[kind] in clients["anna"].get(path).text, path
 
 

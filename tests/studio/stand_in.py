@@ -286,6 +286,7 @@ def build_app(world: World) -> Starlette:
                     changed=world.now(),
                     turns=0,
                     folder=body.get("folder", ""),
+                    knowledge=body.get("knowledge", ""),
                 )
                 return JSONResponse(dump(known[id]), 201)
             case "POST", ["import"]:

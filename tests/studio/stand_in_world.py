@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from genloom.server.studio.shapes.conversations import ConversationDetail, Turn
+from genloom.server.studio.shapes.conversations import Context, ConversationDetail, Turn
 from genloom.server.studio.shapes.jobs import Job, Progress
 from genloom.server.studio.shapes.outputs import Output
 from tests.studio.stand_in_data import (
@@ -48,6 +48,7 @@ class World:
         self.chunks_per_second = 30
         self.seconds_a_picture = 0.6
         self.reply: Callable[[str], str] | None = None
+        self.find_context: Callable[[ConversationDetail], Context | None] | None = None
         self.is_signed_in = True
         self.provider: str | None = None  # to sign in with
         self.provider_address = ""
@@ -144,6 +145,7 @@ async def generate(world: World, job: Job) -> None:
             model=model,
             output=outputs[0],
             job=job.id,
+            context=world.find_context(conversation) if world.find_context else None,
         )
         conversation.tree.append(turn)
         conversation.leaf = turn.id

@@ -8,6 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.studio.stand_in import World
+from tests.studio.stand_in_knowledge import REPLY, Documents
 from tests.studio.stand_in_trust import Trust
 
 RULES = {
@@ -80,12 +81,29 @@ def show_preferences(page: Page) -> None:
     expect(page.get_by_role("dialog", name="Preferences")).to_be_visible()
 
 
+def show_documents(page: Page) -> None:
+    page.get_by_role("button", name="Documents").click()
+    expect(page.get_by_role("radio", name="harbour")).to_be_visible()
+
+
+def show_sources(page: Page) -> None:
+    show_documents(page)
+    page.get_by_role("radio", name="harbour").check()
+    page.get_by_role("button", name="Use", exact=True).click()
+    page.locator("#chat-box").fill("When was the lighthouse built?")
+    page.keyboard.press("Enter")
+    page.locator("gl-markdown button.cite").click()
+    expect(page.locator(".passage").first).to_be_visible()
+
+
 STATES: dict[str, tuple[str, int, Callable[[Page], None]]] = {
     "first run": ("make", 0, show_first_run),
     "settings": ("make", 16, show_settings),
     "mask": ("make?source=2026-11-30-000000", 16, show_source),
     "menu": ("make", 16, show_menu),
     "chat": ("chat", 0, show_answer),
+    "documents": ("chat", 0, show_documents),
+    "sources": ("chat", 0, show_sources),
     "gallery": ("gallery", 200, show_cells),
     "detail": ("gallery/2026-11-30-000002", 16, show_detail),
     "keyboard help": ("make", 0, show_dialog("?")),
@@ -98,8 +116,11 @@ def check(visit: Any, state: str, theme: str, size: dict[str, int]) -> None:
     route, outputs, show = STATES[state]
     world = World(outputs=outputs, tokens_per_second=2000)
     Trust(world)
+    Documents(world, "harbour", "recipes")
     world.reply = lambda _: (
-        "An answer with `code`, a [link](https://example.org) and\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
+        REPLY
+        if state == "sources"
+        else "An answer with `code`, a [link](https://example.org) and\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
     )
     page = visit(world, color_scheme=theme, viewport=size).open(route)
     show(page)

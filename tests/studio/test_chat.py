@@ -231,3 +231,15 @@ def test_an_answer_that_is_given_again_is_shown_while_it_is_written(visit: Any) 
     expect(page.get_by_text("First answer.")).to_have_count(0)
     world.holds_jobs = False
     expect(page.get_by_text("2 / 2")).to_be_visible()
+
+
+def test_the_box_stays_in_view_on_a_phone(visit: Any) -> None:
+    world = World(outputs=0, tokens_per_second=4000)
+    world.reply = lambda _: "A long answer of many words that fills the page. " * 60
+    page = visit(world, viewport={"width": 320, "height": 640}).open("chat")
+    ask(page, "Hello")
+    expect(page.locator("gl-thread .turn.assistant:not(.writing)")).to_be_visible()
+    box, bar = page.locator(".chat-composer").bounding_box(), page.locator(".phone-bar").bounding_box()
+    assert box is not None
+    assert bar is not None
+    assert box["y"] + box["height"] <= bar["y"] + 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from genloom.api.knowledge_text import REASONS
 from genloom.server.jobs.titles import TITLES
 from genloom.studio import FOLDER
 from tests.tools import load_tool
@@ -59,6 +60,21 @@ def test_every_message_is_used(name: str) -> None:
 def test_the_declarations_of_the_shapes_are_those_of_the_server() -> None:
     tool = load_tool("shapes")
     assert tool.TARGET.read_text() == tool.write_declarations(), "run: python tools/shapes.py"
+
+
+def test_the_stages_of_jobs_have_words_in_each_language() -> None:
+    package = FOLDER.parent
+    folders = [package / name for name in ("server", "train", "learn")]
+    source = "".join(path.read_text() for folder in folders for path in folder.rglob("*.py"))
+    stages = set(re.findall(r'(?:\bstage=|\bStatus\(|report_share\(reporter, )"([^"{]+)"', source))
+    assert len(stages) > 20
+    names = {f"stage_{re.sub('[^a-z]+', '_', stage.lower())}": stage for stage in stages}
+    english = read("en", "shell.json")
+    assert {key: english.get(key) for key in names} == names
+
+
+def test_the_reasons_why_a_sentence_has_no_source_have_words() -> None:
+    assert {f"unsupported_{reason}" for reason in REASONS} <= read("en", "chat.json").keys()
 
 
 def test_every_page_has_its_parts() -> None:

@@ -33,6 +33,8 @@ MAX_ATTEMPTS = 3  # of a job whose process dies
 MAX_QUEUED = 10_000
 SLOTS: Mapping[Lane, int] = {"heavy": 1, "light": 1, "engine": 4}  # jobs of a lane that run at the same time
 
+_TAKES_UPLOADS = frozenset(("collect", "import", "knowledge"))  # kinds of jobs whose result holds the files
+
 _logger = logging.getLogger(__name__)
 
 Handler = Callable[[Job], Awaitable[dict[str, Any]]]
@@ -261,6 +263,7 @@ class Jobs:
             ended = self.store.end(job.id, **outcome)
             self._publish(ended)
             self._publish_result(ended)
+            await asyncio.to_thread(self._remove_uploads, ended)
         else:
             self._publish(self.store.requeue(job.id, is_first=True))
             self._wake()
@@ -286,6 +289,8 @@ class Jobs:
         match job.kind:
             case "collect" if result:
                 self.events.publish("dataset.created", {"name": result["dataset"]})
+            case "knowledge" if result:
+                self.events.publish("knowledge.changed", {"name": result["knowledge"]}, job.owner)
             case "train" | "import" if result:
                 self.events.publish("model.created", {"ref": result["model"]})
             case "learn" | "forget" if result:
@@ -293,6 +298,15 @@ class Jobs:
                 self.events.publish("model.created", {"ref": ref})
                 name = str(job.params["model"]).partition("/")[0]
                 self.events.publish("model.promoted", {"name": name, "active": self.workspace.model(name).ref})
+
+    def _remove_uploads(self, job: Job) -> None:
+        """Remove the files that a job took over; those of one that failed stay, so that it can be tried again."""
+        if job.state != "succeeded" or job.kind not in _TAKES_UPLOADS:
+            return
+        for name in ("upload", "consent"):
+            if upload := job.params.get(name):
+                with contextlib.suppress(GenloomError):  # another job has taken it
+                    self.uploads.remove(upload, self.local_user)
 
     def _wake(self) -> None:
         for event in self._wakes.values():

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from genloom.errors import GenloomError
 from genloom.server.access import User
 from genloom.server.jobs.pairs import suggest_prompts
+from genloom.server.knowledge import check_new_documents
 
 if TYPE_CHECKING:
     from genloom.server.jobs.jobs import Jobs
@@ -29,6 +30,8 @@ def resolve_names(jobs: "Jobs", kind: str, params: dict[str, Any], user: User) -
             raise GenloomError("studio.unknown_source", source=params["source"], known=", ".join(CATALOG))
     if kind == "chat":
         jobs.conversations.get(params["conversation"], user)
+    if kind == "knowledge":
+        check_new_documents(jobs.workspace, params["name"], user)
     if kind == "arena" and not params["prompts"]:
         jobs.index.sync()
         params["prompts"] = suggest_prompts(jobs.workspace, jobs.index, jobs.workspace.model(params["model"]), user)

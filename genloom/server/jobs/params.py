@@ -69,6 +69,13 @@ class Chat(Params):
     params: Settings = Field(default_factory=dict)
 
 
+class Knowledge(Params):
+    """Documents of an upload that questions are answered from; they join those of the same name."""
+
+    upload: Name
+    name: Name
+
+
 class Arena(Params):
     model: Name
     against: OptionalName = ""
@@ -230,6 +237,7 @@ KINDS: dict[str, type[Params]] = {
     "generate": Generate,
     "chat": Chat,
     "arena": Arena,
+    "knowledge": Knowledge,
     "collect": Collect,
     "train": Train,
     "learn": Learn,
@@ -248,6 +256,7 @@ _LANES: dict[str, Lane] = {
     "generate": "engine",
     "chat": "engine",
     "arena": "engine",
+    "knowledge": "light",
     "verify": "light",
     "copies": "light",
 }
@@ -255,6 +264,7 @@ _SCOPES: dict[str, Scope] = {
     "generate": "generate",
     "chat": "generate",
     "arena": "rate",
+    "knowledge": "generate",
     "verify": "read",
     "copies": "read",
 }

@@ -7,6 +7,7 @@ TITLES = {
     "generate": "{subject} · {prompt}",
     "chat": "Answer of {subject}",
     "arena": "Pairs of {subject}",
+    "knowledge": "Read {subject}",
     "collect": "Collect {subject}",
     "train": "Train {subject}",
     "learn": "Teach {subject}",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from genloom.api.workspace import Workspace
+from genloom.server.jobs.knowledge_work import read_documents
 from genloom.server.jobs.progress import EvaluationProgress, Rate, check_cancelled, report_share, report_training
 from genloom.server.jobs.reporter import Reporter
 from genloom.server.jobs.trust_work import find_copies, measure_bias, measure_privacy, verify
@@ -148,6 +149,7 @@ WORK: dict[str, Callable[[Workspace, Job, Reporter], dict[str, Any]]] = {
     "forget": forget,
     "import": import_model,
     "export": export_model,
+    "knowledge": read_documents,
     "verify": verify,
     "copies": find_copies,
     "bias": measure_bias,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,9 +11,10 @@ from fastapi import FastAPI
 from pydantic import Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from genloom.errors import GenloomError
+from genloom.errors import GenloomError, format_message
 from genloom.server.access import User, build_unknown_id_error
 from genloom.server.errors import APIError, hide_paths
+from genloom.server.jobs.jobs import Jobs
 from genloom.server.openai.files import find_content
 from genloom.server.openai.messages import ChatMessage, read_messages
 from genloom.server.openai.shapes import Shape
@@ -20,6 +22,7 @@ from genloom.store import manifest
 
 MAX_ROWS = 100_000
 ROWS_AT_ONCE = 64  # stored by one call of the engine
+_logger = logging.getLogger(__name__)
 
 
 class Sample(Shape):
@@ -100,6 +103,10 @@ async def prepare_training(app: FastAPI, record: dict[str, Any], user: User) -> 
             record["job"] = app.state.jobs.add(kind, params, user).id
     except GenloomError as error:
         record |= {"ended": "failed", "error": {"code": error.code, "message": hide_paths(error), "param": None}}
+    except Exception:  # else the job would wait for ever
+        _logger.exception("the preparation of %s failed", record["id"])
+        message = format_message("studio.job_failed")
+        record |= {"ended": "failed", "error": {"code": "studio.job_failed", "message": message, "param": None}}
     write_record(app, record)
 
 
@@ -107,16 +114,10 @@ async def prepare_conversations(
     app: FastAPI, record: dict[str, Any], rows: list[Sample], user: User
 ) -> tuple[str, dict[str, Any]]:
     """Collect the conversations into a data set."""
-    jobs, name = app.state.jobs, f"finetune-{record['id'][6:14]}"
+    jobs: Jobs = app.state.jobs
+    name = f"finetune-{record['id'][6:14]}"
     if not record["collect_job"]:
-        upload = jobs.uploads.create(user)
-
-        async def write_lines() -> Any:
-            for row in rows:
-                messages = [{"role": each.role, "content": each.content} for each in read_messages(row.messages)]
-                yield (json.dumps({"messages": messages}, ensure_ascii=False) + "\n").encode()
-
-        await jobs.uploads.add_file(upload, "conversations.jsonl", write_lines(), user)
+        upload = await run_in_threadpool(write_conversations, jobs, rows, user)
         record["collect_job"] = jobs.add("collect", {"upload": upload, "name": name, "near_duplicates": 0}, user).id
         write_record(app, record)
     collected = await jobs.wait(record["collect_job"])
@@ -145,6 +146,16 @@ async def prepare_conversations(
         "overrides": overrides,
         **length,
     }
+
+
+def write_conversations(jobs: Jobs, rows: list[Sample], user: User) -> str:
+    """Write conversations as JSON lines, as an upload that is collected, and return its id."""
+    upload = jobs.uploads.create(user)
+    with jobs.uploads.write_file(upload, "conversations.jsonl", user) as write:
+        for row in rows:
+            messages = [{"role": each.role, "content": each.content} for each in read_messages(row.messages)]
+            write((json.dumps({"messages": messages}, ensure_ascii=False) + "\n").encode())
+    return upload
 
 
 async def prepare_pairs(

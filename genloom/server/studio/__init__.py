@@ -6,12 +6,14 @@ from fastapi import APIRouter
 def build_router() -> APIRouter:
     """Return the routes of the studio."""
     from genloom.server.studio import (
+        archives,
         arena,
         conversations,
         datasets,
         events,
         forecasts,
         jobs,
+        knowledge,
         models,
         output_files,
         outputs,
@@ -38,8 +40,10 @@ def build_router() -> APIRouter:
         arena,
         teach,
         conversations,
+        knowledge,
         search,
         trust,
+        archives,
     ):
         router.include_router(module.router)
     return router

@@ -13,6 +13,7 @@ from genloom.server.conversations import Turn as StoredTurn
 from genloom.server.errors import APIError
 from genloom.server.files import build_file_response
 from genloom.server.jobs.jobs import Jobs
+from genloom.server.knowledge import check_knowledge
 from genloom.server.studio.services import CurrentJobs, Cursor, Limit, Name, Words, build_page
 from genloom.server.studio.shapes.conversations import (
     Conversation,
@@ -71,9 +72,9 @@ def list_names(user: CurrentUser, jobs: CurrentJobs) -> Any:
 def create_conversation(body: NewConversation, user: CurrentUser, jobs: CurrentJobs) -> Any:
     """Begin a conversation with a model."""
     model = jobs.workspace.model(body.model).name if body.model else ""
-    id = jobs.conversations.create(
-        user, title=body.title, model=model, system=body.system, folder=body.folder, params=body.params
-    )
+    check_knowledge(jobs.workspace, body.knowledge, user)
+    values = body.model_dump(include={"title", "system", "folder", "knowledge", "params"})
+    id = jobs.conversations.create(user, model=model, **values)
     publish_change(jobs, user, id)
     return build_detail(jobs, user, id)
 
@@ -124,6 +125,7 @@ def change_conversation(id: str, body: ConversationChange, user: CurrentUser, jo
     changes = body.model_dump(exclude_none=True)
     if changes.get("model"):
         changes["model"] = jobs.workspace.model(changes["model"]).name
+    check_knowledge(jobs.workspace, changes.get("knowledge", ""), user)
     jobs.conversations.change(id, changes)
     publish_change(jobs, user, id)
     return build_detail(jobs, user, id)
@@ -237,6 +239,7 @@ def build_turn(turn: StoredTurn, ratings: Mapping[str, Any], job: str = "") -> d
         "rating": ratings.get(turn.output),
         "job": job or turn.job or None,
         "attachments": list(turn.attachments),
+        "context": turn.context or None,
     }
 
 

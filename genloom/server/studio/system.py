@@ -9,7 +9,9 @@ from fastapi import APIRouter, Request
 
 import genloom
 from genloom.server.access import CurrentUser, User, build_unknown_id_error, require_scope
+from genloom.server.config import OLLAMA_PORT
 from genloom.server.jobs.jobs import Jobs
+from genloom.server.knowledge import owns_removed
 from genloom.server.studio import conversations, outputs
 from genloom.server.studio.services import CurrentJobs, CurrentWorkspace
 from genloom.server.studio.shapes.session import Session
@@ -48,7 +50,7 @@ _SNIPPETS = {
     ("Codex", "toml"): (
         '[model_providers.genloom]\nname = "Genloom"\nbase_url = "{address}/v1"\nenv_key = "GENLOOM_KEY"'
     ),
-    ("Ollama clients", "sh"): "OLLAMA_HOST={address}",
+    ("Ollama clients", "sh"): f"genloom serve --ollama\nOLLAMA_HOST=127.0.0.1:{OLLAMA_PORT}",
     ("Open WebUI", "sh"): "OPENAI_API_BASE_URL={address}/v1 OPENAI_API_KEY=$GENLOOM_KEY open-webui serve",
     ("n8n", "text"): "Credential OpenAI: API Key $GENLOOM_KEY, Base URL {address}/v1",
 }
@@ -184,6 +186,8 @@ def is_shared(jobs: Jobs, user: User, entry: Any) -> bool:
     if entry.kind == "outputs":
         row = jobs.index.get(entry.name)
         return row is not None and user.owns(row["owner"])
+    if entry.kind == "knowledge":
+        return owns_removed(jobs.workspace, entry, user)
     return entry.kind in ("models", "data")
 
 

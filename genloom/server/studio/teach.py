@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter
@@ -13,8 +14,9 @@ from genloom.errors import GenloomError
 from genloom.rate.gate import compute_win_interval
 from genloom.rate.preferences import MIN_HELD_OUT, MIN_TRAIN, require_enough_preferences
 from genloom.rate.report import receipt as receipts
-from genloom.server.access import CurrentUser, build_unknown_id_error, require_scope
+from genloom.server.access import CurrentUser, User, build_unknown_id_error, require_scope
 from genloom.server.files import build_file_response
+from genloom.server.jobs.jobs import Jobs
 from genloom.server.studio.models import describe_active, read_job_table
 from genloom.server.studio.services import CurrentJobs, CurrentWorkspace, Name
 from genloom.server.studio.shapes.shape import Page
@@ -22,6 +24,7 @@ from genloom.server.studio.shapes.teaching import Receipt, Round, Teach
 from genloom.store.ledger import Event
 
 router = APIRouter()
+MAX_PROMPTS = 100_000  # of a user, among which those of examples are looked for
 
 
 @router.get("/api/teach/{model}", response_model=Teach)
@@ -54,10 +57,10 @@ def list_receipts(workspace: CurrentWorkspace, model: Name = "") -> Any:
 
 @router.get("/api/receipts/{id}", response_model=Receipt)
 @require_scope("read")
-def get_receipt(id: str, workspace: CurrentWorkspace) -> Any:
+def get_receipt(id: str, user: CurrentUser, jobs: CurrentJobs) -> Any:
     """Return what a round changed, with which confidence, and at which cost."""
-    entry = find_round(workspace, id)
-    content = read_receipt(workspace, entry)
+    entry = find_round(jobs.workspace, id)
+    content, num_hidden = hide_examples(jobs, user, read_receipt(jobs.workspace, entry))
     return {
         "id": id,
         "run": entry.body["run"],
@@ -67,16 +70,17 @@ def get_receipt(id: str, workspace: CurrentWorkspace) -> Any:
         "text": receipts.to_text(content),
         "html": f"/api/receipts/{id}/html",
         "receipt": to_json(content),
+        "hidden_examples": num_hidden,
     }
 
 
 @router.get("/api/receipts/{id}/html")
 @require_scope("read")
-def get_receipt_page(id: str, workspace: CurrentWorkspace) -> Response:
+def get_receipt_page(id: str, user: CurrentUser, jobs: CurrentJobs) -> Response:
     """Send the page with charts of a round; it runs no script."""
     from genloom.rate.report.html import render_page
 
-    page = render_page(read_receipt(workspace, find_round(workspace, id)))
+    page = render_page(hide_examples(jobs, user, read_receipt(jobs.workspace, find_round(jobs.workspace, id)))[0])
     return build_file_response(page.encode(), "text/html; charset=utf-8", "receipt.html", is_report=True)
 
 
@@ -100,6 +104,19 @@ def read_receipt(workspace: Workspace, entry: Event) -> receipts.Receipt:
         return receipts.from_json(path.read_bytes())
     except (OSError, GenloomError):
         raise build_unknown_id_error("receipt", entry.body["receipt"]) from None
+
+
+def hide_examples(jobs: Jobs, user: User, content: receipts.Receipt) -> tuple[receipts.Receipt, int]:
+    """Return the receipt without the examples whose prompts this user never gave, and how many these were.
+
+    Prompts belong to those who wrote them: others see what a round proved, and not with whose words.
+    """
+    if user.is_local:
+        return content, 0
+    jobs.index.sync(waits=False)
+    own = set(jobs.index.list_prompts(content.model.partition("/")[0], MAX_PROMPTS, user.id))
+    examples = tuple(example for example in content.examples if example.prompt in own)
+    return replace(content, examples=examples), len(content.examples) - len(examples)
 
 
 def build_round(workspace: Workspace, entry: Event) -> dict[str, Any]:

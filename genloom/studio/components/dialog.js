@@ -30,6 +30,7 @@ export function openDialog({ title, size = 'medium', hideTitle = false, body, ac
       <div class="dialog-body">${body(close, redraw)}</div>
       ${actions ? html`<footer class="dialog-foot">${actions(close, redraw)}</footer>` : nothing}`, dialog);
     dialog.addEventListener('close', () => {
+      giveBack();
       dialog.remove();
       onClose?.();
       resolve(result);
@@ -39,8 +40,21 @@ export function openDialog({ title, size = 'medium', hideTitle = false, body, ac
     dialog.addEventListener('click', (event) => pressed && event.target === dialog && close(undefined));
     document.body.append(dialog);
     redraw();
+    const giveBack = takeMessages(dialog);
     dialog.showModal();
     /** @type {HTMLElement | null} */ (dialog.querySelector('[autofocus]'))?.focus();
+  });
+}
+
+/**
+ * Take the messages of the page, and what is said to screen readers, into a dialog: all outside of it is inert while it is open.
+ * @param {HTMLElement} dialog @returns {() => void} gives them back
+ */
+function takeMessages(dialog) {
+  const taken = [...document.querySelectorAll('gl-toasts, #announcer')].map((element) => ({ element, home: element.parentElement }));
+  dialog.append(...taken.map(({ element }) => element));
+  return () => taken.forEach(({ element, home }) => {
+    if (element.parentElement === dialog) (home?.isConnected ? home : document.querySelector('gl-shell'))?.append(element);
   });
 }
 

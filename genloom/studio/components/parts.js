@@ -1,5 +1,5 @@
 /** Small parts of pages as functions: icons, buttons, fields, progress, empty pages, errors. */
-import { html, ifDefined, nothing, svg } from '../vendor/lit.js';
+import { html, ifDefined, nothing, ref, svg } from '../vendor/lit.js';
 import { drawings } from '../vendor/icons.js';
 import { vars } from '../core/dom.js';
 import { formatDuration, formatPercent, t } from '../core/i18n.js';
@@ -99,10 +99,24 @@ export function tabs({ label, items, selected, choose, panel }) {
     const list = /** @type {HTMLElement} */ (event.currentTarget);
     requestAnimationFrame(() => /** @type {HTMLElement | null} */ (list.querySelector('[aria-selected=true]'))?.focus());
   };
-  return html`<div class="tabs" role="tablist" aria-label=${label} @keydown=${move}>${items.map((item) => html`
+  return html`<div class="tabs" role="tablist" aria-label=${label} @keydown=${move} ${ref((list) => showTab(/** @type {HTMLElement | undefined} */ (list), selected))}>${items.map((item) => html`
     <button type="button" role="tab" aria-selected=${item.id === selected ? 'true' : 'false'} aria-controls=${panel}
       tabindex=${item.id === selected ? 0 : -1} @click=${() => choose(item.id)}>${item.label}${item.count === undefined ? nothing
         : html`<span class="count">${item.count}</span>`}</button>`)}</div>`;
+}
+
+/** The tab that each list of tabs was scrolled to. @type {WeakMap<Element, string>} */
+const shownTabs = new WeakMap();
+
+/** Scroll a list of tabs that is wider than the screen to the one that was chosen. @param {HTMLElement | undefined} list @param {string} selected */
+function showTab(list, selected) {
+  if (!list || shownTabs.get(list) === selected) return;
+  shownTabs.set(list, selected);
+  requestAnimationFrame(() => { // when the tabs are drawn
+    const tab = list.querySelector('[aria-selected=true]')?.getBoundingClientRect();
+    const { left, right } = list.getBoundingClientRect();
+    if (tab) list.scrollLeft += Math.max(0, tab.right - right) + Math.min(0, tab.left - left);
+  });
 }
 
 /**

@@ -39,14 +39,21 @@ class ProvenanceView extends Element {
     if (changed.has('output') && this.output) this.read();
   }
 
+  disconnectedCallback() {
+    super.disconnectedCallback();
+    this.reading?.abort(); // the output may be removed meanwhile
+  }
+
   async read() {
     const { output } = this;
     this.line = this.verdict = this.copies = this.fault = null;
+    this.reading?.abort();
+    const { signal } = (this.reading = new AbortController());
     try {
-      const line = await get(`outputs/${output}/provenance`);
+      const line = await get(`outputs/${output}/provenance`, {}, signal);
       if (output === this.output) this.line = line;
     } catch (error) {
-      this.fault = error;
+      if (!signal.aborted) this.fault = error;
     }
   }
 

@@ -82,7 +82,7 @@ export function renderReceipt(round, { active, actions = nothing }) {
     })}<figcaption>${t('teach.win_caption', { n: proof.count, challenger: receipt.challenger, low: formatPercent(win.low), high: formatPercent(win.high) })}</figcaption></figure>` : nothing}
     <div class="actions">${actions}</div>
     ${renderMeasures(receipt.decision.measures.filter((/** @type {Measure} */ measure) => measure !== proof))}
-    ${renderExamples(receipt)}
+    ${renderExamples(round)}
     ${renderSource(receipt)}
     <footer class="receipt-foot">${buttonLink({ label: t('teach.whole_page'), icon: 'fileText', kind: 'quiet', small: true, href: round.html.replace(/^\//, ''), download: `${receipt.challenger.replace('/', '-')}.html` })}
       <small class="soft">${formatDate(receipt.at)}</small></footer>
@@ -111,9 +111,10 @@ function renderMeasures(measures) {
   })}</div><p class="help">${t('teach.moved_help')}</p></section>`;
 }
 
-/** @param {any} receipt */
-function renderExamples(receipt) {
-  if (!receipt.examples.length) return nothing;
+/** @param {Receipt} round */
+function renderExamples({ receipt, hidden_examples: numHidden }) {
+  const hidden = numHidden ? html`<p class="help">${t('teach.examples_hidden', { n: numHidden })}</p>` : nothing;
+  if (!receipt.examples.length) return hidden;
   const renderSide = (/** @type {any} */ example, /** @type {'champion' | 'challenger'} */ version, /** @type {number} */ n) => {
     const [mime, data] = example.shown?.[n] ?? ['text/plain', ''];
     const item = { mime, label: t(`teach.by_${version}`), text: mime.startsWith('text/') && data ? decodeText(data) : example[version], url: data && !mime.startsWith('text/') ? `data:${mime};base64,${data}` : null };
@@ -123,7 +124,7 @@ function renderExamples(receipt) {
   };
   return html`<section><h3>${t('teach.examples')}</h3>${receipt.examples.map((/** @type {any} */ example) => html`<div class="example">
     <p class="prompt">${example.prompt || t('teach.no_prompt')}</p>
-    <div class="example-pair">${renderSide(example, 'champion', 0)}${renderSide(example, 'challenger', 1)}</div></div>`)}</section>`;
+    <div class="example-pair">${renderSide(example, 'champion', 0)}${renderSide(example, 'challenger', 1)}</div></div>`)}${hidden}</section>`;
 }
 
 /** @param {string} data base 64 of UTF-8 */

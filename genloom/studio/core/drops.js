@@ -32,6 +32,13 @@ export function readField(event) {
   return [...(files ?? [])].map((file) => ({ file, path: file.webkitRelativePath || file.name }));
 }
 
+/** A name for what was dropped: that of its folder or file. @param {Chosen[]} files */
+export function suggestName(files) {
+  const [first] = files;
+  const word = first.path.includes('/') ? first.path.split('/')[0] : files.length === 1 ? first.file.name.replace(/\.[^.]+$/, '') : 'files';
+  return word.normalize('NFKD').replace(/[^A-Za-z0-9._-]+/g, '-').replace(/^[^A-Za-z0-9]+|-+$/g, '').slice(0, 40).toLowerCase() || 'files';
+}
+
 /** @param {Chosen[]} files @returns {Chosen[][]} requests of a bounded size */
 function splitFiles(files) {
   /** @type {Chosen[][]} */

@@ -19,6 +19,12 @@ export function nameJob(job) {
   return hasMessage(key) ? t(key, { subject: name || data || model || source || '' }).trim() : job.title;
 }
 
+/** What a job does now, in the reader's language, or in the server's words. @param {string | null | undefined} stage */
+export function nameStage(stage) {
+  const key = `shell.stage_${(stage ?? '').toLowerCase().replace(/[^a-z]+/g, '_')}`;
+  return hasMessage(key) ? t(key) : stage ?? '';
+}
+
 /** @param {Job} job */
 function keep(job) {
   keepText(job);

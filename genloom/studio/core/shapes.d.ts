@@ -73,6 +73,11 @@ export interface Consent {
   state: string;
 }
 
+export interface Context {
+  knowledge: KnowledgeContext | null;
+  attachments: (Excerpt)[];
+}
+
 export interface Conversation {
   id: string;
   title: string;
@@ -85,6 +90,7 @@ export interface Conversation {
   tags: (string)[];
   is_starred: boolean;
   removed: string | null;
+  knowledge: string;
   excerpt: string;
 }
 
@@ -96,6 +102,7 @@ export interface ConversationChange {
   tags?: (string)[] | null;
   is_starred?: boolean | null;
   leaf?: string | null;
+  knowledge?: string | null;
   params?: Record<string, any> | null;
 }
 
@@ -111,6 +118,7 @@ export interface ConversationDetail {
   tags: (string)[];
   is_starred: boolean;
   removed: string | null;
+  knowledge: string;
   excerpt: string;
   tree: (Turn)[];
   leaf: string | null;
@@ -211,6 +219,12 @@ export interface Event {
   data: Record<string, any>;
 }
 
+export interface Excerpt {
+  name: string;
+  tokens: number;
+  of: number;
+}
+
 export interface Facets {
   models: Record<string, number>;
   versions: Record<string, number>;
@@ -286,7 +300,7 @@ export interface Imported {
 
 export interface Job {
   id: string;
-  kind: "generate" | "chat" | "arena" | "collect" | "train" | "learn" | "evaluate" | "compare" | "forget" | "import" | "export" | "verify" | "copies" | "bias" | "privacy";
+  kind: "generate" | "chat" | "arena" | "knowledge" | "collect" | "train" | "learn" | "evaluate" | "compare" | "forget" | "import" | "export" | "verify" | "copies" | "bias" | "privacy";
   title: string;
   state: "queued" | "running" | "succeeded" | "failed" | "cancelled";
   owner: string;
@@ -321,6 +335,24 @@ export interface Key {
   last_used: string | null;
   expires: string | null;
   prefix: string;
+}
+
+export interface Knowledge {
+  name: string;
+  files: number;
+  passages: number;
+  bytes: number;
+  changed: string;
+  can_grow: boolean;
+}
+
+export interface KnowledgeContext {
+  name: string;
+  is_supported: boolean;
+  quotes: (Quote)[];
+  sources: (Source)[];
+  sentences: (Sentence)[] | null;
+  warnings: (string)[];
 }
 
 export interface LogPoint {
@@ -437,11 +469,12 @@ export interface NewConversation {
   system?: string;
   title?: string;
   folder?: string;
+  knowledge?: string;
   params?: Record<string, any>;
 }
 
 export interface NewJob {
-  kind: "generate" | "chat" | "arena" | "collect" | "train" | "learn" | "evaluate" | "compare" | "forget" | "import" | "export" | "verify" | "copies" | "bias" | "privacy";
+  kind: "generate" | "chat" | "arena" | "knowledge" | "collect" | "train" | "learn" | "evaluate" | "compare" | "forget" | "import" | "export" | "verify" | "copies" | "bias" | "privacy";
   params?: Record<string, any>;
 }
 
@@ -655,6 +688,11 @@ export interface QueueChange {
   paused: boolean;
 }
 
+export interface Quote {
+  text: string;
+  source: number;
+}
+
 export interface RaterCount {
   name: string;
   count: number;
@@ -698,6 +736,7 @@ export interface Receipt {
   text: string;
   html: string;
   receipt: Record<string, any>;
+  hidden_examples: number;
 }
 
 export interface Reveal {
@@ -766,6 +805,13 @@ export interface SentQuestion {
   job: Job;
 }
 
+export interface Sentence {
+  text: string;
+  source: number | null;
+  quote: string;
+  reason: string;
+}
+
 export interface Session {
   user: User;
   scopes: (string)[];
@@ -792,6 +838,13 @@ export interface Snippet {
   client: string;
   language: string;
   text: string;
+}
+
+export interface Source {
+  number: number;
+  title: string;
+  text: string;
+  is_read: boolean;
 }
 
 export interface SplitCount {
@@ -877,6 +930,7 @@ export interface Turn {
   rating: Rating | null;
   job: string | null;
   attachments: (string)[];
+  context: Context | null;
 }
 
 export interface Undone {

@@ -59,6 +59,7 @@ export class Chat extends Element {
     this.attachments = [];
     /** For a conversation that does not exist yet. @type {{system: string, params: Record<string, any>}} */
     this.fresh = { system: lastSystem.get(), params: {} };
+    this.freshKnowledge = '';
     this.isAtEnd = true;
     this.isListOpen = false;
   }
@@ -207,7 +208,7 @@ export class Chat extends Element {
       const { model } = this;
       if (this.job || !model) return;
       if (!this.conversation) {
-        const made = await post('conversations', { model: model.ref, system: this.fresh.system, params: this.fresh.params });
+        const made = await post('conversations', { model: model.ref, system: this.fresh.system, params: this.fresh.params, knowledge: this.freshKnowledge });
         this.conversation = made;
         this.conversationId = made.id;
         history.replaceState(null, '', href(['chat', made.id]));
@@ -323,6 +324,24 @@ export class Chat extends Element {
     this.requestUpdate();
   }
 
+  /** The documents that the conversation is answered from; '': none. */
+  get knowledge() {
+    return this.conversation ? this.conversation.knowledge : this.freshKnowledge;
+  }
+
+  async openDocuments() {
+    const { chooseDocuments } = await import('./chat/documents.js');
+    const name = await chooseDocuments(this.knowledge);
+    if (name === undefined || name === this.knowledge) return;
+    if (this.conversation) {
+      this.conversation = { ...this.conversation, knowledge: name };
+      await patch(`conversations/${this.conversationId}`, { knowledge: name });
+    } else {
+      this.freshKnowledge = name;
+    }
+    this.requestUpdate();
+  }
+
   /** @param {string} ref '': one model answers */
   chooseRival(ref) {
     chosenRival.set(ref);
@@ -358,7 +377,7 @@ export class Chat extends Element {
   }
 
   get canAttach() {
-    return Boolean(this.model?.can.includes('attach'));
+    return Boolean(this.model);
   }
 
   updated() {

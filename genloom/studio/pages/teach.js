@@ -7,8 +7,10 @@ import { onEvent } from '../core/events.js';
 import { formatAgo, formatDuration, formatNumber, formatPercent, t } from '../core/i18n.js';
 import { cancelJob, isOver, jobs, startJob } from '../core/jobs.js';
 import { go, href, route } from '../core/router.js';
+import { session } from '../core/session.js';
 import { createSetting } from '../core/store.js';
 import { openDialog } from '../components/dialog.js';
+import { menu } from '../components/menu.js';
 import { button, buttonLink, emptyState, errorBox, field, icon, pageHead, progressBar } from '../components/parts.js';
 import { renderReceipt } from '../components/receipt.js';
 import { toast, toastError } from '../components/toast.js';
@@ -206,7 +208,10 @@ class TeachPage extends Element {
           <ul>${ratings.unused.map((each) => html`<li>${formatNumber(each.count)} · ${translate('teach.unused', each.reason)}</li>`)}</ul></details>` : nothing}
         <div class="actions">${state.is_enough ? button({ label: t('teach.start', { name: state.model }), icon: 'graduationCap', kind: isOld ? '' : 'primary', busy: this.isBusy, run: () => this.start() }) : nothing}
           ${buttonLink({ label: t('teach.rate_pairs'), icon: 'scale', kind: state.is_enough && !isOld ? '' : 'primary', href: href('arena', { model: state.model }) })}
-          ${buttonLink({ label: t('teach.rate_gallery'), icon: 'star', href: href('gallery', { model: state.model }) })}</div>
+          ${buttonLink({ label: t('teach.rate_gallery'), icon: 'star', href: href('gallery', { model: state.model }) })}
+          ${ratings.total && session.get()?.user.is_local ? menu({ label: t('teach.export'), icon: 'download', items: [
+            { label: t('teach.export_pairs'), note: t('teach.export_pairs_note'), href: `api/teach/${quote(state.model)}/ratings`, download: '' },
+            { label: t('teach.export_single'), note: t('teach.export_single_note'), href: `api/teach/${quote(state.model)}/ratings?format=kto`, download: '' }] }) : nothing}</div>
         ${state.is_enough ? this.renderKnobs() : nothing}
       </div></section>`;
   }

@@ -5,7 +5,7 @@ import { announce, debounce, throttle, vars } from '../core/dom.js';
 import { Element } from '../core/element.js';
 import { onEvent } from '../core/events.js';
 import { formatAgo, formatBytes, formatDate, formatDuration, formatNumber, formatPercent, hasMessage, t } from '../core/i18n.js';
-import { cancelJob, isOver, jobs, nameJob, startJob } from '../core/jobs.js';
+import { cancelJob, isOver, jobs, nameJob, nameStage, startJob } from '../core/jobs.js';
 import { go, href, route } from '../core/router.js';
 import { button, buttonLink, emptyState, errorBox, facts, field, icon, pageHead, progressBar } from '../components/parts.js';
 import { toast, toastError } from '../components/toast.js';
@@ -180,8 +180,8 @@ function renderForecast(forecast) {
       <div class="tile ${forecast.fits ? '' : 'wrong'}"><dt>${icon('cpu')}${t('train.memory')}</dt><dd><strong>${formatBytes(forecast.memory_bytes)}</strong>
         <span class="bar" ${vars({ '--share': Math.min(1, share) })}></span><small>${t('train.of_memory', { share: formatPercent(share), available: formatBytes(forecast.memory_available) })}</small></dd></div>
       <div class="tile"><dt>${icon('gauge')}${t('train.quality')}</dt><dd>${quality === null
-        ? html`<strong>${forecast.before === null || forecast.before === undefined ? t('train.unknown') : t('train.now', { value: formatNumber(forecast.before, { maximumSignificantDigits: 3 }) })}</strong><small>${t('train.no_forecast', { measure: forecast.metric })}</small>`
-        : html`<strong>${formatNumber(quality, { maximumSignificantDigits: 3 })}${forecast.high === null ? nothing : html` <span class="soft">± ${formatNumber(((forecast.high ?? 0) - (forecast.low ?? 0)) / 2, { maximumSignificantDigits: 1 })}</span>`}</strong><small>${t('train.lower_is_better', { measure: forecast.metric })}</small>`}</dd></div>
+        ? html`<strong>${forecast.before === null || forecast.before === undefined ? t('train.unknown') : t('train.now', { value: formatNumber(forecast.before, { maximumSignificantDigits: 3 }) })}</strong><small>${t('train.no_forecast', { measure: translate('workshop.measure', forecast.metric) })}</small>`
+        : html`<strong>${formatNumber(quality, { maximumSignificantDigits: 3 })}${forecast.high === null ? nothing : html` <span class="soft">± ${formatNumber(((forecast.high ?? 0) - (forecast.low ?? 0)) / 2, { maximumSignificantDigits: 1 })}</span>`}</strong><small>${t('train.lower_is_better', { measure: translate('workshop.measure', forecast.metric) })}</small>`}</dd></div>
       <div class="tile"><dt>${icon('box')}${t('train.size')}</dt><dd><strong>${formatNumber(forecast.parameters, { notation: 'compact' })}</strong><small>${t('train.weights', { steps: formatNumber(forecast.steps) })}</small></dd></div>
     </dl>
     ${forecast.level ? html`<p class="forecast-words">${icon('info')}${t(`train.level_${forecast.level}`)}</p>` : nothing}`;
@@ -313,7 +313,7 @@ class TrainPage extends Element {
   /** @param {Job} job @param {boolean} [isFull] with its curves */
   renderRunning(job, isFull = true) {
     const { progress } = job;
-    const words = progress.step && progress.steps ? t('train.step_of', { step: progress.step, steps: progress.steps }) : progress.stage;
+    const words = progress.step && progress.steps ? t('train.step_of', { step: progress.step, steps: progress.steps }) : nameStage(progress.stage);
     return html`<section class="card run" aria-labelledby="run-${job.id}"><div class="run-head"><h2 id="run-${job.id}">${isFull ? nameJob(job) : html`<a href=${href(['train', job.id])}>${nameJob(job)}</a>`}</h2>
         ${button({ label: t('train.stop'), icon: 'square', run: () => this.stop(job).catch(toastError) })}</div>
       ${progressBar({ share: progress.share, label: nameJob(job), note: words, secondsLeft: progress.seconds_left })}

@@ -5,7 +5,7 @@ import { button, emptyState, icon, progressBar } from '../components/parts.js';
 import { toastError } from '../components/toast.js';
 import { get, post } from '../core/api.js';
 import { formatAgo, t } from '../core/i18n.js';
-import { cancelJob, isOver, jobs, nameJob } from '../core/jobs.js';
+import { cancelJob, isOver, jobs, nameJob, nameStage } from '../core/jobs.js';
 import { serverUrl } from '../core/outputs.js';
 import { href } from '../core/router.js';
 
@@ -55,7 +55,7 @@ export async function open() {
               act(post(`jobs/${job.id}/move`, { before: active.find((each) => each.state === 'queued')?.id })) }) : nothing}
             ${job.can_cancel === false ? nothing : button({ label: t('shell.job_cancel'), icon: 'x', alone: true, small: true, kind: 'quiet', run: () => act(cancelJob(job.id)) })}</div>
           ${job.state === 'queued' ? html`<p class="help">${job.position ? t('shell.job_position', { n: job.position }) : t('shell.job_waits')}</p>`
-            : progressBar({ share: job.progress?.share, label: nameJob(job), note: job.progress?.stage ?? '', secondsLeft: job.progress?.seconds_left })}</li>`)}</ul>
+            : progressBar({ share: job.progress?.share, label: nameJob(job), note: nameStage(job.progress?.stage), secondsLeft: job.progress?.seconds_left })}</li>`)}</ul>
         ${over.size ? html`<h3>${t('shell.jobs_ended')}</h3><ul class="jobs">${[...over.values()].sort((a, b) => (b.finished ?? '').localeCompare(a.finished ?? '')).slice(0, 30).map((job) => html`
           <li class="job ${job.state}"><div class="job-head">${icon(job.state === 'succeeded' ? 'circleCheck' : job.state === 'failed' ? 'circleAlert' : 'ban')}
             ${findResult(job) && job.state === 'succeeded' ? html`<a href=${findResult(job)} @click=${() => close()}>${nameJob(job)}</a>` : html`<span>${nameJob(job)}</span>`}

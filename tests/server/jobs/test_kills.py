@@ -88,13 +88,17 @@ def end(server: psutil.Popen) -> None:
     server.stdout.close()
 
 
+def add_upload(uploads: Uploads) -> str:
+    upload = uploads.create(LOCAL)
+    for number, tale in enumerate(worlds.make_tales(12)):
+        (uploads.get_folder(upload, LOCAL) / f"{number}.txt").write_text(tale)
+    return upload
+
+
 @pytest.mark.slow
 def test_fifty_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     rng, folder = random.Random(7), tmp_path / "ws"
     uploads = Uploads(Workspace(folder))
-    upload = uploads.create(LOCAL)
-    for number, tale in enumerate(worlds.make_tales(12)):
-        (uploads.get_folder(upload, LOCAL) / f"{number}.txt").write_text(tale)
     acknowledged: dict[str, str] = {}
     killed: Counter[str] = Counter()
     number = 0
@@ -105,7 +109,7 @@ def test_fifty_kills_lose_and_double_nothing(tmp_path: Path) -> None:
                 number += 1
                 kind, params = "generate", {"model": "icons", "prompt": f"picture {number}", "n": N}
                 if rng.random() < 0.3:
-                    kind, params = "collect", {"upload": upload, "name": f"tales {number}"}
+                    kind, params = "collect", {"upload": add_upload(uploads), "name": f"tales {number}"}
                 server.stdin.write(json.dumps([kind, params]) + "\n")
                 server.stdin.flush()
                 if line := server.stdout.readline().strip():

@@ -74,6 +74,8 @@ def test_files_become_a_data_set_a_model_and_an_export(tmp_path: Path) -> None:
             upload = add_upload(jobs, make_files(tmp_path / "files"))
             collected = await wait(jobs, jobs.add("collect", {"upload": upload, "name": "tales"}, LOCAL))
             assert collected.state == "succeeded", collected.error
+            while (jobs.workspace.folder / "uploads" / upload).exists():  # the data set holds the files
+                await asyncio.sleep(0.01)
             trained = await wait(jobs, jobs.add("train", {"data": "tales", "steps": 12, "overrides": SMALL}, LOCAL))
             assert trained.state == "succeeded", trained.error
             assert trained.result is not None

@@ -47,6 +47,10 @@ class QuickEngine:
         option = {"name": "steps", "type": "int", "default": 8, "help": "Steps.", "group": "sampling"}
         return {"ref": ref, "options": [option]}
 
+    def write(self, prompt: str) -> str:
+        """Return the text that answers a prompt."""
+        return prompt[::-1] or "nothing"
+
     async def submit(self, request: GenerationRequest) -> AsyncGenerator[EngineEvent]:
         prompts = [p for p in request.prompts for _ in range(request.n)]
         if request.messages:
@@ -56,7 +60,7 @@ class QuickEngine:
         yield Started([], request.model, "text", "", 1, prompts, num_steps=1)
         yield Progress(1, 1, "")
         for number, prompt, nonce in rows:
-            text = prompt[::-1] or "nothing"
+            text = self.write(prompt)
             if request.refuse_copies and prompt == "copy":
                 yield Stored(number, "", "withheld", "", 1)
                 continue

@@ -55,5 +55,8 @@ def test_the_manifest_of_a_text_is_at_the_address_that_its_answer_names(open_sha
         sidecar = client.get(address[1:])
         assert sidecar.headers["content-type"] == "application/c2pa"
         assert read(studio, answer.content, ".txt", sidecar.content).facts["output"] == id
+        signed = (studio.workspace.folder / "keys" / "signed.txt").read_text()
+        assert client.get(address[1:]).content == sidecar.content  # it is signed once
+        assert (studio.workspace.folder / "keys" / "signed.txt").read_text() == signed
         assert client.get(f"/api/outputs/{id}/manifest?format=exe").json()["error"]["code"] == "studio.no_such_format"
         assert client.get("/api/outputs/2020-01-01-abcdef/manifest").status_code == 404

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+from genloom.rate.report import receipt as receipts
 from genloom.store.ledger import open_ledger
+from tests.rate.test_receipt import make_receipt
 
 Open = Callable[..., Any]
 
@@ -113,3 +115,24 @@ def test_teach_says_what_is_there_and_what_is_missing(open_studio: Open) -> None
         assert refused.status_code == 404
         assert client.get("/api/receipts").json()["data"] == []
         assert client.get("/api/receipts/0123").status_code == 404
+
+
+def test_a_receipt_shows_people_the_prompts_that_are_theirs(open_studio: Open) -> None:
+    with open_studio() as (studio, client):
+        bea, cy = studio.sign_in("bea"), studio.sign_in("cy")
+        studio.run(bea, "generate", model="icons", prompt="the secret of bea")
+        examples = tuple(receipts.Example(each, "x", "y") for each in ("the secret of bea", "the secret of cy"))
+        receipt = make_receipt(model="icons", champion="icons/1", challenger="icons/2", examples=examples)
+        run, digest = studio.workspace.store.create_run("icons"), receipts.compute_digest(receipt)
+        (run / "receipt.json").write_bytes(receipts.to_json(receipt))
+        body = {"model": "icons", "champion": "icons/1", "challenger": "icons/2", "digest": "", "used": []}
+        studio.workspace.ledger.append("round", {**body, "promote": True, "receipt": digest, "run": run.name})
+        for person, own, hidden in ((client, "bea cy", 0), (bea, "bea", 1), (cy, "", 2)):
+            found = person.get(f"/api/receipts/{digest}")
+            assert found.json()["hidden_examples"] == hidden
+            assert found.json()["receipt"]["champion"] == "icons/1"
+            page = person.get(f"/api/receipts/{digest}/html").text
+            for name in ("bea", "cy"):
+                is_shown = name in own.split()
+                assert (f"the secret of {name}" in found.text) is is_shown
+                assert (f"the secret of {name}" in page) is is_shown

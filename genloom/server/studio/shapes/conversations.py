@@ -11,6 +11,57 @@ from genloom.server.studio.shapes.outputs import Rating
 from genloom.server.studio.shapes.shape import Body, Shape
 
 
+class Quote(Shape):
+    """A sentence of a source, verbatim."""
+
+    text: str
+    source: int
+
+
+class Source(Shape):
+    """A passage of a document; its title is the file, the page and the section."""
+
+    number: int
+    title: str
+    text: str
+    is_read: bool  # whether the model read it
+
+
+class Sentence(Shape):
+    """A sentence of an answer, with the number of the source that supports it, or why none does."""
+
+    text: str
+    source: int | None = None
+    quote: str = ""
+    reason: str = ""
+
+
+class KnowledgeContext(Shape):
+    """What documents say about a question, and what of the answer they support."""
+
+    name: str
+    is_supported: bool
+    quotes: list[Quote] = Field(default_factory=list)
+    sources: list[Source] = Field(default_factory=list)
+    sentences: list[Sentence] | None = None  # null: they were not compared
+    warnings: list[str] = Field(default_factory=list)
+
+
+class Excerpt(Shape):
+    """How many tokens of an attached file the model read, of how many."""
+
+    name: str
+    tokens: int
+    of: int
+
+
+class Context(Shape):
+    """What an answer was given from beside the conversation."""
+
+    knowledge: KnowledgeContext | None = None
+    attachments: list[Excerpt] = Field(default_factory=list)
+
+
 class Turn(Shape):
     id: str
     parent: str | None = None
@@ -22,6 +73,7 @@ class Turn(Shape):
     rating: Rating | None = None
     job: str | None = None  # that generates it
     attachments: list[str] = Field(default_factory=list)  # ids of uploads
+    context: Context | None = None  # of an answer
 
 
 class Conversation(Shape):
@@ -36,6 +88,7 @@ class Conversation(Shape):
     tags: list[str] = Field(default_factory=list)
     is_starred: bool = False
     removed: str | None = None
+    knowledge: str = ""  # documents that it is answered from
     excerpt: str = ""  # where a search found it
 
 
@@ -52,6 +105,7 @@ class NewConversation(Body):
     system: Text = ""
     title: Annotated[str, Field(max_length=60)] = ""
     folder: Name = ""
+    knowledge: Name = ""
     params: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -63,6 +117,7 @@ class ConversationChange(Body):
     tags: Tags | None = None
     is_starred: bool | None = None
     leaf: Name | None = None
+    knowledge: Name | None = None
     params: dict[str, Any] | None = None
 
 
@@ -95,3 +150,14 @@ class ConversationNames(Shape):
 
     folders: dict[str, int]
     tags: dict[str, int]
+
+
+class Knowledge(Shape):
+    """Documents that were read, so that questions are answered from them."""
+
+    name: str
+    files: int
+    passages: int
+    bytes: int
+    changed: str
+    can_grow: bool  # whether documents can be added here: it was read from an upload

@@ -8,6 +8,7 @@ JobKind = Literal[
     "generate",
     "chat",
     "arena",
+    "knowledge",
     "collect",
     "train",
     "learn",

@@ -131,4 +131,5 @@ class Receipt(Shape):
     outcome: Literal["promoted", "kept", "overruled", "no_training"]
     text: str  # as a terminal shows it
     html: str  # the address of the page
-    receipt: dict[str, Any]  # as it is in the ledger
+    receipt: dict[str, Any]  # as it is in the ledger, without the examples that are hidden
+    hidden_examples: int = 0  # their prompts are those of other people

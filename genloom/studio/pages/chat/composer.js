@@ -29,7 +29,8 @@ export function renderComposer(page) {
       page.send();
     }}></textarea>
     <div class="chat-composer-bar">
-      ${page.canAttach ? html`<input type="file" id="chat-file" class="visually-hidden" multiple tabindex="-1" aria-hidden="true" @change=${(/** @type {any} */ event) => page.attach(event.target.files)}>
+      ${page.canAttach ? html`${button({ label: page.knowledge ? t('chat.documents_of', { name: page.knowledge }) : t('chat.documents'), icon: 'bookOpen', alone: true, kind: 'quiet', pressed: page.knowledge ? true : undefined, run: () => page.openDocuments().catch(toastError) })}
+        ${page.knowledge ? html`<span class="badge knowledge-name">${page.knowledge}</span>` : nothing}<input type="file" id="chat-file" class="visually-hidden" multiple tabindex="-1" aria-hidden="true" @change=${(/** @type {any} */ event) => page.attach(event.target.files)}>
         ${button({ label: t('chat.attach'), icon: 'paperclip', alone: true, kind: 'quiet', run: () => /** @type {HTMLInputElement} */ (page.querySelector('#chat-file')).click() })}` : nothing}
       <span class="grow help">${t('chat.enter_help')}</span>
       ${job ? button({ label: t('chat.stop'), icon: 'square', run: () => page.stop() })

@@ -3,13 +3,14 @@ import { html, nothing, repeat } from '../../vendor/lit.js';
 import { vars } from '../../core/dom.js';
 import { Element } from '../../core/element.js';
 import { formatDate, t } from '../../core/i18n.js';
-import { readText } from '../../core/jobs.js';
+import { nameStage, readText } from '../../core/jobs.js';
 import { findModel, nameModel } from '../../core/models.js';
 import { splitReasoning } from '../../core/reasoning.js';
 import { button, icon } from '../../components/parts.js';
 import { toastError } from '../../components/toast.js';
 import '../../components/markdown.js';
 import '../../components/stream-text.js';
+import './sources.js';
 
 /** @typedef {import('../../core/shapes').Turn} Turn */
 /** @typedef {import('../../core/shapes').Job} Job */
@@ -128,7 +129,7 @@ export class Thread extends Element {
     return html`<article class="turn ${turn.role} ${isOfPair && isShown ? 'shown' : ''}" id="turn-${turn.id}" aria-label=${t('chat.turn_of', { name })}>
       <header class="turn-head"><span class="turn-name">${name}</span><time datetime=${turn.created}>${formatDate(turn.created, { dateStyle: 'short', timeStyle: 'short' })}</time></header>
       ${this.editing === turn.id ? this.renderEditor(turn) : isUser ? html`<div class="turn-text" dir="auto">${turn.content}</div>`
-        : renderAnswer(turn.content)}
+        : renderAnswer(turn)}
       <footer class="turn-foot">
         ${isOfPair ? this.renderChoice(turn, siblings, isShown) : siblings.length > 1 ? html`<div class="siblings" role="group" aria-label=${t('chat.siblings')}>
           ${button({ label: t('chat.sibling_before'), icon: 'chevronLeft', alone: true, small: true, kind: 'quiet', disabled: at === 0, run: () => this.actions?.show(siblings[at - 1]) })}
@@ -190,11 +191,11 @@ function nameOf(ref) {
   return model ? nameModel(model) : ref || t('chat.model');
 }
 
-/** A whole answer, below the reasoning that led to it, which is folded. @param {string} content */
-function renderAnswer(content) {
+/** A whole answer, below the reasoning that led to it, which is folded, and above what it was given from. @param {Turn} turn */
+function renderAnswer({ content, context }) {
   const { reasoning, answer } = splitReasoning(content);
   return html`${reasoning ? html`<details class="reasoning"><summary>${t('chat.reasoning')}</summary><div class="turn-text" dir="auto">${reasoning}</div></details>` : nothing}
-    <gl-markdown class="md" dir="auto" .text=${answer}></gl-markdown>`;
+    <gl-markdown class="md" dir="auto" .text=${answer}></gl-markdown>${context ? html`<gl-sources .context=${context}></gl-sources>` : nothing}`;
 }
 
 /** An answer while it is written. */
@@ -240,7 +241,7 @@ class Answer extends Element {
       <header class="turn-head"><span class="turn-name">${nameOf(model)}</span></header>
       ${this.reasoning ? html`<details class="reasoning"><summary>${t(this.isReasoning ? 'chat.reasoning_now' : 'chat.reasoning')}</summary><gl-stream-text class="turn-text" dir="auto" .text=${this.reasoning}></gl-stream-text></details>` : nothing}
       <gl-markdown class="md" dir="auto"></gl-markdown>
-      ${this.hasText || this.reasoning ? nothing : html`<p class="help thinking"><span class="spinner" aria-hidden="true"></span>${this.job?.state === 'queued' ? t('shell.job_waits') : this.job?.progress?.stage || t('chat.reading')}</p>`}</article>`;
+      ${this.hasText || this.reasoning ? nothing : html`<p class="help thinking"><span class="spinner" aria-hidden="true"></span>${this.job?.state === 'queued' ? t('shell.job_waits') : nameStage(this.job?.progress?.stage) || t('chat.reading')}</p>`}</article>`;
   }
 }
 customElements.define('gl-answer', Answer);

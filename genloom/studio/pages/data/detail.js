@@ -194,7 +194,7 @@ class DataDetail extends Element {
             @keydown=${(/** @type {KeyboardEvent} */ event) => this.onCaptionKey(event, n)} @blur=${(/** @type {Event} */ event) => this.saveCaption(n, inputValue(event).trim())}>`
         : html`<button type="button" class="caption ${caption ? '' : 'missing'}" @click=${() => this.edit(n)}>${caption || t('data.no_caption')}${icon('pencil')}<span class="visually-hidden">${t('data.key_edit')}</span></button>`
         : caption ? html`<p class="caption">${caption}</p>` : nothing}
-      <p class="sample-source"><span title=${sample.source}>${sample.source.split('/').at(-1)}</span><span>${sample.licence}</span></p></li>`;
+      <p class="sample-source"><span title=${sample.source}>${sample.source.split('/').at(-1)}</span><span>${sample.licence === 'unknown' ? t('data.licence_unknown') : sample.licence}</span></p></li>`;
   }
 }
 customElements.define('gl-data-detail', DataDetail);

@@ -1,7 +1,7 @@
 /** <gl-data-drop>: files on their way into a data set; they are dropped, sent, looked at, named and collected. */
 import { html, nothing } from '../../vendor/lit.js';
 import { del, post, upload } from '../../core/api.js';
-import { readDrop, readField, sendFiles } from '../../core/drops.js';
+import { readDrop, readField, sendFiles, suggestName } from '../../core/drops.js';
 import { Element } from '../../core/element.js';
 import { formatBytes, formatNumber, t } from '../../core/i18n.js';
 import { cancelJob, finishJob, isOver, jobs, nameJob, startJob } from '../../core/jobs.js';
@@ -206,10 +206,3 @@ class DataDrop extends Element {
   }
 }
 customElements.define('gl-data-drop', DataDrop);
-
-/** A name for the set from what was dropped. @param {Chosen[]} files */
-function suggestName(files) {
-  const [first] = files;
-  const word = first.path.includes('/') ? first.path.split('/')[0] : files.length === 1 ? first.file.name.replace(/\.[^.]+$/, '') : 'files';
-  return word.normalize('NFKD').replace(/[^A-Za-z0-9._-]+/g, '-').replace(/^[^A-Za-z0-9]+|-+$/g, '').slice(0, 40).toLowerCase() || 'files';
-}

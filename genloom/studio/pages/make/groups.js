@@ -2,7 +2,7 @@
 import { html, nothing, repeat } from '../../vendor/lit.js';
 import { Element } from '../../core/element.js';
 import { formatAgo, formatDate, t } from '../../core/i18n.js';
-import { cancelJob, isOver, nameJob, readText } from '../../core/jobs.js';
+import { cancelJob, isOver, nameJob, nameStage, readText } from '../../core/jobs.js';
 import { findModel, nameModel } from '../../core/models.js';
 import { removeOutputs } from '../../core/outputs.js';
 import { go, href } from '../../core/router.js';
@@ -85,7 +85,7 @@ class Pending extends Element {
     return html`<div class="card output pending"><div class="output-shown">
         ${this.hasText ? html`<div class="text-card" dir="auto"><div class="stream"><span class="text-before">${/** @type {any} */ (this.job?.params).prompt}</span><gl-stream-text .isTail=${true}></gl-stream-text></div></div>`
           : progress?.preview ? html`<img class="picture forming" src=${progress.preview} alt=${t('make.forming')}>` : html`<div class="shimmer"></div>`}</div>
-      <div class="output-foot">${progressBar({ share: progress?.share, label: this.job ? nameJob(this.job) : '', note: progress?.stage || t('make.starting'), secondsLeft: progress?.seconds_left })}</div></div>`;
+      <div class="output-foot">${progressBar({ share: progress?.share, label: this.job ? nameJob(this.job) : '', note: nameStage(progress?.stage) || t('make.starting'), secondsLeft: progress?.seconds_left })}</div></div>`;
   }
 }
 customElements.define('gl-pending', Pending);

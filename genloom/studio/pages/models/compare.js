@@ -3,7 +3,7 @@ import { html, nothing } from '../../vendor/lit.js';
 import { get, post } from '../../core/api.js';
 import { Element } from '../../core/element.js';
 import { t } from '../../core/i18n.js';
-import { finishJob, isOver, jobs, startJob } from '../../core/jobs.js';
+import { finishJob, isOver, jobs, nameStage, startJob } from '../../core/jobs.js';
 import { replaceRoute, route } from '../../core/router.js';
 import { toItem } from '../../components/output-card.js';
 import { button, errorBox, field, icon, pageHead, progressBar } from '../../components/parts.js';
@@ -105,7 +105,7 @@ class ModelCompare extends Element {
         ${this.outputs.map((round) => html`<div class="compare-pair">${round.map((output) => html`<figure class="card"><div class="compare-shown">${viewer(toItem(output), 'full')}</div><figcaption><span>${output.model}</span>${this.preferred.has(output.id) ? html`<span class="badge good">${icon('check')}${t('models.preferred')}</span>`
           : button({ label: t('models.prefer'), small: true, run: () => this.prefer(output, round).catch(toastError) })}</figcaption></figure>`)}</div>`)}</section>
       <section class="card panel"><h2>${t('models.measured')}</h2><p class="help">${t('models.measured_help')}</p>
-        ${job && !isOver(job) ? progressBar({ share: job.progress.share, label: t('models.measuring'), note: job.progress.stage, secondsLeft: job.progress.seconds_left })
+        ${job && !isOver(job) ? progressBar({ share: job.progress.share, label: t('models.measuring'), note: nameStage(job.progress.stage), secondsLeft: job.progress.seconds_left })
           : button({ label: t('models.measure'), icon: 'scale', disabled: !isReady, run: () => this.measure() })}
         ${this.report ? html`<p class="verdict-line">${translate('models.verdict', this.report.verdict)}</p><pre class="report" lang="en" tabindex="0">${this.report.lines.join('\n')}</pre>` : nothing}</section>`;
   }
