@@ -4,10 +4,11 @@
     python bench/assistant.py retrieval quality                  # Recall@10 and nDCG@10, beside bm25s
     python bench/assistant.py retrieval thresholds               # when "nothing supports an answer" is said
     python bench/assistant.py retrieval speed                    # 100,000 passages; engines side by side
-    python bench/assistant.py retrieval answers --questions 60   # quotes and sentences of SmolLM2, with sources
+    python bench/assistant.py retrieval answers --questions 60   # quotes, and how faithful the answers of SmolLM2 are
     python bench/assistant.py retrieval vectors                  # equal to sentence-transformers
 
-Peers, in a folder of their own (--peers): bm25s, sqlite-vec, lancedb, duckdb, sentence-transformers.
+Without a part, all of them. Peers, in a folder of their own (pip install --target FOLDER bm25s sqlite-vec lancedb
+duckdb sentence-transformers; --peers FOLDER); those that are not there are named and left out.
 
 Questions about articles are made of their own sentences: one sentence of an article (not its first, which defines the
 title), in which every word of the title is replaced by "it"; the searched article is the one that it stands in, from
@@ -16,7 +17,7 @@ are written by hand (`handbook_questions.tsv`: question, pages that answer, word
 """
 
 import argparse
-import json
+import importlib.util
 import random
 import shutil
 import sys
@@ -29,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from retrieval_answers import measure_answers
 from retrieval_corpora import (
     SEED,
     Article,
@@ -48,7 +50,7 @@ NUM_QUESTIONS = 1000
 
 def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("fetch", "quality", "thresholds", "speed", "answers", "vectors"))
+    parser.add_argument("part", nargs="?", choices=("fetch", "quality", "thresholds", "speed", "answers", "vectors"))
     parser.add_argument("--folder", type=Path, default=Path.home() / ".cache" / "genloom-bench" / "retrieval")
     parser.add_argument("--peers", type=Path, help="folder with the packages of the peers")
     parser.add_argument("--questions", type=int, default=NUM_QUESTIONS)
@@ -57,14 +59,25 @@ def main(arguments: Sequence[str]) -> None:
     options = parser.parse_args(arguments)
     if options.peers:
         sys.path.append(str(options.peers))
-    {
+    parts = {
         "fetch": fetch_corpora,
         "quality": measure_quality,
         "thresholds": measure_thresholds,
         "speed": measure_speed,
         "answers": measure_answers,
         "vectors": measure_vectors,
-    }[options.part](options)
+    }
+    for name, run in parts.items():
+        if options.part in (name, None):
+            run(options)
+
+
+def has_peer(name: str) -> bool:
+    """Return whether the package of a peer is there; say so if it is not."""
+    is_there = importlib.util.find_spec(name) is not None
+    if not is_there:
+        print(f"{name} is not installed, and left out: see --help", flush=True)
+    return is_there
 
 
 # Indexes
@@ -124,7 +137,8 @@ def measure_quality(options: argparse.Namespace) -> None:
     articles, questions = make_questions(load_articles(options.folder), options.questions)
     index = build_article_index(articles, options.folder / f"articles-{options.questions}")
     report_rankings("articles", index, questions, embed_texts, lambda file: file)
-    compare_bm25s(articles, questions)
+    if has_peer("bm25s"):
+        compare_bm25s(articles, questions)
     handbook = build_handbook_index(options, options.folder / "handbook-index")
     report_rankings("handbook", handbook, load_handbook_questions(), embed_texts, lambda file: Path(file).stem)
 
@@ -301,38 +315,13 @@ def fill_index(articles: Sequence[Article], count: int, place: Path) -> Any:
     return index
 
 
-# Answers
-
-
-def measure_answers(options: argparse.Namespace) -> None:
-    """Print how many first quotes hold the answer's words, and how many sentences of a model are supported."""
-    import genloom as gl
-
-    with tempfile.TemporaryDirectory() as place:
-        workspace = gl.Workspace(options.workspace or place)
-        questions = load_handbook_questions()[: options.questions]
-        supported = sentences = answered = quoted = sourced = 0
-        with workspace.open_knowledge(find_handbook(options.folder), name="handbook-bench", progress=False) as known:
-            for question in questions:
-                answer = known.ask(question.text, seed=SEED)
-                phrase = question.phrase.casefold()
-                answered += answer.is_supported
-                quoted += any(phrase in quote.text.casefold() for quote in answer.quotes)
-                sourced += any(phrase in source.text.casefold() for source in answer.sources)
-                sentences += len(answer.sentences)
-                supported += sum(each.is_supported for each in answer.sentences)
-                print(json.dumps(answer.to_json() | {"sources": None}, ensure_ascii=False), flush=True)
-        print(
-            f"answered {answered} of {len(questions)}; the words of the answer in a quote {quoted}, "
-            f"in a passage {sourced}; sentences with a source {supported} of {sentences}"
-        )
-
-
 # Vectors
 
 
 def measure_vectors(options: argparse.Namespace) -> None:
     """Print the largest difference of the vectors from those of sentence-transformers, with both kinds of weights."""
+    if not has_peer("sentence_transformers"):
+        return
     from sentence_transformers import SentenceTransformer
 
     import genloom as gl
