@@ -1,6 +1,6 @@
 """The variables of an optimization, and the densities that they stand for: filtered, projected, passive, mirrored."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,7 +17,7 @@ class Stage:
 
     sharpness: float  # 0: no projection
     steps: int
-    tolerance: float = 0.05  # it ends when no variable changes by more
+    tolerance: float = 0.08  # it ends when no variable changes by more
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class OptimizationOptions:
 
     filter_radius: float = 1.5
     penalty: float = 3.0
-    stages: tuple[Stage, ...] = field(default=(Stage(0, 30), Stage(2, 10), Stage(4, 10), Stage(8, 10), Stage(16, 10)))
+    stages: tuple[Stage, ...] = (Stage(0, 20), Stage(3, 10), Stage(8, 10), Stage(16, 8))
     move: float = 0.2  # of a variable in one step, at most
     symmetry: tuple[str, ...] = ()  # the axes, "x", "y" or "z", along which a design is mirrored about its middle
     min_thickness: float = 0.0  # of members
