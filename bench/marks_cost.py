@@ -1,11 +1,14 @@
 """The cost of the mark: processor time, and whether it changes the outputs.
 
+    python bench/marks_cost.py added --models tunes icons      # what the mark adds to each token and picture
     python bench/marks_cost.py time --rounds 60                # marked and unmarked generation, in turn
     python bench/marks_cost.py quality tunes --count 200       # the outputs of one model, half of them marked
     python bench/marks_cost.py quality icons --count 100
 
-Time is that of the processor on one thread, so that other programs on the machine matter little; the ratio is that of
-the sums, with a bootstrap interval over rounds. Each round generates another output with and without the mark.
+Time is that of the processor on one thread, so that other programs on the machine matter little. `added` samples each
+token of marked outputs twice, with and without the mark in turn, from the same scores and tokens before; what the mark
+adds is divided by the time of a token of the whole generation. `time` compares whole outputs, which differ: the ratio
+is that of the sums. All intervals are bootstrapped, over tokens or rounds.
 
 Quality compares marked and unmarked outputs of the same prompts: the perplexity that the model gives them (tokens), the
 properties that the medium's checks score and who of each pair wins, and the Fréchet distance (pictures). p-values are
@@ -15,8 +18,9 @@ of permutations within pairs; beside the distance of marked to unmarked pictures
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -48,16 +52,96 @@ def main() -> None:
     quality.add_argument("model")
     quality.add_argument("--count", type=int, default=100, help="pairs")
     quality.add_argument("--prompts", nargs="*")
-    for command in (timing, quality):
+    added = commands.add_parser("added")
+    added.add_argument("--models", nargs="*", default=list(MODELS))
+    added.add_argument("--count", type=int, default=8, help="outputs")
+    for command in (timing, quality, added):
         command.add_argument("--workspace", type=Path, default=Path(tempfile.gettempdir()) / "genloom-marks")
         command.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
-    if args.command == "time":
-        measure_time(args)
-    else:
-        measure_quality(args)
+    {"time": measure_time, "quality": measure_quality, "added": measure_added}[args.command](args)
+
+
+def measure_added(args: argparse.Namespace) -> None:
+    workspace = Workspace(args.workspace)
+    for name in args.models:
+        model = load_model(workspace, name)
+        is_tokens = isinstance(model.codec.space, TokenSpace)
+        engine.run_request(model, build_requests(workspace, model, name, 1, args.seed)[1])  # which loads everything
+        timer, seconds, units = NoiseTimer(), 0.0, 0
+        with timer.watch_noise():
+            for number in range(args.count):
+                _, marked = build_requests(workspace, model, name, 1, args.seed + number)
+                started = time.process_time()
+                draft = engine.run_request(model, marked)
+                seconds += time.process_time() - started
+                units += sum(draft.num_tokens) if is_tokens else 1
+        times = np.array(timer.pairs)
+        report_added(name, times, (seconds - times[:, 0].sum()) / units, "token" if is_tokens else "picture")
+
+
+@dataclass
+class NoiseTimer:
+    """The seconds of drawing noise without and with the mark, in turn, for the same tokens and signals."""
+
+    pairs: list[tuple[float, float]] = field(default_factory=list)
+    reading: float = 0.0  # the contexts of the next token, which only marked noise needs
+
+    @contextmanager
+    def watch_noise(self) -> Generator[None]:
+        originals = Noise.sample_tokens, Noise.marked_normal, engine.read_token_contexts
+
+        def sample_tokens(noise: Noise, logits_BV: torch.Tensor, contexts: Any, token_contexts: Any = None) -> Any:
+            plain = partial(originals[0], replace(noise, is_marked=False), logits_BV, contexts)
+            return self.time_both(plain, partial(originals[0], noise, logits_BV, contexts, token_contexts))
+
+        def marked_normal(noise: Noise, *arguments: Any) -> Any:
+            plain = partial(originals[1], replace(noise, is_marked=False), *arguments)
+            return self.time_both(plain, partial(originals[1], noise, *arguments))
+
+        def read_token_contexts(*arguments: Any) -> Any:
+            read = originals[2](*arguments)
+            return None if read is None else partial(self.time_reading, read)
+
+        Noise.sample_tokens, Noise.marked_normal = sample_tokens, marked_normal  # ty: ignore[invalid-assignment]
+        engine.read_token_contexts = read_token_contexts  # ty: ignore[invalid-assignment]
+        try:
+            yield
+        finally:
+            Noise.sample_tokens, Noise.marked_normal, engine.read_token_contexts = originals
+
+    def time_both(self, plain: Callable[[], Any], marked: Callable[[], Any]) -> Any:
+        seconds, drawn = [0.0, 0.0], [None, None]
+        for which in (0, 1) if len(self.pairs) % 2 else (1, 0):
+            started = time.thread_time()
+            drawn[which] = (plain, marked)[which]()
+            seconds[which] = time.thread_time() - started
+        self.pairs.append((seconds[0], seconds[1] + self.reading))
+        return drawn[1]
+
+    def time_reading(self, read: Callable[[Any], Any], contexts: Any) -> Any:
+        started = time.thread_time()
+        found = read(contexts)
+        self.reading = time.thread_time() - started
+        return found
+
+
+def report_added(name: str, times: np.ndarray, total: float, unit: str) -> None:
+    """Print what the mark adds: the median, the quartiles and the mean without the longest hundredth."""
+    added, rng = np.sort(times[:, 1] - times[:, 0]), np.random.default_rng(0)
+    # An interrupted call takes milliseconds: of both ways, the most extreme hundredth is left out.
+    kept = added[len(added) // 100 : len(added) - len(added) // 100]
+    means = kept[rng.integers(len(kept), size=(1000, len(kept)))].mean(1) if len(kept) > 1 else kept
+    low, high = np.quantile(means, (0.025, 0.975)) / total
+    quartiles = ", ".join(f"{1e6 * each:.1f}" for each in np.quantile(added, (0.25, 0.5, 0.75)))
+    plain = 1e6 * np.median(times[:, 0])
+    print(
+        f"{name}: the mark adds {kept.mean() / total:+.2%} [{low:+.2%}, {high:+.2%}] to a {unit} "
+        f"of {1e3 * total:.3g} ms; quartiles of {len(added)}: {quartiles} µs, beside {plain:.0f} µs without it",
+        flush=True,
+    )
 
 
 def measure_time(args: argparse.Namespace) -> None:

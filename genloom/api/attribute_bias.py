@@ -1,12 +1,11 @@
 """Reports on the attributes of outputs by group, for media whose values have features."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.errors import GenloomError
-from genloom.store import files
+from genloom.store import files, manifest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,8 +35,7 @@ class AttributeBias:
     def save(self, folder: str | Path | None = None) -> Path:
         """Write the report as attributes.json to a folder (None: the workspace's reports of the model)."""
         path = (self.folder if folder is None else files.expand_home(folder)) / REPORT_FILE
-        content = json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
-        files.write_atomic(path, f"{content}\n")
+        manifest.write_record(path, self.to_json())
         return path
 
     def __str__(self) -> str:

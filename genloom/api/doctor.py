@@ -95,6 +95,7 @@ def diagnose(workspace: "APIWorkspace", *, verify: bool = False, deep: bool = Fa
         from genloom.trust.tampering import list_changes
 
         problems |= dict.fromkeys(list_changes(store, workspace.ledger))
+        problems |= dict.fromkeys(find_changed_versions(store, workspace.ledger))
     return Diagnosis(machine_info, torch_info, workspace_info, tuple(problems), verify or deep)
 
 
@@ -222,6 +223,21 @@ def verify_ledger(workspace: Workspace, ledger: "Ledger", should_read: bool) -> 
     if should_read:
         for _ in ledger.iter_entries(()):
             pass
+
+
+def find_changed_versions(workspace: Workspace, ledger: "Ledger") -> Iterator[ErrorText]:
+    """Yield the models whose file names another version as the one in use than the ledger does."""
+    from genloom.rate.promotion import find_active_version
+    from genloom.store.active_version import read_active_version
+
+    for folder in sorted((workspace.root / "models").glob("[!.]*")):
+        try:
+            named, (version, _) = read_active_version(folder), find_active_version(workspace, ledger, folder.name)
+        except ValueError:  # which is told already
+            continue
+        if named != version:
+            fields = {"path": folder / "champion.json", "named": named or "none", "version": version or "none"}
+            yield ErrorText.of(GenloomError("trust.changed_version", name=folder.name, **fields))
 
 
 def find_trace_of_ledger(workspace: Workspace) -> str:

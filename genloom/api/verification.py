@@ -5,15 +5,17 @@ No result says that a person made something: a file without a signature and with
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from genloom.api.verified_files import list_files
+from genloom.api.verified_files import IsRecord, ListedFile, is_intact_record, list_files
 from genloom.errors import GenloomError, format_message
-from genloom.store import files
+from genloom.store import files, output_index
+from genloom.text_format import format_count, format_duration
 
 if TYPE_CHECKING:
     from genloom.api.workspace import Workspace
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
     from genloom.trust.marks import MarkReport
 
 MarkSearch = Literal["full", "fast", "none"]
+Progress = Callable[[float, str], None]
 _MAX_CHARS, _MAX_LISTED = 200, 20  # that a line shows
+_MIN_SECONDS_LEFT = 10.0  # that are told
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,7 @@ class Verification:
         if not self.mark.is_found:
             return f"not found (p = {self.mark.p_value:.2g})"
         among = f", {self.mark.num_values} values together" if self.mark.num_values > 1 else ""
+        among += f", in the noise of the output {self.mark.output}" if self.mark.output else ""
         return f"found (p = {self.mark.p_value:.2g}, key {self.mark.key}, {self.mark.method}{among})"
 
     def to_json(self) -> dict[str, Any]:
@@ -180,14 +185,23 @@ def verify(workspace: "Workspace", path: str | Path, *, marks: MarkSearch = "ful
 
 
 def iter_verify(
-    workspace: "Workspace", paths: Iterable[str | Path], *, marks: MarkSearch = "full"
+    workspace: "Workspace",
+    paths: Iterable[str | Path],
+    *,
+    marks: MarkSearch = "full",
+    progress: Progress | None = None,
 ) -> Iterator[Verification]:
-    """Yield what each file says of its origin; of a folder, every file in it. See `verify`."""
+    """Yield what each file says of its origin; of a folder, every file in it. See `verify`.
+
+    Records in the folder `outputs` of the workspace are left out, as manifests beside their files are: they are no
+    outputs. `progress` is called before each file with the share that is done, and a note.
+    """
     from genloom.limited_process import LimitedProcess
 
-    verifier = _Verifier(workspace, marks)
-    with LimitedProcess() as process:
-        for each in list_files(paths):
+    is_record = partial(is_intact_record, workspace.folder / "outputs")
+    with LimitedProcess() as process, output_index.open_index(workspace.folder) as find_output:
+        verifier = _Verifier(workspace, marks, find_output)
+        for each in _tell_progress(list(paths), is_record, progress):
             if each.problem:
                 yield Verification(each.path, problem=each.problem)
                 continue
@@ -199,12 +213,27 @@ def iter_verify(
                 yield Verification(each.path, problem=format_message("trust.unread", reason=error))
 
 
+def _tell_progress(paths: Sequence[str | Path], is_record: IsRecord, progress: Progress | None) -> Iterator[ListedFile]:
+    """Yield the files, and tell before each how many are done; files are counted first, and not kept in memory."""
+    if progress is None:
+        yield from list_files(paths, is_record)
+        return
+    total, started = sum(1 for _ in list_files(paths, is_record)), time.monotonic()
+    for number, each in enumerate(list_files(paths, is_record)):
+        left = (time.monotonic() - started) * (total - number) / number if number else 0.0
+        note = f"{number:,} of {format_count(total, 'file')}"
+        note += f", {format_duration(left)} left" if left > _MIN_SECONDS_LEFT else ""
+        progress(min(number / max(total, 1), 1.0), f"{note}: {clean_text(each.path)}")
+        yield each
+
+
 @dataclass(frozen=True)
 class _Verifier:
     """The parts that verifications of files in one workspace share."""
 
     workspace: "Workspace"
     marks: MarkSearch
+    find_output: Callable[[str], str]  # by the digest of its file
 
     @cached_property
     def _anchors(self) -> Any:
@@ -262,7 +291,7 @@ class _Verifier:
         """Return the record of the output that a signature of this workspace names, or that has these bytes."""
         claimed = manifest.facts.get("output") if manifest is not None and manifest.authority == "workspace" else None
         store = self.workspace.store
-        id = str(claimed) if claimed and store.has_output(str(claimed)) else store.find_output(digest)
+        id = str(claimed) if claimed and store.has_output(str(claimed)) else self.find_output(digest)
         try:
             return store.get_output(id)[1] if id else None
         except GenloomError:  # it is damaged; `genloom doctor` tells how

@@ -7,6 +7,7 @@ number of bars. What the order of the cells decides is not keyed.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -38,6 +39,7 @@ class RowState:
     voice: int = -1
     place: int = 0  # in the bar
     partial: tuple[int, ...] = ()  # what was read of the next change: its place and velocity
+    earlier: tuple[Change, ...] = ()  # the last changes of the voice in the bars before
     voices: dict[int, VoiceState] = field(default_factory=dict)
     windows: set[tuple[int, ...]] = field(default_factory=set)
 
@@ -51,6 +53,7 @@ class RowState:
             self.voice, self.place, self.partial = value, 0, ()
             state = self.voices.setdefault(value, VoiceState())
             state.changes[self.bar], state.pitches[self.bar] = [], self.find_pitch(state)
+            self.earlier = self.find_earlier(state)
         elif self.voice >= 0 and name in ("position", "velocity"):
             self.place = value if name == "position" else self.place
             self.partial = (*self.partial, token)
@@ -68,39 +71,51 @@ class RowState:
         earlier = [left for left in state.pitches if left > self.bar]
         return state.pitches[min(earlier)] if earlier else _NO_PITCH
 
-    def find_window(self) -> tuple[int, ...] | None:
-        """Return the last changes of the voice and what was read of the next; None outside of a cell, or too early."""
-        if self.voice < 0:
-            return None
-        state = self.voices[self.voice]
-        changes = list(state.changes[self.bar])
+    def find_earlier(self, state: VoiceState) -> tuple[Change, ...]:
+        """Return the last changes of a voice before the bar, which stay while the bar is read."""
+        changes: list[Change] = []
         for left in sorted(left for left in state.changes if left > self.bar):
             if len(changes) >= NUM_CHANGES:
                 break
             changes = [*state.changes[left], *changes]
-        if len(changes) < NUM_CHANGES:
+        return tuple(changes[-NUM_CHANGES:])
+
+    def find_window(self) -> tuple[int, ...] | None:
+        """Return the last changes of the voice and what was read of the next; None outside of a cell, or too early."""
+        if self.voice < 0:
             return None
+        changes = self.voices[self.voice].changes[self.bar]
         # A cell is at its beginning until its first change: then no change ends it.
-        is_begun = int(bool(state.changes[self.bar]))
-        return (*(part for change in changes[-NUM_CHANGES:] for part in change), *self.partial, is_begun)
+        is_begun = int(bool(changes))
+        last = [*self.earlier, *changes[-NUM_CHANGES:]][-NUM_CHANGES:]
+        if len(last) < NUM_CHANGES:
+            return None
+        return (*(part for change in last for part in change), *self.partial, is_begun)
 
     def list_hashes(self) -> np.ndarray:
         """Return the hashes of all tokens: intervals for notes, and one for the token that ends the cell."""
-        hashes = np.arange(VOCAB_SIZE)
         if self.voice < 0:
-            return hashes
-        pitch = self.voices[self.voice].pitches[self.bar]
-        first = OFFSETS["note"]
-        if pitch != _NO_PITCH:
-            hashes[first : first + BLOCKS["note"]] = _INTERVAL + 128 + np.arange(BLOCKS["note"]) - pitch
-        hashes[self._find_next_cell()] = _CELL_END
-        return hashes
+            return _list_hashes(_NO_PITCH, -1)
+        return _list_hashes(self.voices[self.voice].pitches[self.bar], self._find_next_cell())
 
     def _find_next_cell(self) -> int:
         """Return the token after the cell, if all cells follow in order."""
         if self.voice + 1 < self.num_voices:
             return to_token("part", self.voice + 1)
         return to_token("bar", self.bar - 1) if self.bar > 0 else END
+
+
+@lru_cache(maxsize=1024)
+def _list_hashes(pitch: int, cell_end: int) -> np.ndarray:
+    """Return the hashes of all tokens after a pitch, if this token ends the cell (-1: none does)."""
+    hashes = np.arange(VOCAB_SIZE)
+    first = OFFSETS["note"]
+    if pitch != _NO_PITCH:
+        hashes[first : first + BLOCKS["note"]] = _INTERVAL + 128 + np.arange(BLOCKS["note"]) - pitch
+    if cell_end >= 0:
+        hashes[cell_end] = _CELL_END
+    hashes.flags.writeable = False
+    return hashes
 
 
 class NotesContexts:

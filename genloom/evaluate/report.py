@@ -1,6 +1,5 @@
 """The results of evaluations: numbers as JSON values, lines for people, and charts and sheets as files."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -10,6 +9,7 @@ from typing import Any, Literal
 from genloom.evaluate.scores import Score, ScoreComparison
 from genloom.metrics.statistics import IntervalEstimate
 from genloom.store.files import write_atomic
+from genloom.store.manifest import write_record
 
 Verdict = Literal["better", "worse", "no difference shown"]
 
@@ -124,6 +124,6 @@ def difference_to_json(difference: IntervalEstimate) -> dict[str, float] | None:
 
 
 def _save_files(folder: Path, name: str, content: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
-    write_atomic(folder / name, json.dumps(content, indent=1, ensure_ascii=False))
     for file_name, data in files.items():
         write_atomic(folder / file_name, data)
+    write_record(folder / name, content, files)

@@ -90,10 +90,15 @@ def sync_active_version(workspace: Workspace, ledger: Ledger, name: str) -> int 
         return None
     with files.lock_folder(folder):
         # Read under the lock, so that the file never goes back to an older entry.
-        activations = _read_present_activations(workspace, ledger, folder.name)
-        version, event = activations[-1] if activations else (None, "")
+        version, event = find_active_version(workspace, ledger, folder.name)
         active_version.write_active_version(folder, version, event)
     return version
+
+
+def find_active_version(workspace: Workspace, ledger: Ledger, name: str) -> tuple[int | None, str]:
+    """Return the version in use and the event since which it is, by the ledger; None and "" if none ever was."""
+    activations = _read_present_activations(workspace, ledger, name)
+    return activations[-1] if activations else (None, "")
 
 
 def _activate_version(

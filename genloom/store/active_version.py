@@ -22,4 +22,4 @@ def write_active_version(folder: Path, version: int | None, event: str) -> None:
     if version is None:
         (folder / "champion.json").unlink(missing_ok=True)
     else:
-        manifest.write_json(folder / "champion.json", {"version": version, "event": event})
+        manifest.write_record(folder / "champion.json", {"version": version, "event": event})

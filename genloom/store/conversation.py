@@ -116,7 +116,7 @@ def write_conversation(path: Path, conversation: Conversation) -> None:
     ]
     metadata = {name: getattr(conversation, name) for name in ("id", "title", "model", "created", "changed", "system")}
     summary = {} if conversation.summary is None else {"summary": vars(conversation.summary)}
-    manifest.write_json(path, {**metadata, **summary, "messages": messages})
+    manifest.write_record(path, {**metadata, **summary, "messages": messages})
 
 
 def read_conversation(path: Path) -> Conversation:

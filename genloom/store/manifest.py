@@ -15,6 +15,7 @@ from genloom.store.names import is_timed_id
 Entry = TypeVar("Entry")
 
 RECORD_DIGEST = "record_digest"  # the field of a manifest with the digest of all its other fields
+RECORD_FILES = "record_files"  # the field of a record with the digests of the files beside it
 _DIGEST_CHARS = 64
 _FORMAT = 1
 _MAX_BYTES = 64 << 20
@@ -33,10 +34,8 @@ def finalize_manifest(
     path = folder / name
     assert path.is_file(), f"the writer of a folder must create {name}"
     content = read_json(path)
-    entries = {}
-    for file in sorted(p for p in folder.rglob("*") if p.is_file() and p != path):
-        relative_path = file.relative_to(folder).as_posix()
-        entries[relative_path] = {"bytes": file.stat().st_size, "sha256": files.hash_file(file)}
+    inside = sorted(p for p in folder.rglob("*") if p.is_file() and p != path)
+    entries = _describe_files(folder, (file.relative_to(folder).as_posix() for file in inside))
     folder_hash = hashlib.sha256()
     for relative_path, entry in entries.items():
         if is_covered(relative_path):
@@ -83,9 +82,16 @@ def verify_record(path: Path) -> None:
 
     The digest is the last field, so that a manifest whose field has lost its name is not taken for an earlier one.
     """
-    content = read_manifest(path)
-    last = next(reversed(content))
-    is_earlier = last != RECORD_DIGEST and not (isinstance(content[last], str) and len(content[last]) == _DIGEST_CHARS)
+    read_manifest(path)
+    verify_digest(path)
+
+
+def verify_digest(path: Path) -> None:
+    """Raise ValueError if a byte of a JSON file with a digest of its content is not as it was written."""
+    content = read_json(path)
+    last = next(reversed(content), "")
+    value = content.get(last)
+    is_earlier = last != RECORD_DIGEST and not (isinstance(value, str) and len(value) == _DIGEST_CHARS)
     if is_earlier:
         return
     if content.get(RECORD_DIGEST) != hash_record(content) or path.read_bytes() != encode_json(content):
@@ -140,6 +146,37 @@ def load_readable(load: Callable[[str], Entry], names: Iterable[str]) -> list[En
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON object atomically; write lone surrogates, which UTF-8 cannot encode, as escapes."""
     files.write_atomic(path, encode_json(content))
+
+
+def write_record(path: Path, content: Mapping[str, Any], names: Iterable[str] = ()) -> None:
+    """Write a JSON object with its own digest last, and those of the files with these names beside it."""
+    fields = {name: value for name, value in content.items() if name not in (RECORD_DIGEST, RECORD_FILES)}
+    if entries := _describe_files(path.parent, names):
+        fields[RECORD_FILES] = entries
+    fields[RECORD_DIGEST] = hash_record(json.loads(json.dumps(fields)))
+    write_json(path, fields)
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a file of `write_record`, without its digests; ValueError if it is not as it was written."""
+    verify_digest(path)
+    return {name: value for name, value in read_json(path).items() if name not in (RECORD_DIGEST, RECORD_FILES)}
+
+
+def verify_written(path: Path) -> None:
+    """Raise ValueError if a byte of a file of `write_record`, or of those that it names, is not as it was written."""
+    verify_digest(path)
+    entries = read_json(path).get(RECORD_FILES)
+    verify_digests(path.parent, {"files": entries if isinstance(entries, dict) else {}})
+
+
+def _describe_files(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return the size and digest of each of the files in a folder."""
+    paths = [folder / name for name in names]
+    return {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": files.hash_file(path)}
+        for path in paths
+    }
 
 
 def encode_json(content: Mapping[str, Any]) -> bytes:

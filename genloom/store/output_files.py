@@ -17,7 +17,7 @@ from genloom.store import files, manifest, records
 from genloom.store.clock import get_now
 from genloom.store.names import is_timed_id, make_timed_id
 
-_NEWEST_FILE = "newest.json"  # the id and number of the newest output
+NEWEST_FILE = "newest.json"  # the id and number of the newest output
 _RESERVED_SUFFIX = ".reserved"  # of a file that holds the id of an output, with the process that generates it
 
 
@@ -81,7 +81,7 @@ def write_output(folder: Path, content: str | bytes, suffix: str, record: Mappin
 def _count_output(folder: Path, output: str) -> int:
     """Return the number of a new output, one more than that of the newest, and make it the newest."""
     sequence = find_newest(folder)[1] + 1
-    manifest.write_json(folder / _NEWEST_FILE, {"id": output, "sequence": sequence})
+    manifest.write_record(folder / NEWEST_FILE, {"id": output, "sequence": sequence})
     return sequence
 
 
@@ -99,7 +99,7 @@ def _find_free_id(day_folder: Path, moment: datetime) -> str:
 def find_newest(folder: Path) -> tuple[str, int]:
     """Return the id and number of the output that was generated last, whatever the clock says; "" and 0 if none."""
     try:
-        newest = manifest.read_json(folder / _NEWEST_FILE)
+        newest = manifest.read_json(folder / NEWEST_FILE)
         if has_record(folder, str(newest["id"])):
             return newest["id"], int(newest["sequence"])
     except (OSError, ValueError, KeyError, TypeError):

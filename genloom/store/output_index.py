@@ -7,7 +7,7 @@ hundred thousand outputs takes milliseconds.
 import os
 import sqlite3
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -31,15 +31,26 @@ def find_output(root: Path, digest: str) -> str:
 
     The record is not checked: `Workspace.get_output` does that.
     """
-    with _open_index(root) as connection:
-        _update_index(connection, root / "outputs")
-        query = "SELECT id FROM outputs WHERE sha256 = ? ORDER BY id DESC LIMIT 1"
-        row = connection.execute(query, (digest,)).fetchone()
-    return str(row[0]) if row else ""
+    with open_index(root) as find:
+        return find(digest)
 
 
 @contextmanager
-def _open_index(root: Path) -> Generator[sqlite3.Connection]:
+def open_index(root: Path) -> Generator[Callable[[str], str]]:
+    """Open the index for many files, whose outputs the function finds as `find_output` does."""
+    with _open_database(root) as connection:
+
+        def find(digest: str) -> str:
+            _update_index(connection, root / "outputs")
+            query = "SELECT id FROM outputs WHERE sha256 = ? ORDER BY id DESC LIMIT 1"
+            row = connection.execute(query, (digest,)).fetchone()
+            return str(row[0]) if row else ""
+
+        yield find
+
+
+@contextmanager
+def _open_database(root: Path) -> Generator[sqlite3.Connection]:
     """Open the index; one that is damaged is made again, and in a workspace that is read-only it is in memory."""
     path = root / "cache" / INDEX_FILE
     connection = _connect_database(path)

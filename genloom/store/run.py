@@ -7,6 +7,17 @@ from genloom.store import files, manifest
 from genloom.store.clock import get_now
 from genloom.store.names import make_timed_id
 
+# Of a finished run; its checkpoints have digests of their own, and its receipt one in the ledger.
+_FINAL_FILES = (
+    "run.json",
+    "job.toml",
+    "progress.jsonl",
+    "codec/**/*",
+    "preferences.json",
+    "practice.json",
+    "noise.key",
+)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -35,6 +46,13 @@ def open_run(folder: Path) -> Run:
     return Run(folder.name, content["name"], folder, content["created"])
 
 
+def finish_run(folder: Path, model: str) -> None:
+    """Record the model that a run has made, with the digests of the files that stay as they are."""
+    found = [path for pattern in _FINAL_FILES for path in sorted(folder.glob(pattern)) if path.is_file()]
+    names = [path.relative_to(folder).as_posix() for path in found]
+    manifest.write_record(folder / "done.json", {"model": model}, names)
+
+
 def create_run_folder(parent: Path, name: str) -> Path:
     """Create the folder of a new run of this name."""
     moment, offset = get_now(), 0
@@ -47,5 +65,5 @@ def create_run_folder(parent: Path, name: str) -> Path:
                 break
             except FileExistsError:
                 offset += 1
-    manifest.write_json(folder / "run.json", {"name": name, "created": moment.isoformat(timespec="microseconds")})
+    manifest.write_record(folder / "run.json", {"name": name, "created": moment.isoformat(timespec="microseconds")})
     return folder

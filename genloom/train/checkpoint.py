@@ -14,6 +14,7 @@ from genloom.errors import GenloomError
 from genloom.model import describe_machine
 from genloom.old_names import upgrade_tensors
 from genloom.store.files import hash_file, remove_stale_drafts, write_atomic
+from genloom.store.manifest import write_record
 from genloom.train.loop import TrainState
 
 MAX_CHECKPOINTS = 2  # the newest, and the one before it in case the newest is damaged
@@ -45,7 +46,7 @@ def save_checkpoint(state: TrainState, folder: Path, should_keep: bool = False) 
         "sha256": sha256,
         "machine": describe_environment(state),
     }
-    write_atomic(path.with_suffix(".json"), json.dumps(metadata, indent=1))
+    write_record(path.with_suffix(".json"), metadata)
     delete_checkpoints_after(folder, state.step)  # newer ones are damaged leftovers of an abandoned continuation
     prune_checkpoints(folder)
     return path
@@ -121,7 +122,7 @@ def pin_checkpoint(folder: Path, step: int) -> None:
     """Keep the checkpoint of this step, if it exists, when later ones are saved."""
     for path, metadata in list_checkpoints(folder):
         if metadata["step"] == step:
-            write_atomic(path.with_suffix(".json"), json.dumps({**metadata, "keep": True}, indent=1))
+            write_record(path.with_suffix(".json"), {**metadata, "keep": True})
 
 
 def list_checkpoints(folder: Path) -> Iterator[tuple[Path, dict]]:

@@ -5,7 +5,6 @@ of German for each category, four pairs of groups each. The gap is in bits a wor
 vocabularies compare. The values of one template depend on each other, so intervals are bootstrapped over templates.
 """
 
-import json
 import math
 import re
 import tomllib
@@ -19,7 +18,7 @@ import numpy as np
 
 from genloom.metrics.minimal_pairs import BiasQuadruple, NLLFn, build_quadruple, compute_gaps
 from genloom.metrics.statistics import IntervalEstimate, bootstrap_interval
-from genloom.store.files import write_atomic
+from genloom.store.manifest import read_record, write_record
 from genloom.text_format import format_table
 
 Language = Literal["en", "de"]
@@ -148,7 +147,7 @@ class BiasReport:
     def save(self, folder: Path) -> Path:
         """Write bias.json to a folder and return its path."""
         path = folder / REPORT_FILE
-        write_atomic(path, json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        write_record(path, self.to_json())
         return path
 
 
@@ -158,10 +157,10 @@ def find_report(root: Path, ref: str, digest: str = "") -> dict[str, Any] | None
     With `digest`, a report on a model that had the name before is not returned.
     """
     try:
-        report = json.loads((root / "reports" / ref.replace("/", "-") / REPORT_FILE).read_text(encoding="utf-8"))
+        report = read_record(root / "reports" / ref.replace("/", "-") / REPORT_FILE)
     except (OSError, ValueError):
         return None
-    if not isinstance(report, dict) or report.get("model") != ref or (digest and report.get("digest") != digest):
+    if report.get("model") != ref or (digest and report.get("digest") != digest):
         return None
     return report
 

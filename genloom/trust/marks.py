@@ -60,6 +60,7 @@ class MarkReport:
     num_tests: int  # that the p-value allows for, beside those of the pool
     num_values: int = 1  # of a file that holds several
     is_revoked: bool = False  # whether the key is revoked: others may have it, too
+    output: str = ""  # the output whose noise it is, of which the value is perhaps an edited copy
 
     @property
     def is_significant(self) -> bool:
@@ -99,7 +100,7 @@ def find_mark(
     signal_models = list(islice(iter_signal_models(workspace, folders), MAX_MODELS))
     num_methods = (1 if is_fast else 2) * bool(readings) + bool(signal_models)  # they share the level
     reports = find_token_marks(workspace, medium, keys, readings, num_methods, is_fast)
-    reports += find_signal_reports(signal_models, medium, keys, value, record, num_methods, is_fast)
+    reports += find_signal_reports(workspace, signal_models, medium, keys, value, record, num_methods, is_fast)
     return choose_report(workspace, reports)
 
 
@@ -149,6 +150,7 @@ def can_hold_mark(reading: Reading) -> bool:
 
 
 def find_signal_reports(
+    workspace: Workspace,
     models: Sequence[Model],
     medium: str,
     keys: Sequence[MarkingKey],
@@ -158,6 +160,7 @@ def find_signal_reports(
     is_fast: bool,
 ) -> list[MarkReport]:
     """Return the evidence in the noise that the models' samplers began with."""
+    from genloom.trust.known_outputs import list_known_outputs
     from genloom.trust.signal_marks import find_signal_marks
 
     noise_keys, num_tests = (
@@ -165,12 +168,16 @@ def find_signal_reports(
         num_methods * len(keys) * len(models),
     )
     prompt = str((record or {}).get("prompt") or "")
+    known = list_known_outputs(workspace, medium, record) if models else ()
     reports = []
     for model in models:
-        marks = find_signal_marks(model, value, noise_keys, {PROMPT: prompt} if prompt else None, is_fast)
+        assert model.folder is not None
+        own = [each for each in known if each.model_digest == model.folder.digest]
+        marks = find_signal_marks(model, value, noise_keys, {PROMPT: prompt} if prompt else None, is_fast, own)
         for key, mark in zip(keys, marks, strict=True):
             p_value = exp(min(mark.log_p + log(num_tests), 0.0))
-            reports.append(MarkReport(p_value, key.id, "model-aware", model.ref, mark.num_numbers, num_tests))
+            found = MarkReport(p_value, key.id, "model-aware", model.ref, mark.num_numbers, num_tests)
+            reports.append(replace(found, output=mark.output))
     return reports
 
 

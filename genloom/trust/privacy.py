@@ -3,7 +3,6 @@
 The measures take losses, texts and counts, so that they are the same for every medium and every model.
 """
 
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,11 +17,11 @@ from numpy.typing import NDArray
 
 from genloom.metrics.statistics import ALPHA, IntervalEstimate, bootstrap_interval, compute_wilson_interval
 from genloom.store.files import write_atomic
+from genloom.store.manifest import read_record, write_record
 
 Losses = NDArray[np.float64]  # nats per unit, or the objective's loss per term, of one document each
 
 REPORT_FILE, REPORT_SUFFIX = "privacy.json", "-privacy"  # the suffix of the folder of a model's report
-MAX_REPORT_BYTES = 1 << 20
 FALSE_POSITIVE_RATE = 0.05
 CHANCE_EXPOSURE = 1 / math.log(2)  # bits, the mean of a secret that the model has not learned
 _CARD_MEASURES: Sequence[tuple[str, tuple[str, ...], str]] = (
@@ -153,8 +152,8 @@ class PrivacyReport:
 
     def save(self, folder: Path) -> None:
         """Write privacy.json and the page privacy.html."""
-        write_atomic(folder / REPORT_FILE, json.dumps(self.to_json(), indent=1, ensure_ascii=False))
         write_atomic(folder / "privacy.html", self.to_html())
+        write_record(folder / REPORT_FILE, self.to_json(), ["privacy.html"])
 
     def __str__(self) -> str:
         return "\n".join(self.lines)
@@ -164,12 +163,10 @@ def find_privacy_report(root: Path, ref: str, digest: str) -> dict[str, Any] | N
     """Return the stored report on a version, e.g. "notes/2", for its card; None if there is none of this digest."""
     folder = root / "reports" / f"{ref.replace('/', '-')}{REPORT_SUFFIX}"
     try:
-        with (folder / REPORT_FILE).open("rb") as file:
-            report = json.loads(file.read(MAX_REPORT_BYTES))
+        report = read_record(folder / REPORT_FILE)
     except (OSError, ValueError):
         return None
-    is_of_model = isinstance(report, dict) and report.get("model") == ref and report.get("digest") == digest
-    return report if is_of_model else None
+    return report if report.get("model") == ref and report.get("digest") == digest else None
 
 
 def list_card_rows(report: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:

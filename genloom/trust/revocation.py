@@ -1,7 +1,7 @@
 """Revoked keys: stolen or lost ones, which prove nothing from then on, except for what this workspace signed itself.
 
     keys/revoked/<id>.toml   a revoked key: its kind, who signed with it, the day, the reason, and its certificate
-    keys/signed.txt          the digests of the files that this workspace signed, a line each
+    keys/signed.txt          the digests of the files that this workspace signed, a line each, with digits that check it
 
 A signature holds no proof of its time, and who has stolen a key can date it back. So the list of digests tells which
 signatures of a revoked key are those of this workspace.
@@ -12,6 +12,7 @@ import json
 import os
 import re
 import tomllib
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from genloom.store.clock import get_now
 MAX_REASON_CHARS = 1000
 _MAX_BYTES = 1 << 20
 _ID = re.compile(r"[0-9a-f]{16}|\d{4}-\d\d-\d\d-[0-9a-f]{8}")
+_DIGEST_LINE = re.compile(r"[0-9a-f]{64}( [0-9a-f]{8})?")
+_DIGEST = "digest"  # of the lines before it
 _KINDS = ("marking", "signing", "trusted")
 _SECRET_MODE, _FOLDER_MODE = 0o600, 0o700
 
@@ -63,6 +66,7 @@ def record_revocation(root: Path, key: RevokedKey) -> None:
         for each in (root / "keys", folder):
             each.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
     lines = [f"{name} = {_to_toml(value)}\n" for name, value in vars(key).items() if name != "id" and value]
+    lines.append(f'{_DIGEST} = "{_hash_lines(lines)}"\n')
     files.write_atomic(folder / f"{key.id}.toml", "".join(lines), _SECRET_MODE)
 
 
@@ -77,9 +81,18 @@ def _to_toml(text: str) -> str:
     return json.dumps(shown, ensure_ascii=False)
 
 
+def _hash_lines(lines: Sequence[str]) -> str:
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
 def _read_revoked(path: Path) -> RevokedKey:
     try:
-        table = tomllib.loads(files.read_beginning(path, _MAX_BYTES).decode("utf-8"))
+        text = files.read_beginning(path, _MAX_BYTES).decode("utf-8")
+        table = tomllib.loads(text)
+        *lines, last = text.splitlines(keepends=True) or [""]
+        # Earlier versions of Genloom wrote no digest.
+        if table.pop(_DIGEST, "") and last != f'{_DIGEST} = "{_hash_lines(lines)}"\n':
+            raise ValueError("its content was changed")
         if not all(isinstance(field, str) for field in table.values()):
             raise ValueError("not texts")
         key = RevokedKey(path.stem, **table)
@@ -95,7 +108,8 @@ def record_signature(root: Path, signed: bytes) -> None:
 
     A file leaves as well if that cannot be written.
     """
-    line = f"\n{hashlib.sha256(signed).hexdigest()}".encode()  # in one piece, after whatever a crash has left
+    digest = hashlib.sha256(signed).hexdigest()
+    line = f"\n{digest} {_check_digest(digest)}".encode()  # in one piece, after whatever a crash has left
     with suppress(OSError):
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
         descriptor = os.open(root / "keys" / "signed.txt", flags, _SECRET_MODE)
@@ -108,5 +122,23 @@ def record_signature(root: Path, signed: bytes) -> None:
 def has_signed(root: Path, digest: str) -> bool:
     """Return whether this workspace signed the file, or wrote the manifest, with this SHA-256."""
     with suppress(OSError), (root / "keys" / "signed.txt").open("rb") as file:
-        return any(line.strip() == digest.encode() for line in file)
+        return any(line.split()[:1] == [digest.encode()] for line in file)
     return False
+
+
+def has_changed_signatures(root: Path) -> bool:
+    """Return whether a line of the list of signed files is not as it was written; one that is gone leaves no trace."""
+    with suppress(OSError), (root / "keys" / "signed.txt").open("rb") as file:
+        return any(not _is_written_line(line.decode("ascii", "replace").strip()) for line in file)
+    return False
+
+
+def _is_written_line(line: str) -> bool:
+    """Return whether a line is as `record_signature`, or an earlier version of Genloom, writes it."""
+    digest, _, check = line.partition(" ")
+    return not line or (bool(_DIGEST_LINE.fullmatch(line)) and check in ("", _check_digest(digest)))
+
+
+def _check_digest(digest: str) -> str:
+    """Return a few digits that show whether a digest was changed."""
+    return hashlib.sha256(digest.encode()).hexdigest()[:8]

@@ -11,7 +11,7 @@ Shape letters: A alignments, P pool indices, N numbers of a signal, C channels.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import exp, log, prod
 from typing import Any, cast
@@ -26,6 +26,7 @@ from genloom.media.abilities import get_ability
 from genloom.model import Model
 from genloom.noise import SIGNAL_POOL_SIZE, pool_normal
 from genloom.objectives.flow import InversionParams
+from genloom.trust.known_outputs import KnownOutput, correlate_outputs
 from genloom.types import Codec, Condition, SignalSpace
 
 POOL_CHUNK = 2048  # pool indices whose noise is computed together
@@ -34,6 +35,7 @@ BATCH_SIZE = 16  # values that are inverted together
 ROUNDS = (0, 4)  # of the correction of an encoder's errors: none for edited values, some for those that are unchanged
 MAX_CORRECTED = 2  # alignments whose codes are corrected, which takes longer than the rest
 STEPS = 6  # of the inversion: more do not help
+MAX_READ_AGAIN = 3  # outputs that a value is read again for, which takes as long as the first reading
 MAX_P_VALUE = 1e-6  # of a value as it is, at which its parts are not tried
 
 Aligned = tuple[str, Any]  # what was perhaps done to a value, and the value without it
@@ -48,6 +50,7 @@ class SignalMark:
     alignment: str  # what was done to the value before: "as it is", "mirrored" …
     num_numbers: int  # of the signal
     num_tests: int  # beside those of the pool
+    output: str = ""  # the output of the workspace whose noise it is; "": known by its pool index only
 
     @property
     def p_value(self) -> float:
@@ -61,38 +64,78 @@ def can_read_mark(model: Model) -> bool:
 
 
 def find_signal_marks(
-    model: Model, value: Any, keys: Sequence[int], given: Mapping[str, Any] | None = None, is_fast: bool = False
+    model: Model,
+    value: Any,
+    keys: Sequence[int],
+    given: Mapping[str, Any] | None = None,
+    is_fast: bool = False,
+    outputs: Sequence[KnownOutput] = (),
 ) -> list[SignalMark]:
     """Return the evidence for each key, the noise key of the model's medium, that it marked a value.
 
     `given` are the conditions that the value was generated with, as far as they are known; they make the evidence
-    stronger. With `is_fast`, the value is taken as it is, and not as a part or a mirror image.
+    stronger. With `is_fast`, the value is taken as it is, and not as a part or a mirror image. `outputs` of the model
+    are tried by themselves, at half of the level.
     """
     medium = plugins.find_part("medium", model.design.medium)
     size = cast(SignalSpace, model.codec.space).size
     aligned = [] if is_fast else list(get_ability(medium, "list_alignments")(value, size))
     rounds = ROUNDS if len(aligned) <= MAX_CORRECTED else ROUNDS[:1]
     num_tests = len(ROUNDS) + len(rounds) * len(aligned)
-    marks = search_alignments(model, [("as it is", value)], ROUNDS, keys, given or {}, num_tests)
-    if aligned and all(mark.p_value >= MAX_P_VALUE for mark in marks):
-        others = search_alignments(model, aligned, rounds, keys, given or {}, num_tests)
-        marks = [min(pair, key=lambda mark: mark.log_p) for pair in zip(marks, others, strict=True)]
+    # What is known of the value is used in the first reading already.
+    outputs = [replace(each, given={}) if given else each for each in outputs if each.noise_key in keys]
+    num_searches = 2 if outputs else 1
+    marks: list[SignalMark] = []
+    for values, counts in (([("as it is", value)], ROUNDS), (aligned, rounds)):
+        if not values or any(mark.p_value < MAX_P_VALUE for mark in marks):
+            continue
+        noise_A, names = estimate_aligned(model, values, counts, given or {})
+        found = [find_pool_mark(noise_A, key, names, num_searches * num_tests) for key in keys]
+        if outputs:
+            key, mark = find_output_mark(model, values, counts, noise_A, names, outputs, num_searches * num_tests)
+            at = keys.index(key)
+            found[at] = min(found[at], mark, key=lambda each: each.log_p)
+        marks = [min(pair, key=lambda each: each.log_p) for pair in zip(marks, found, strict=True)] if marks else found
     return marks
 
 
-def search_alignments(
+def estimate_aligned(
+    model: Model, aligned: Sequence[Aligned], rounds: Sequence[int], given: Mapping[str, Any]
+) -> tuple[Tensor, list[str]]:
+    """Return estimates of the noise of the values, with each number of rounds of correction, and their names."""
+    values = [value for _, value in aligned]
+    noise_A = torch.cat([estimate_noise(model, values, given, count) for count in rounds])
+    return noise_A, [name for name, _ in aligned] * len(rounds)
+
+
+def find_output_mark(
     model: Model,
     aligned: Sequence[Aligned],
     rounds: Sequence[int],
-    keys: Sequence[int],
-    given: Mapping[str, Any],
+    noise_A: Tensor,
+    names: Sequence[str],
+    outputs: Sequence[KnownOutput],
     num_tests: int,
-) -> list[SignalMark]:
-    """Return the best evidence for each key in the values, with each number of rounds of correction."""
-    values = [value for _, value in aligned]
-    noise = torch.cat([estimate_noise(model, values, given, count) for count in rounds])
-    names = [name for name, _ in aligned] * len(rounds)
-    return [find_pool_mark(noise, key, names, num_tests) for key in keys]
+) -> tuple[int, SignalMark]:
+    """Return the evidence that a value is an edited copy of one of the outputs, whose noise is known, and its key.
+
+    The few that fit best are read again under the conditions that they were generated with. The p-value allows for all
+    outputs and both readings.
+    """
+    score_AK = correlate_outputs(noise_A, outputs)
+    log_tests = log(2 * len(outputs) * num_tests)
+    best: list[tuple[int, SignalMark]] = []
+    for k in np.argsort(-score_AK.max(0))[:MAX_READ_AGAIN].tolist():
+        a, output = int(score_AK[:, k].argmax()), outputs[k]
+        score, value = float(score_AK[a, k]), dict(aligned)[names[a]]
+        if output.given:
+            again_A = torch.cat([estimate_noise(model, [value], output.given, count) for count in rounds])
+            score = max(score, float(correlate_outputs(again_A, [output]).max()))
+        log_p = min(compute_log_tail(score) + log_tests, 0.0)
+        index = output.nonce % SIGNAL_POOL_SIZE
+        mark = SignalMark(log_p, index, names[a], noise_A[0].numel(), num_tests, output.id)
+        best.append((output.noise_key, mark))
+    return min(best, key=lambda each: each[1].log_p)
 
 
 def estimate_noise(model: Model, values: Sequence[Any], given: Mapping[str, Any], rounds: int = 0) -> Tensor:

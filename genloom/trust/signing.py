@@ -214,7 +214,8 @@ def _read_trusted(path: Path) -> list[TrustedCertificate]:
     """Return the certificates in a file; [] if there is none, or one that cannot be read."""
     try:
         text = files.read_beginning(path, _MAX_PEM_BYTES).decode("ascii")
-        return [_describe_certificate(pem) for pem in _find_certificates(text)]
+        found = [_describe_certificate(pem) for pem in _find_certificates(text)]
+        return [certificate for certificate in found if certificate.id == path.stem]  # others were changed
     except (OSError, ValueError):  # UnicodeDecodeError is one
         return []
 

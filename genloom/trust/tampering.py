@@ -1,5 +1,6 @@
-"""Every byte that is not as it was written: outputs, sources of edits, data sets, models, cards and the ledger."""
+"""Every byte that is not as it was written: outputs, data sets, models, runs, conversations, reports, the ledger."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,14 +10,29 @@ from genloom.store.database import encode_head
 from genloom.store.ledger import Ledger
 from genloom.store.output_files import verify_output
 from genloom.store.workspace import Workspace
+from genloom.trust.revocation import has_changed_signatures
+
+# Files with a digest of their own content, and of other files beside them.
+_RECORDS = (
+    "outputs/newest.json",
+    "models/*/champion.json",
+    "runs/*/run.json",
+    "runs/*/done.json",
+    "runs/*/state/*.json",
+    "runs/*/receipt.digests.json",
+    "conversations/*.json",
+    "reports/*/*.json",
+)
 
 
 def list_changes(workspace: Workspace, ledger: Ledger) -> Iterator[ErrorText]:
     """Yield a sentence on every file that is not as it was written, and on the ledger.
 
     Read are the files and records of outputs, the sources of edits, every version of every data set and model with its
-    manifest or card, and the entries of the ledger. Cards of earlier versions of Genloom have no digest of their own:
-    of these only the files are compared.
+    manifest or card, what a finished run leaves with its receipt, conversations, reports, the version in use of each
+    model, and the entries of the ledger. A file in the folder of a version that its manifest does not name counts, too.
+    Cards, runs, conversations and reports of earlier versions of Genloom have no digest of their own: of these cards,
+    only the files are compared.
     """
     root = workspace.root
     for path in sorted(root.glob("outputs/*/*.json")):
@@ -27,8 +43,41 @@ def list_changes(workspace: Workspace, ledger: Ledger) -> Iterator[ErrorText]:
     for pattern in ("data/*/[!.]*/manifest.json", "models/*/[!.]*/card.json"):
         for path in sorted(root.glob(pattern)):
             yield from _explain_error(lambda path=path: _verify_version(path))
+            yield from _list_additions(path)
+    for pattern in _RECORDS:
+        for path in sorted(root.glob(pattern)):
+            yield from _explain_error(lambda path=path: manifest.verify_written(path))
+    yield from _list_changed_receipts(workspace, ledger)
+    if has_changed_signatures(root):
+        yield ErrorText.of(GenloomError("trust.changed_file", path=root / "keys" / "signed.txt"))
     yield from _explain_error(ledger.verify)
     yield from _explain_error(lambda: _verify_head(ledger))
+
+
+def _list_additions(path: Path) -> Iterator[ErrorText]:
+    """Yield the files in the folder of a version that its manifest does not name, as a codec's file that was added."""
+    try:
+        known = {path, *(path.parent / name for name in manifest.read_manifest(path)["files"])}
+    except (ValueError, OSError):  # which is told already
+        return
+    for folder, _, names in os.walk(path.parent):
+        for each in sorted(Path(folder, name) for name in names):
+            if each not in known:
+                yield ErrorText.of(GenloomError("trust.added_file", path=each, manifest=path.name))
+
+
+def _list_changed_receipts(workspace: Workspace, ledger: Ledger) -> Iterator[ErrorText]:
+    """Yield the receipts of rounds of learning whose digest is not that in the ledger."""
+    try:
+        rounds = {
+            str(entry.body.get("run")): str(entry.body.get("receipt")) for entry in ledger.iter_entries(["round"])
+        }
+    except ValueError:  # which is told already
+        return
+    for path in sorted(workspace.root.glob("runs/*/receipt.json")):
+        digest = rounds.get(path.parent.name)
+        if digest and files.hash_file(path) != digest:
+            yield ErrorText.of(GenloomError("trust.changed_file", path=path))
 
 
 def _explain_error(check: Callable[[], object]) -> Iterator[ErrorText]:

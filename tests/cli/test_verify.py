@@ -353,3 +353,34 @@ def test_a_file_that_changes_while_it_is_read_is_not_verified(
     monkeypatch.setattr("genloom.store.files.hash_file", change)
     found = ws.verify(path, marks="none")
     assert (found.is_fine, found.signature) == (False, "unread")
+
+
+def test_records_of_outputs_are_no_files_without_evidence(ws: gl.Workspace, tmp_path: Path, capsys: Capture) -> None:
+    """Those of this workspace, as they were written; any other JSON file stays one without evidence."""
+    picture, tale = store_picture(ws), store_text(ws)
+    folder = ws.folder / "outputs"
+    code, results = verify(capsys, folder)
+    assert (code, {result["output"] for result in results}) == (0, {picture.id, tale.id})
+    shutil.copytree(folder, tmp_path / "copy")
+    assert len(verify(capsys, tmp_path / "copy")[1]) == 5  # a workspace knows its own folder only
+    record = tale.path.with_suffix(".json")
+    record.write_text(record.read_text().replace("Once", "Twice"))
+    (record.parent / "2026-01-01-abcdef.json").write_text("{}")
+    code, results = verify(capsys, folder)
+    assert code == 1
+    assert {Path(result["file"]).name for result in results if not result["output"]} == {
+        record.name,
+        "2026-01-01-abcdef.json",
+        tale.path.name,
+    }
+
+
+def test_progress_names_the_file_that_is_read(ws: gl.Workspace, tmp_path: Path) -> None:
+    folder = tmp_path / "shared"
+    gl.Outputs([store_picture(ws), store_text(ws)]).save(folder)
+    told: list[tuple[float, str]] = []
+    found = list(ws.iter_verify([folder], marks="none", progress=lambda done, note: told.append((done, note))))
+    assert [done for done, _ in told] == [0.0, 0.5]
+    assert all(str(each.path) in note for each, (_, note) in zip(found, told, strict=True))
+    with pytest.raises(GenloomError):  # before the first file is read
+        next(ws.iter_verify([folder, tmp_path / "missing"], progress=lambda done, note: None))

@@ -32,6 +32,7 @@ from genloom.evaluate.run import (
 from genloom.model import Model, load_model
 from genloom.model.likelihood import compute_nll, to_bits_per_unit
 from genloom.networks.efficientnet import WEIGHTS_PACKAGE
+from genloom.store import manifest
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
 from tests.errors import raises_code
@@ -91,7 +92,7 @@ def test_a_text_model_is_evaluated(tales: Workspace, tmp_path: Path) -> None:
     assert set(report.files) == {"likelihood.png", "training.png"}
     assert "Looking for copies" in progress.notes
     report.save(tmp_path)
-    assert json.loads((tmp_path / "evaluation.json").read_text()) == json.loads(json.dumps(report.to_json()))
+    assert manifest.read_record(tmp_path / "evaluation.json") == json.loads(json.dumps(report.to_json()))
     assert report.to_json()["split"] == "val"
     assert get_report_folder(tales, model, report.dataset) == tales.root / "reports" / "tales-1"
 

@@ -14,6 +14,7 @@ from genloom.noise import Noise, pool_normal
 from genloom.objectives.flow import Flow, InversionParams, SamplerInputs, SamplingParams
 from genloom.objectives.variational import Variational
 from genloom.trust import signal_marks
+from genloom.trust.known_outputs import KnownOutput, correlate_outputs
 from genloom.trust.signal_marks import can_read_mark, encode_values, find_pool_mark, find_signal_marks
 from genloom.types import SignalSpace
 
@@ -175,3 +176,30 @@ def test_only_signals_of_samplers_that_can_be_solved_backwards_have_a_mark(model
     assert can_read_mark(model)
     model.objective = Variational(model.codec.space)
     assert not can_read_mark(model)
+
+
+def test_an_edited_output_needs_less_evidence_among_the_outputs_of_the_workspace(model):
+    """A picture that is mostly lost: too little for the whole pool, enough for the outputs that are known."""
+    noise = Noise(KEY, (NONCE,), is_marked=True)
+    value, rng = generate(model, noise), np.random.default_rng(1)
+    is_lost = rng.random((SIDE, SIDE, 1)) < 0.8
+    value = np.where(is_lost, rng.integers(0, 255, value.shape), value).astype(np.uint8)
+    outputs = [KnownOutput(f"output-{nonce}", KEY, nonce) for nonce in (NONCE - 1, NONCE, NONCE + 1)]
+    (alone,) = find_signal_marks(model, value, [KEY], is_fast=True)
+    known, other = find_signal_marks(model, value, [KEY, OTHER_KEY], is_fast=True, outputs=outputs)
+    assert known.output == f"output-{NONCE}"
+    assert known.log_p < alone.log_p - 2
+    assert other.output == ""
+    assert other.p_value > 1e-3
+
+
+def test_outputs_that_a_value_is_not_made_of_are_no_evidence(model):
+    """Correlations of foreign values with the noise of outputs are standard normal, and the p-values allow for all."""
+    outputs = [KnownOutput(f"{nonce}", KEY, nonce) for nonce in range(200)]
+    values = [generate(model, Noise(OTHER_KEY, (nonce,), is_marked=True)) for nonce in range(40)]
+    noise_A = signal_marks.estimate_noise(model, values, {})
+    scores = correlate_outputs(noise_A, outputs)
+    assert abs(scores.mean()) < 5 / scores.size**0.5
+    assert abs(scores.std() - 1) < 0.05
+    marks = [find_signal_marks(model, value, [KEY], is_fast=True, outputs=outputs)[0] for value in values]
+    assert sum(mark.p_value < 0.05 for mark in marks) < 10  # 2 are expected at most

@@ -1,5 +1,6 @@
 """`doctor --deep` finds any changed byte of outputs, sources of edits, data sets, models, cards and the ledger."""
 
+import hashlib
 import json
 import random
 import shutil
@@ -11,10 +12,16 @@ import sqlalchemy as sql
 
 import genloom as gl
 from genloom.cli import run
+from genloom.errors import GenloomError
+from genloom.evaluate.report import Report
+from genloom.rate.promotion import promote_version
 from genloom.store import manifest
+from genloom.store.conversation import Conversation
 from genloom.store.dataset_removal import remove_documents
 from genloom.store.ledger import open_ledger
+from genloom.store.run import finish_run
 from genloom.store.workspace import Workspace
+from genloom.trust.revocation import has_changed_signatures, has_signed, record_signature
 from genloom.trust.tampering import list_changes
 
 FILES = [
@@ -27,6 +34,13 @@ FILES = [
     "models/*/*/weights.safetensors",
     "models/*/*/job.toml",
     "ledger.sqlite.head.json",
+    "outputs/newest.json",
+    "runs/*/run.json",
+    "runs/*/done.json",
+    "runs/*/progress.jsonl",
+    "reports/*/evaluation.json",
+    "reports/*/chart.png",
+    "conversations/*.json",
 ]
 
 
@@ -41,6 +55,13 @@ def home(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "weights.safetensors").write_bytes(bytes(range(64)))
         (folder / "job.toml").write_text("steps = 1\n")
         (folder / "card.json").write_text(json.dumps({"fact": {"steps": 1, "loss": 1e-7}, "notes": ["naïve"]}))
+    run_folder = ws.store.create_run("tales")
+    (run_folder / "progress.jsonl").write_text('{"step": 1}\n')
+    finish_run(run_folder, "tales/1")
+    Report("tales/1", "tales@1:val", {}, {"loss": 1.5}, ["loss 1.5"], {"chart.png": b"PNG"}).save(
+        root / "reports" / "tales-1"
+    )
+    ws.store.save_conversation(Conversation("Be brief.").with_question("Who?"))
     digest = ws.store.save_original(b"a source", ".txt")
     for text in ("a", "b"):
         record = {"medium": "text", "prompt": "é", "written": text, "request": {"edit": {"source": digest}}}
@@ -127,3 +148,72 @@ def test_the_doctor_names_the_file(home: Path, tmp_path: Path, capsys: pytest.Ca
         assert run(["doctor", option, "--json", "--workspace", str(root)]) == code
         problems = json.loads(capsys.readouterr().out)["problems"]
         assert any(str(path) in problem for problem in problems) == bool(code)
+
+
+def test_a_record_with_digests_shows_every_change(tmp_path: Path) -> None:
+    """Every byte of a record of `write_record` counts, and every file that it names."""
+    path, rng = tmp_path / "report.json", random.Random(0)
+    (tmp_path / "page.html").write_text("<p>7 of 9</p>")
+    content = {"model": "notes/1", "value": 1e-7, "notes": ["naïve"]}
+    manifest.write_record(path, content, ["page.html"])
+    original = path.read_bytes()
+    assert manifest.read_record(path) == content
+    manifest.write_record(path, manifest.read_json(path), ["page.html"])
+    assert path.read_bytes() == original
+    for position in range(len(original)):
+        flip_bit(path, rng, position)
+        with pytest.raises(ValueError):  # noqa: PT011 - the codes differ by what the byte was
+            manifest.verify_written(path)
+        path.write_bytes(original)
+    flip_bit(tmp_path / "page.html", rng, 3)
+    with pytest.raises(GenloomError):
+        manifest.verify_written(path)
+    path.write_text(json.dumps(content, indent=2))  # of an earlier version
+    assert manifest.read_record(path) == content
+
+
+def test_a_file_that_was_added_to_a_version_is_found(home: Path, tmp_path: Path) -> None:
+    root = tmp_path / "home"
+    shutil.copytree(home, root)
+    (path,) = root.glob("models/*/*/card.json")
+    added = [
+        path.parent / "codec" / "chat_template.json",
+        next(root.glob("data/*/*/manifest.json")).parent / "part-9.x",
+    ]
+    for each in added:
+        each.parent.mkdir(exist_ok=True)
+        each.write_text("{}")
+    assert sorted(each for each in added if any(str(each) in problem for problem in find_changes(root))) == sorted(
+        added
+    )
+    assert len(find_changes(root)) == len(added)
+
+
+@pytest.mark.parametrize("change", ["another version", "removed"])
+def test_the_version_in_use_is_that_of_the_ledger(home: Path, tmp_path: Path, change: str) -> None:
+    root = tmp_path / "home"
+    shutil.copytree(home, root)
+    ws = gl.Workspace(root)
+    promote_version(ws.store, ws.ledger, "tales", 1, "person")
+    assert not [problem for problem in ws.doctor(deep=True).problems if "champion" in problem]
+    path = root / "models" / "tales" / "champion.json"
+    if change == "removed":
+        path.unlink()
+    else:
+        manifest.write_record(path, {**manifest.read_record(path), "version": 2})
+    assert any("champion" in problem for problem in gl.Workspace(root).doctor(deep=True).problems)
+
+
+def test_a_changed_line_of_the_signed_files_is_found(tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    for number in range(3):
+        record_signature(tmp_path, bytes([number]))
+    path = tmp_path / "keys" / "signed.txt"
+    original, rng = path.read_bytes(), random.Random(0)
+    path.write_bytes(original + b"\n" + b"0" * 64)  # of an earlier version
+    assert not has_changed_signatures(tmp_path)
+    assert all(has_signed(tmp_path, hashlib.sha256(bytes([number])).hexdigest()) for number in range(3))
+    for position in range(1, len(original)):
+        path.write_bytes(original)
+        flip_bit(path, rng, position)
+        assert has_changed_signatures(tmp_path), position

@@ -305,7 +305,7 @@ def list_evaluations(workspace: Workspace, model: WorkspaceModel) -> list[dict[s
     evaluations = []
     for folder, name in iter_reports(workspace, model):
         try:
-            report = manifest.read_json(folder / name)
+            report = manifest.read_record(folder / name)
         except GenloomError:
             continue  # damaged
         base = f"/api/models/{model.ref}/charts/{folder.name}"
@@ -325,7 +325,7 @@ def read_privacy_report(workspace: Workspace, model: WorkspaceModel) -> dict[str
     """Return the stored report on the privacy of a version; None if there is none that can be read."""
     path = workspace.folder / "reports" / f"{model.ref.replace('/', '-')}-privacy" / "privacy.json"
     try:
-        report = manifest.read_json(path)
+        report = manifest.read_record(path)
     except (OSError, GenloomError):
         return None
     # A report that is older than the version is on a removed one, which had the name before.
