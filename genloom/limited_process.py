@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,27 +16,30 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
 
+from genloom.running_time import read_running_seconds
+
 Value = TypeVar("Value")
 # Of files whose content may be far larger than they are, or may draw or unpack itself many times.
 PACKED_SUFFIXES = frozenset(
     ".svg .mxl .pdf .docx .odt .ods .pptx .xlsx .xlsm .epub .eml .parquet .gz .zip".split()  # noqa: SIM905
 )
 MIN_COMPLEX_BYTES = 32 << 10  # another file, if it is smaller, takes no time however it is made
-_TIME_LIMIT_STATUS, _MEMORY_LIMIT_STATUS = -signal.SIGALRM, 2  # the first is that of a process that a timer ended
+CLOCK_FACTOR = 10  # times the limit of processor time that a process may take by the clock, as one that sleeps does
+_MEMORY_LIMIT_STATUS, _TIME_LIMIT_STATUS, _CLOCK_LIMIT_STATUS = 2, -signal.SIGPROF, -signal.SIGALRM
 
 
 @dataclass(frozen=True)
 class Limits:
     """The resources that reading a file may take."""
 
-    seconds: float = 20.0  # by the clock
+    seconds: float = 20.0  # of a processor, not by the clock: so a busy machine and Ctrl-Z cost no file
     seconds_per_mb: float = 4.0  # more of a large file
     memory_bytes: int = 3 << 30  # beyond what a process has when it starts
     output_factor: int = 100  # times its size that a file may unpack to; text compresses to a third or a tenth
     min_output_bytes: int = 64 << 20  # that every file may unpack to
 
     def seconds_for(self, num_bytes: int) -> float:
-        """Return how long reading a file of this size may take."""
+        """Return how many seconds of a processor reading a file of this size may take."""
         return self.seconds + self.seconds_per_mb * num_bytes / 1e6
 
     def output_bytes_for(self, num_bytes: int) -> int:
@@ -47,11 +51,11 @@ limits = Limits()  # of this process and those that it starts
 
 
 class LimitExceeded(Exception):
-    """The process ended: at the time limit if `is_time`, else by a crash or the memory limit."""
+    """The process ended: at a time limit if `is_time` (by the clock if `is_clock`), else by a crash or for memory."""
 
-    def __init__(self, is_time: bool) -> None:
-        super().__init__(is_time)
-        self.is_time = is_time
+    def __init__(self, is_time: bool, is_clock: bool = False) -> None:
+        super().__init__(is_time, is_clock)
+        self.is_time, self.is_clock = is_time, is_clock
 
 
 def is_complex(path: Path, num_bytes: int) -> bool:
@@ -61,13 +65,18 @@ def is_complex(path: Path, num_bytes: int) -> bool:
 
 @contextmanager
 def limit_time(seconds: float) -> Generator[None]:
-    """End this process if the block takes longer: the system does, also while a library holds Python's lock."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    """End this process if the block computes longer: the system does, also while a library holds Python's lock."""
+    for signal_number, timer, limit in (
+        (signal.SIGPROF, signal.ITIMER_PROF, seconds),
+        (signal.SIGALRM, signal.ITIMER_REAL, CLOCK_FACTOR * seconds),
+    ):
+        signal.signal(signal_number, signal.SIG_DFL)
+        signal.setitimer(timer, limit)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def limit_process(given: Limits) -> None:
@@ -106,7 +115,14 @@ class LimitedProcess:
 
     def call(self, function: Callable[..., Value], *arguments: Any) -> Value:
         """Return the result of a module's function, or raise its exception; LimitExceeded if it ended the process."""
-        (value,) = self.stream(_call_once, function, *arguments)
+        started_at, running_since = time.perf_counter(), read_running_seconds()
+        try:
+            (value,) = self.stream(_call_once, function, *arguments)
+        except LimitExceeded as limit:
+            seconds_stopped = time.perf_counter() - started_at - (read_running_seconds() - running_since)
+            if not limit.is_clock or seconds_stopped < 1:
+                raise
+            return self.call(function, *arguments)  # while both processes were stopped, its time ran out
         return value
 
     def stream(self, function: Callable[..., Iterable[Value]], *arguments: Any) -> Iterator[Value]:
@@ -139,7 +155,9 @@ class LimitedProcess:
         try:
             return self._connection.recv()
         except (EOFError, ConnectionError) as error:
-            raise LimitExceeded(is_time=self._process.wait() == _TIME_LIMIT_STATUS) from error
+            status = self._process.wait()
+            is_clock = status == _CLOCK_LIMIT_STATUS
+            raise LimitExceeded(is_time=is_clock or status == _TIME_LIMIT_STATUS, is_clock=is_clock) from error
 
     def _start(self) -> None:
         self._connection, child_connection = multiprocessing.Pipe()

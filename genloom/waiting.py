@@ -16,6 +16,7 @@ from time import monotonic
 import torch
 
 from genloom.processors import count_allowed_processors
+from genloom.running_time import read_waiting_seconds
 
 POLL_SECONDS = 0.25
 BUSY_SHARE = 0.04  # of the time, per processor, that threads waited for one: from here on, they sleep
@@ -96,16 +97,6 @@ def load_openmp() -> ctypes.CDLL | None:
 def find_openmp() -> list[Path]:
     """Return torch's own OpenMP library if it has one: the threads of two libraries in one process would compete."""
     return sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))
-
-
-def read_waiting_seconds() -> float | None:
-    """Return how long the threads of this process have waited for a processor in all; None if the system cannot say."""
-    nanoseconds, is_known = 0, False
-    for path in Path("/proc/self/task").glob("*/schedstat"):
-        with suppress(OSError, ValueError, IndexError):  # the thread has ended
-            nanoseconds += int(path.read_text().split()[1])
-            is_known = True
-    return nanoseconds / 1e9 if is_known else None
 
 
 def _watch_waits(library: ctypes.CDLL) -> None:

@@ -112,8 +112,13 @@ class Chat:
     def iter_retry(self, should_stop: Callable[[], bool] = lambda: False) -> Generator[str]:
         """Answer the last question again, and yield the pieces of the answer."""
         self._apply_policy(*self.conversation.questions[-1:])
-        self.conversation = self.conversation.without_last_answer()
-        yield from self._iter_answer(should_stop)
+        before, self.conversation = self.conversation, self.conversation.without_last_answer()
+        num_kept = len(self.conversation.messages)
+        try:
+            yield from self._iter_answer(should_stop)
+        finally:
+            if len(self.conversation.messages) == num_kept:  # no other answer was made
+                self.conversation = before
 
     def edit(self, number: int, question: str) -> Output:
         """Replace question `number`, counted from 1, drop what follows, and return the answer."""
@@ -170,11 +175,14 @@ class Chat:
         return self._loaded_model.design.context_length
 
     def save(self, title: str = "") -> None:
-        """Save the conversation, under a new title if one is given; without a title only if `is_saved`."""
+        """Save the conversation, under a new title if one is given; without a title only if `is_saved`.
+
+        If another program has changed it since, this one goes on as a copy with an id of its own.
+        """
         if title:
             self.conversation = self.conversation.with_title(title)
         if title or self.is_saved:
-            self.conversation = self.model.workspace.store.save_conversation(self.conversation)
+            self.conversation = self.model.workspace.store.save_conversation(self.conversation, can_copy=True)
 
     def reset(self) -> None:
         """Begin a new conversation with the system prompt that the chat began with."""

@@ -1,6 +1,5 @@
 """Learning from ratings, and unlearning of ratings and documents."""
 
-import time
 from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +7,7 @@ from genloom.api import progress as progress_bars
 from genloom.api.arguments import drop_progress, to_list, to_overrides
 from genloom.api.consent import check_model_consent
 from genloom.errors import GenloomError
+from genloom.running_time import read_running_seconds
 
 if TYPE_CHECKING:
     from genloom.api.models import Model
@@ -105,7 +105,7 @@ def iter_learn(
     seed: int = 0,
 ) -> "Generator[Event | LearnResult]":
     """Yield the events of a round of learning; takes the arguments of `learn`. `to_receipt` reads the last one."""
-    started_at = time.perf_counter()  # the imports are part of the minutes
+    started_at = read_running_seconds()  # the imports are part of the minutes
     from genloom.learn import scores
     from genloom.learn.rl_env import REWARD_MODEL
     from genloom.learn.round import MAX_EVAL_PROMPTS, LearnRequest, learn

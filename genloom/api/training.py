@@ -1,6 +1,5 @@
 """Training of models on data sets of a workspace, and the import of pretrained ones."""
 
-import time
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,7 @@ from genloom.api import progress as progress_bars
 from genloom.api.arguments import drop_progress, to_overrides
 from genloom.api.consent import check_training_consent
 from genloom.errors import GenloomError
+from genloom.running_time import read_running_seconds
 from genloom.store.files import expand_home
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def iter_train(
     Closing the iterator saves a checkpoint and stops, so that `resume` continues to the same result. A new language
     model writes `num_samples` texts on the way (`TextSample`).
     """
-    started_at = time.perf_counter()  # the imports are part of the minutes
+    started_at = read_running_seconds()  # the imports are part of the minutes
     from genloom.settings import read_recipe
     from genloom.train.planning.auto_config import Budget
     from genloom.train.run import TrainRequest, train_model

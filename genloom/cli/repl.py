@@ -65,7 +65,7 @@ class ChatREPL:
 
     def _print_answer(self, pieces: Iterable[str]) -> None:
         """Print the answer; on a terminal as it is generated."""
-        answer = ""
+        answer, id = "", self.chat.conversation.id
         for n, piece in enumerate(pieces):
             if n == 0 and self.chat.context is not None:
                 self._print_truncation(self.chat.context)
@@ -73,6 +73,8 @@ class ChatREPL:
             if self.console.is_live:
                 self.console.print_text(piece)
         self.console.print_text("\n" if self.console.is_live else f"{answer}\n")
+        if id not in ("", new_id := self.chat.conversation.id):
+            self.console.print_note(f"(another program has changed this conversation: yours goes on as {new_id})")
         if not answer.strip():
             self.console.print_note("(the answer is empty; /retry asks again)")
         elif self.chat.has_loop:

@@ -57,7 +57,9 @@ def from_gguf(metadata: Mapping[str, Any]) -> str:
         for n, token in enumerate(tokens)
         if token_types[n] in (UNKNOWN, CONTROL, USER_DEFINED) and token
     ]
-    vocab = {token: n for n, token in enumerate(tokens)}
+    vocab = {
+        token: n for n, token in enumerate(tokens) if token_types[n] != UNUSED or token != _format_padding(n)
+    }  # rows of padding have no text
     if model_type == "gpt2":
         merges = metadata.get("tokenizer.ggml.merges")
         if not isinstance(merges, list) or not all(isinstance(m, str) for m in merges):
@@ -194,7 +196,7 @@ def to_gguf(content: Mapping[str, Any], vocab_size: int) -> dict[str, Any]:
     token_of_id |= {token_id: token["content"] for token_id, token in added_tokens.items()}
     merges = [tuple(m.split(" ", 1)) if isinstance(m, str) else tuple(m) for m in model["merges"]]
     fields = {
-        "tokenizer.ggml.tokens": [token_of_id.get(n, f"[PAD{n}]") for n in range(vocab_size)],
+        "tokenizer.ggml.tokens": [token_of_id.get(n, _format_padding(n)) for n in range(vocab_size)],
         "tokenizer.ggml.token_type": [_get_token_type(n, token_of_id, added_tokens, model) for n in range(vocab_size)],
         "tokenizer.ggml.add_bos_token": has_bos_step(content),
     }
@@ -214,6 +216,11 @@ def to_gguf(content: Mapping[str, Any], vocab_size: int) -> dict[str, Any]:
         # An empty list would not be written at all, and llama.cpp requires one.
         "tokenizer.ggml.merges": [" ".join(pair) for pair in merges] or [""],
     }  # fmt: skip
+
+
+def _format_padding(token_id: int) -> str:
+    """Return the text that llama.cpp's converter gives to a row of the embedding without a token."""
+    return f"[PAD{token_id}]"
 
 
 def _get_token_type(

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,5 +22,7 @@ def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
             os.fsync(file.fileno())
         temp_path.replace(path)
     except OSError as error:
-        temp_path.unlink(missing_ok=True)
         raise GenloomError("media.unwritable", path=path, reason=error.strerror or error) from error
+    finally:
+        with suppress(OSError):
+            temp_path.unlink(missing_ok=True)

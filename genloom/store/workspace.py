@@ -250,22 +250,32 @@ class Workspace:
 
     # conversations/<id>.json
 
-    def save_conversation(self, chat: Conversation) -> Conversation:
-        """Write the conversation and return it as saved; one without an id gets a new one."""
+    def save_conversation(self, chat: Conversation, can_copy: bool = False) -> Conversation:
+        """Write the conversation and return it as saved; one without an id gets a new one.
+
+        With `can_copy`, one that was changed on disk since it was read does, too: no turn of the other is lost.
+        """
         moment, folder = get_now(), self.root / "conversations"
         now = moment.isoformat(timespec="microseconds")
-        if chat.id:
-            assert is_timed_id(chat.id), chat.id
-            saved_chat = replace(chat, changed=now)
-            conversation.write_conversation(folder / f"{saved_chat.id}.json", saved_chat)
-            return saved_chat
         with files.lock_folder(folder):
+            if chat.id and not (can_copy and self._is_changed(chat)):
+                assert is_timed_id(chat.id), chat.id
+                saved_chat = replace(chat, changed=now)
+                conversation.write_conversation(folder / f"{saved_chat.id}.json", saved_chat)
+                return saved_chat
             offset = 0
             while (folder / f"{make_timed_id(moment, offset)}.json").exists():
                 offset += 1
             saved_chat = replace(chat, id=make_timed_id(moment, offset), created=now, changed=now)
             conversation.write_conversation(folder / f"{saved_chat.id}.json", saved_chat)
         return saved_chat
+
+    def _is_changed(self, chat: Conversation) -> bool:
+        """Return whether the conversation on disk is another than the one that was read or saved last."""
+        try:
+            return self._load_conversation(chat.id).changed != chat.changed
+        except (OSError, ValueError):  # it was removed, or is damaged
+            return False
 
     def get_conversation(self, id_or_title: str) -> Conversation:
         """Return the conversation with this id, or the last changed one with this title."""

@@ -3,19 +3,20 @@
 Either way the learning rate falls to zero over a whole cooldown.
 """
 
-import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import exp
+from statistics import median
 
+from genloom.running_time import read_running_seconds
 from genloom.train.log import Throughput
 from genloom.train.loop import TrainConfig
 
 TOLERANCE = 0.05  # of the time limit, that the expected end may be off
 WINDOW = 0.05  # of the time limit, over which the pace is averaged
 MIN_MEASURED = 0.02  # of the time limit, before the pace is trusted
-MIN_PAUSE_SECONDS, MIN_PAUSE_STEPS = 60.0, 20  # a longer step, as long as this many, was a pause by the user
+MAX_OUTLIER = 20  # times the median of three steps, that a step counts for the pace of the next ones
 
 
 @dataclass
@@ -27,7 +28,7 @@ class Pace:
     throughput: Throughput
     spent_seconds: float = 0.0  # by steps of earlier processes
     preparation_seconds: float = 0.0  # since the time limit began, before the first step
-    clock: Callable[[], float] = time.perf_counter
+    clock: Callable[[], float] = read_running_seconds
     num_evals_left: int = 0
     _eval_seconds: float = 0.0
     _weight: float = 0.0  # of the steps in the mean, which fades
@@ -40,7 +41,7 @@ class Pace:
 
     @property
     def seconds(self) -> float:
-        """The time since the first step, in which the run was not paused by the user."""
+        """The time since the first step."""
         return self.spent_seconds + self.clock() - self._started_at
 
     @contextmanager
@@ -56,14 +57,11 @@ class Pace:
         """Take note of a step, and return the plan of the next ones."""
         now = self.clock()
         seconds, self._step_started_at = now - self._step_started_at, now
-        usual_seconds = self.throughput.step_seconds
-        if usual_seconds and seconds > max(MIN_PAUSE_SECONDS, MIN_PAUSE_STEPS * usual_seconds):
-            self._started_at += seconds - usual_seconds  # Ctrl-Z, say
-            return self.plan
         self.throughput.add_step(seconds)
         if self.plan.max_seconds:
-            fading = exp(-seconds / (WINDOW * self.plan.max_seconds))
-            self._weight, self._weighted_seconds = fading * self._weight + 1, fading * self._weighted_seconds + seconds
+            counted = min(seconds, MAX_OUTLIER * median(list(self.throughput.durations)[-3:]))
+            fading = exp(-counted / (WINDOW * self.plan.max_seconds))
+            self._weight, self._weighted_seconds = fading * self._weight + 1, fading * self._weighted_seconds + counted
             if self._weighted_seconds > MIN_MEASURED * self.plan.max_seconds:
                 self._keep_to_limit(step)
         return self.plan

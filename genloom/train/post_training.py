@@ -1,6 +1,5 @@
 """Training after pretraining: the common parts of fine-tuning and preference training of a stored model."""
 
-import time
 from abc import abstractmethod
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
@@ -29,6 +28,7 @@ from genloom.model import (
 from genloom.model.likelihood import BITS_PER_BYTE, measure_held_out
 from genloom.networks import lora
 from genloom.networks.precision import choose_prefill_precision
+from genloom.running_time import read_running_seconds
 from genloom.settings import parse_settings, to_table
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
@@ -92,7 +92,7 @@ class PostTraining(TrainingStage):
         Raises ValueError for an unknown base or method, missing data, conflicting options, or a setting that the base
         determines.
         """
-        started_at = budget.started_at or time.perf_counter()
+        started_at = budget.started_at or read_running_seconds()
         base = self.workspace.get_model(self.base)
         model = load_model(self.workspace, base.ref)
         self.check_request(model, budget, overrides)
@@ -110,9 +110,9 @@ class PostTraining(TrainingStage):
         limit_seconds = (budget.minutes or 5.0) * 60 if is_timed else 0.0
         if is_timed:
             job = replace(job, eval_share=measure_eval_share(source, model, limit_seconds))
-        eval_started_at = time.perf_counter()
+        eval_started_at = read_running_seconds()
         loss_before, general_loss_before = yield from self.evaluate_before(source, model, job)
-        eval_seconds = time.perf_counter() - eval_started_at
+        eval_seconds = read_running_seconds() - eval_started_at
         yield Status("Measuring this machine")
         max_step_seconds = MAX_STEP_FRACTION * limit_seconds or LONG_STEP_SECONDS
         if "plan.precision" not in overrides:
@@ -123,7 +123,7 @@ class PostTraining(TrainingStage):
         epoch_steps = epoch_rows / job.batch_size
         run_seconds = (budget.minutes or 5.0) * 60 * (1 - RESERVED_FRACTION)
         reserved_seconds = 2 * eval_seconds + self.setup_epochs * epoch_steps * step_seconds  # during and after; before
-        seconds_left = run_seconds - reserved_seconds - (time.perf_counter() - started_at)
+        seconds_left = run_seconds - reserved_seconds - (read_running_seconds() - started_at)
         max_steps = ceil(source.max_epochs * epoch_steps)
         steps = budget.steps or -(-budget.tokens // job.units_per_step) or max(int(seconds_left / step_seconds), 1)
         if steps > max_steps and is_timed:
@@ -155,7 +155,7 @@ class PostTraining(TrainingStage):
         yield estimate
         plan = with_schedule(job.plan, steps, overrides)
         if is_timed:
-            max_seconds = max(run_seconds - (time.perf_counter() - started_at), 1e-3)
+            max_seconds = max(run_seconds - (read_running_seconds() - started_at), 1e-3)
             plan = replace(
                 plan,
                 max_seconds=round(max_seconds, 1),
@@ -277,11 +277,11 @@ def measure_eval_share(source: FinetuningSource, model: Model, limit_seconds: fl
     held_out = source.load_held_out(size) if size else ()
     if not len(held_out):
         return 1.0
-    started_at, is_training = time.perf_counter(), model.parts.training
+    started_at, is_training = read_running_seconds(), model.parts.training
     model.parts.eval()
     measure_held_out(model, held_out)
     model.parts.train(is_training)
-    full_seconds = PROBE_DIVISOR * (time.perf_counter() - started_at)
+    full_seconds = PROBE_DIVISOR * (read_running_seconds() - started_at)
     return forecast.choose_eval_share(NUM_FULL_EVALS * full_seconds, limit_seconds)
 
 
@@ -307,12 +307,12 @@ def measure_step_seconds(job: Job, model: Model, batches: BatchFn, max_seconds: 
     that one takes longer than `max_seconds`.
     """
     plan = replace(job.plan, steps=3, optimizer=ZERO_LR)
-    times, step_start = [], time.perf_counter()
+    times, step_start = [], read_running_seconds()
     for _ in train(model.objective, batches, plan, TrainState.from_parts(model.parts, model.objective, plan)):
-        times.append(time.perf_counter() - step_start)
+        times.append(read_running_seconds() - step_start)
         if times[-1] > max(max_seconds, LONG_STEP_SECONDS) or (len(times) > 1 and times[-1] > LONG_STEP_SECONDS):
             break
-        step_start = time.perf_counter()
+        step_start = read_running_seconds()
     return min(times[1:] or times)
 
 

@@ -1,6 +1,5 @@
 """The steps of a run: trained, logged, evaluated and saved, so that a kill loses little."""
 
-import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from genloom.errors import format_message
 from genloom.model import Model
 from genloom.model.likelihood import HeldOut, measure_held_out
+from genloom.running_time import read_running_seconds
 from genloom.train import checkpoint
 from genloom.train.events import TOKENS, EvalMetrics, Event, RunWarning, StepMetrics, TextSample, Unit
 from genloom.train.job import Job
@@ -44,7 +44,7 @@ def run_steps(
     planned_steps = max(plan.steps, int(job.estimate.get("steps", 0)))
     pace = Pace(plan, max(planned_steps, plan.max_steps), throughput, log.seconds, preparation_seconds)
     pace.num_evals_left = sum(step > state.step for step in eval_steps)
-    last_save_at, save_duration, announced_steps = time.perf_counter(), 0.0, plan.steps
+    last_save_at, save_duration, announced_steps = read_running_seconds(), 0.0, plan.steps
     try:
         for step_result in train(model.objective, batches, plan, state, pace.end_step):
             log.seconds = pace.seconds
@@ -62,7 +62,7 @@ def run_steps(
             step_metrics = build_step_metrics(step_result, plan, throughput, log.seconds, unit)
             is_cooldown_start = step_result.step == plan.cooldown_start
             is_step_due = bool(request.save_steps) and step_result.step % request.save_steps == 0
-            is_time_due = time.perf_counter() - last_save_at > max(
+            is_time_due = read_running_seconds() - last_save_at > max(
                 request.save_seconds, save_duration / MAX_SAVE_FRACTION
             )
             should_save = is_cooldown_start or is_step_due or is_time_due
@@ -74,10 +74,10 @@ def run_steps(
                     eval_metrics = evaluate_at_step(step_result.step, replace(model, parts=state.eval_parts), held_out)
                 log.write_event(eval_metrics)
             if should_save:  # after the log, of which a resumed run rewrites only the rows after the saved step
-                save_started_at = time.perf_counter()
+                save_started_at = read_running_seconds()
                 with pace.pause():
                     checkpoint.save_checkpoint(state, checkpoint_folder, should_keep=is_cooldown_start)
-                last_save_at = time.perf_counter()
+                last_save_at = read_running_seconds()
                 save_duration = last_save_at - save_started_at
             yield step_metrics
             if eval_metrics:

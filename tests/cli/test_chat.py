@@ -18,6 +18,7 @@ from types import ModuleType
 
 import pytest
 
+from genloom.api.workspace import Workspace as open_workspace
 from genloom.cli import run
 from genloom.cli.prompt_input import open_prompt_input
 from genloom.codecs.chat_template import DEFAULT_CHAT_TEMPLATE
@@ -116,6 +117,54 @@ def test_answers_are_retried_and_questions_edited(
     assert len({record["request"]["nonces"][0] for record in said[1:4]}) == 3
     assert re.search(r"question 7 .*1", err)
     assert format_message("cli.edit_command_without_text") in err
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
+def test_an_answer_stays_if_another_is_not_made(
+    home: Workspace, monkeypatch: pytest.MonkeyPatch, error: type[BaseException] | BaseException
+) -> None:
+    chat = open_workspace(home.root).model("tales").chat(max_tokens=5)
+    chat.ask("One?")
+    chat.ask("Two?")
+    before = chat.conversation
+
+    def fail(*_: object) -> Iterator[str]:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr("genloom.generate.engine.generate", fail)
+        with pytest.raises((KeyboardInterrupt, OSError)):
+            list(chat.iter_retry())
+    assert chat.conversation == before
+    closed = chat.iter_retry()
+    next(closed)
+    closed.close()
+    assert chat.conversation == before
+    chat.ask("Three?")
+    assert chat.conversation.questions == ("One?", "Two?", "Three?")
+    assert home.get_conversation(before.id).outputs[:4] == before.outputs
+
+
+def test_two_chats_in_one_conversation_lose_no_turn(
+    home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = open_workspace(home.root).model("tales").chat("One?", max_tokens=5).conversation
+    lines = iter(["Mine?", "And mine?"])
+
+    def type_line() -> str:
+        line = next(lines, None)
+        if line is None:
+            raise EOFError
+        if line == "And mine?":  # meanwhile, in another terminal
+            open_workspace(home.root).model("tales").chat("Theirs?", conversation=saved.id, max_tokens=5)
+        return line
+
+    monkeypatch.setattr("builtins.input", type_line)
+    assert run(["chat", "tales", "--conversation", saved.id, "--max-tokens", "5"]) == 0
+    theirs, mine = home.list_conversations()
+    assert (theirs.id, theirs.questions) == (saved.id, ("One?", "Mine?", "Theirs?"))
+    assert mine.questions == ("One?", "Mine?", "And mine?")
+    assert capsys.readouterr().err.count(mine.id) == 1
 
 
 def test_several_conversations_exist_side_by_side(

@@ -212,11 +212,13 @@ def test_a_workspace_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_a_closed_pipe_ends_the_command_quietly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("arguments", [["list"], ["--help"], ["train", "--help"], ["--version"]])
+def test_a_closed_pipe_ends_the_command_quietly(arguments: list[str], tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)
     try:
-        command = [sys.executable, "-c", "from genloom.cli import main; main()", "list", "--workspace", str(tmp_path)]
+        workspace = ["--workspace", str(tmp_path)] if arguments == ["list"] else []
+        command = [sys.executable, "-c", "from genloom.cli import main; main()", *arguments, *workspace]
         ended = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
     finally:
         os.close(write)
@@ -235,6 +237,14 @@ def test_a_full_standard_output_is_not_taken_for_the_workspace(arguments: list[s
     assert ended.returncode == 2
     assert ended.stderr.startswith("genloom: Standard output")
     assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "12", "000", "1000000000", "-5", "many", "٣"])
+def test_any_width_of_the_environment_leaves_the_help_readable(columns: str) -> None:
+    ended = genloom("promote", "--help", env={**os.environ, "COLUMNS": columns})
+    assert ended.returncode == 0
+    assert "Usage: genloom promote --to INT" in ended.stdout
+    assert max(map(len, ended.stdout.splitlines())) <= 500
 
 
 def test_a_current_folder_that_is_gone_is_said(tmp_path: Path) -> None:

@@ -184,3 +184,50 @@ def test_a_process_goes_on_after_errors_and_starts_again_after_a_crash(tmp_path:
             process.call(end_process, tmp_path)
         assert next(process.stream(range, 3)) == 0  # and the rest is not asked for
         assert list(process.stream(range, 3)) == [0, 1, 2]
+
+
+def test_the_time_limit_is_that_of_the_processor() -> None:
+    """A busy machine, or Ctrl-Z while a file is read, does not cost the file."""
+    with LimitedProcess() as process:
+        assert process.call(wait_within_limit) == "read"
+        with pytest.raises(LimitExceeded) as caught:
+            process.call(compute_beyond_limit)
+        assert caught.value.is_time
+        with pytest.raises(LimitExceeded) as caught:
+            process.call(sleep_beyond_limit)
+        assert (caught.value.is_time, caught.value.is_clock) == (True, True)
+
+
+def test_a_file_is_read_again_whose_time_ran_out_while_the_program_was_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter([0.0, 0.5, 3600.0, 3600.5])  # of running, in each call and after it: the first stood still
+    monkeypatch.setattr(limited_process, "read_running_seconds", lambda: next(seconds))
+    with LimitedProcess() as process:
+        assert process.call(sleep_once, tmp_path / "started") == "read"
+    assert next(seconds) == 3600.5
+
+
+def wait_within_limit() -> str:
+    with limited_process.limit_time(2):
+        time.sleep(4)
+    return "read"
+
+
+def sleep_beyond_limit() -> None:
+    with limited_process.limit_time(0.1):
+        time.sleep(60)
+
+
+def sleep_once(path: Path) -> str:
+    is_first = not path.exists()
+    path.touch()
+    with limited_process.limit_time(0.5):
+        time.sleep(60 if is_first else 0)
+    return "read"
+
+
+def compute_beyond_limit() -> None:
+    with limited_process.limit_time(0.5):
+        while True:
+            pass

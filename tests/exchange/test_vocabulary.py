@@ -73,6 +73,23 @@ def test_sentencepiece_merges_by_scores() -> None:
         assert back.encode(text).tolist() == codec.encode(text).tolist()
 
 
+def test_rows_of_padding_have_no_text() -> None:
+    size = len(MODEL["vocab"])
+    fields = to_gguf(codec_of(build_byte_level(MODEL["vocab"], merges(), ADDED, "gpt-2")).content, size + 4)
+    assert fields["tokenizer.ggml.tokens"][-1] == f"[PAD{size + 3}]"
+    back = tokenizer.Codec.from_json(from_gguf(fields), tokenizer.Config(vocab_size=size + 4))
+    assert back.space.vocab_size == size + 4
+    assert back.decode([*back.encode("to"), size + 1, size + 3]) == "to"
+    assert to_gguf(back.content, size + 4) == fields
+    padded = sentencepiece()
+    padded["tokenizer.ggml.tokens"] += [f"[PAD{263 + 3}]", "<unused0>"]
+    padded["tokenizer.ggml.scores"] += [0.0, 0.0]
+    padded["tokenizer.ggml.token_type"] += [5, 5]
+    spelled = codec_of(from_gguf(padded))
+    assert "PAD" not in spelled.decode([266])
+    assert spelled.decode([267]).strip() == "<unused0>", "a token with a text of its own"
+
+
 def test_codecs_of_genloom_keep_their_ids() -> None:
     for codec in (LEARNED, plain.Codec.fit([], plain.Config())):
         content = to_tokenizer_json(codec)

@@ -5,6 +5,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 from genloom.errors import GenloomError
 from genloom.media import image
 from genloom.media.image import decoding
+from genloom.media.saving import write_file
 from genloom.types import Item
 from tests.errors import raises_code, raises_reason
 
@@ -53,7 +55,15 @@ def test_an_image_is_written_completely_or_not_at_all(tmp_path: Path) -> None:
         image.save(Item(scene()), tmp_path / "a.xyz")
     with raises_code("media.unwritable", path=tmp_path / "nowhere" / "a.png"):
         image.save(Item(scene()), tmp_path / "nowhere" / "a.png")
+    for error in (ValueError("no such colour"), KeyboardInterrupt()):
+        with pytest.raises(type(error)):
+            write_file(tmp_path / "a.png", lambda file, error=error: fail_after(file, error))
     assert list(tmp_path.iterdir()) == []
+
+
+def fail_after(file: BinaryIO, error: BaseException) -> None:
+    file.write(b"half")
+    raise error
 
 
 @settings(max_examples=25, deadline=None)

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from itertools import islice
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -14,6 +13,7 @@ import pytest
 
 from genloom.memory import Memory
 from genloom.model import Design, build_objective, count_network_parameters, resolve_space
+from genloom.running_time import read_running_seconds
 from genloom.store.workspace import Workspace
 from genloom.train.events import Event, RunEstimate, RunResult, RunWarning, Status
 from genloom.train.job import Job, read_job
@@ -265,7 +265,7 @@ def test_networks_beyond_memory_are_not_chosen(workspace: Workspace, monkeypatch
     job = Job.from_tables(
         auto_config.default_job(workspace, workspace.get_dataset("tales"), "x", Budget(minutes=9), {})
     )
-    time_left = auto_config.TimeLeft(Budget(minutes=9), 9, 0, time.perf_counter())
+    time_left = auto_config.TimeLeft(Budget(minutes=9), 9, 0, read_running_seconds())
     law = auto_config.ScalingForecast(0.0, None, 10**6)
     candidates = auto_config.iter_candidates(job, Benchmark(SimpleNamespace(tokens_per_sample=1)), time_left, law, {})  # ty: ignore[invalid-argument-type]
     assert len(list(candidates)) == 2

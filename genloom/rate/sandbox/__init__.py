@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+_CLOCK_FACTOR = 4  # times its processor time that a program may take by the clock, beside others or asleep
 _LAUNCH_SECONDS = 5.0  # for an interpreter to start on a busy machine
 MAX_REPORT_BYTES = 2**20
 MAX_TESTS = 10_000
@@ -27,7 +28,7 @@ _TIME_LIMIT_STATUSES = (-9, -14, -24)  # SIGKILL and SIGXCPU of the CPU time lim
 
 @dataclass(frozen=True)
 class SandboxLimits:
-    timeout_seconds: float = 5.0
+    timeout_seconds: float = 5.0  # of a processor, rounded up; `_CLOCK_FACTOR` times that by the clock
     memory_mib: int = 256  # MiB of address space
     must_confine: bool = True  # fail on a machine that cannot confine a process
 
@@ -46,10 +47,12 @@ def run_sandboxed(code: str, tests: str, limits: SandboxLimits) -> SandboxResult
     with tempfile.TemporaryDirectory(prefix="genloom-check-") as folder:
         home = Path(folder, "home")
         home.mkdir()
+        clock_seconds = _CLOCK_FACTOR * limits.timeout_seconds
         task = {
             "code": code,
             "folder": str(home),
             "seconds": limits.timeout_seconds,
+            "clock_seconds": clock_seconds,
             "memory": limits.memory_mib * 2**20,
             "must_confine": limits.must_confine,
         }
@@ -64,7 +67,7 @@ def run_sandboxed(code: str, tests: str, limits: SandboxLimits) -> SandboxResult
         )
         try:
             request = _frame_message(task) + _frame_message({"tests": tests})
-            report = _exchange_messages(process, request, limits.timeout_seconds + _LAUNCH_SECONDS)
+            report = _exchange_messages(process, request, clock_seconds + _LAUNCH_SECONDS)
         except subprocess.TimeoutExpired:
             return SandboxResult((), f"stopped after {limits.timeout_seconds:g} seconds")
         finally:

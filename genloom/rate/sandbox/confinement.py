@@ -62,8 +62,8 @@ def list_library_folders() -> list[str]:
     return sorted(path for path in paths if os.path.isdir(path))
 
 
-def set_limits(seconds: float, memory_bytes: int) -> None:
-    """Limit the process's time, memory and descriptors."""
+def set_limits(seconds: float, clock_seconds: float, memory_bytes: int) -> None:
+    """Limit the process's time (of a processor, and by the clock), memory and descriptors."""
     limits = {
         resource.RLIMIT_CPU: int(seconds) + 1,
         resource.RLIMIT_AS: memory_bytes,
@@ -73,7 +73,7 @@ def set_limits(seconds: float, memory_bytes: int) -> None:
     }
     for resource_id, limit in limits.items():
         resource.setrlimit(resource_id, (limit, limit))
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_REAL, clock_seconds)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
 

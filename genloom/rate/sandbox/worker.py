@@ -33,7 +33,7 @@ Link = _load_sibling("link").Link
 def main() -> None:
     """Read the program, confine this process, start the program's, and only then read the tests."""
     task = json.loads(_read_part())
-    deadline = time.monotonic() + task["seconds"]
+    deadline = time.monotonic() + task["clock_seconds"]
     null_fd = os.open(os.devnull, os.O_RDWR)
     try:
         _confine_process(task)
@@ -67,7 +67,7 @@ def main() -> None:
 
 def _confine_process(task: dict[str, Any]) -> None:
     """Confine this process and those below it."""
-    confinement.set_limits(task["seconds"], task["memory"])
+    confinement.set_limits(task["seconds"], task["clock_seconds"], task["memory"])
     if not confinement.is_supported():
         return
     try:
@@ -123,6 +123,7 @@ def _judge_program(link: Any, tests: str) -> dict[str, Any]:
         try:
             results.append(run_source(statement, "test", namespace))
         except connection.ProtocolError as error:
+            _describe_end()  # raises TimeIsUp where a limit on time ended it
             return {"tests": [], "failure": f"the program broke off during a test: {error}"}
     return {"tests": results, "failure": ""}
 

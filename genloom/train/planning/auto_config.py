@@ -5,7 +5,6 @@ The modules of networks and codecs may define hooks for their own settings: `def
 `with_dropout`, `num_folds`.
 """
 
-import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import log
@@ -17,6 +16,7 @@ from genloom.capabilities import Hook
 from genloom.errors import GenloomError, format_message
 from genloom.memory import measure_memory
 from genloom.model import build_objective, check_design, count_network_parameters, fit_conditions, resolve_space
+from genloom.running_time import read_running_seconds
 from genloom.settings import apply_overrides
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
@@ -64,7 +64,7 @@ class Budget:
     tokens: int = 0
     steps: int = 0
     seed: int = 0
-    started_at: float = 0.0  # by time.perf_counter, from which the minutes count; 0: from when planning begins
+    started_at: float = 0.0  # by read_running_seconds, from which the minutes count; 0: from when planning begins
     measured: dict[str, Any] | None = None  # what forecasts on the same data measured before, which is not repeated
 
 
@@ -81,12 +81,12 @@ class TimeLeft:
     def seconds(self) -> float:
         """The time left for training and evaluations; 0 if there is no limit."""
         limit = self.minutes * 60 * (1 - RESERVED_FRACTION)
-        return max(self.started_at + limit - time.perf_counter(), 1e-3) if self.minutes else 0.0
+        return max(self.started_at + limit - read_running_seconds(), 1e-3) if self.minutes else 0.0
 
     @property
     def is_setup_long(self) -> bool:
         """Whether setup has taken its share of the time."""
-        return 0 < MAX_SETUP_FRACTION * self.minutes * 60 < time.perf_counter() - self.started_at
+        return 0 < MAX_SETUP_FRACTION * self.minutes * 60 < read_running_seconds() - self.started_at
 
     def count_steps(self, step_seconds: float, units_per_step: int) -> int:
         """Return the requested number of steps, or how many fit into the time left."""
@@ -146,7 +146,7 @@ def plan_training(
 
     Raises ValueError for conflicting or impossible limits, and for a misspelt setting.
     """
-    started_at = budget.started_at or time.perf_counter()
+    started_at = budget.started_at or read_running_seconds()
     if sum(bool(w) for w in (budget.minutes, budget.tokens, budget.steps)) > 1:
         raise GenloomError("train.several_lengths")
     minutes = budget.minutes or (0.0 if budget.tokens or budget.steps else 5.0)
@@ -188,7 +188,7 @@ def plan_training(
         epochs, values = candidate.total_units / len(source), get_plural_name(dataset.medium)
         yield RunWarning(format_message("train.many_epochs", epochs=epochs, values=values))
     if minutes and candidate.steps < MIN_STEPS:
-        setup_minutes = (time.perf_counter() - started_at) / 60
+        setup_minutes = (read_running_seconds() - started_at) / 60
         steps = format_count(candidate.steps, "step")
         yield RunWarning(format_message("train.long_setup", setup=setup_minutes, minutes=minutes, steps=steps))
     if candidate.steps == 1 and 0 < budget.tokens < candidate.total_units:
@@ -200,7 +200,7 @@ def plan_training(
     job, step_seconds = candidate.job, candidate.benchmark.step_seconds
     eval_seconds = forecast.estimate_eval_seconds(step_seconds / job.units_per_step, source.eval_reads)
     eval_share = time_left.choose_eval_share(eval_seconds)
-    setup_seconds = time.perf_counter() - started_at
+    setup_seconds = read_running_seconds() - started_at
     estimate = estimate_training(candidate, source, scaling_forecast, eval_share * eval_seconds, setup_seconds)
     yield estimate
     final_share = source.final_eval_size / (source.final_eval_size + forecast.NUM_EVALS * source.eval_size)

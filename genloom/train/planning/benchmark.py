@@ -1,6 +1,5 @@
 """Measured duration of training steps on this machine, by size, precision and torch.compile."""
 
-import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from genloom.model import (
     resolve_space,
 )
 from genloom.model.likelihood import measure_held_out
+from genloom.running_time import read_running_seconds
 from genloom.train.data.source import PretrainingSource
 from genloom.train.job import Job
 from genloom.train.loop import TrainState, train
@@ -52,9 +52,9 @@ class Benchmark:
     def _measure_step(self, job: Job) -> StepBenchmark:
         times: list[float] = []
         model, activation_bytes, steps = self.start_run(job, MAX_BENCHMARK_STEPS)
-        step_start = time.perf_counter()
+        step_start = read_running_seconds()
         for _ in steps:
-            step_end = time.perf_counter()
+            step_end = read_running_seconds()
             times.append(step_end - step_start)
             step_start = step_end
             if len(times) >= 3 and sum(times[1:]) > BENCHMARK_SECONDS:  # the first initialises, or compiles
