@@ -20,18 +20,27 @@ class Stage:
     tolerance: float = 0.08  # it ends when no variable changes by more
 
 
+STAGES = (Stage(0, 20), Stage(3, 10), Stage(8, 10), Stage(16, 8))
+THICK_STAGES = tuple(Stage(sharpness, 20, 0.05) for sharpness in (0, 1.5, 3, 6, 12, 24))  # for wide filters
+
+
 @dataclass(frozen=True)
 class OptimizationOptions:
     """The settings of an optimization; lengths in elements."""
 
     filter_radius: float = 1.5
     penalty: float = 3.0
-    stages: tuple[Stage, ...] = (Stage(0, 20), Stage(3, 10), Stage(8, 10), Stage(16, 8))
+    stages: tuple[Stage, ...] = ()  # none: those that fit the least thickness
     move: float = 0.2  # of a variable in one step, at most
     symmetry: tuple[str, ...] = ()  # the axes, "x", "y" or "z", along which a design is mirrored about its middle
     min_thickness: float = 0.0  # of members
     max_stress: float = 0.0  # von Mises, Pa; 0: no limit
     is_self_supporting: bool = False  # printable from the bottom up, with overhangs of at most 45 degrees
+
+    @property
+    def schedule(self) -> tuple[Stage, ...]:
+        """The stages of an optimization."""
+        return self.stages or (THICK_STAGES if self.min_thickness > 0 else STAGES)
 
     @property
     def radius(self) -> float:

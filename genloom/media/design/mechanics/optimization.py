@@ -49,7 +49,7 @@ def optimize(
     options = options or OptimizationOptions()
     stepper = Stepper(problem, options, solver or build_solver(problem))
     variables, number, change = stepper.design.build_start(start), 0, 1.0
-    for stage in options.stages:
+    for stage in options.schedule:
         stepper.start_stage()
         for index in range(stage.steps + 1):
             density, compliance, gradient = stepper.evaluate_variables(variables, stage.sharpness)
