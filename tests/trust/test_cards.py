@@ -11,6 +11,7 @@ import pytest
 
 import genloom as gl
 from genloom.errors import GenloomError
+from genloom.trust.cards.build import describe_licence
 from genloom.trust.cards.licences import find_conflicts, to_spdx
 
 ROOT = Path(__file__).parents[2]
@@ -171,3 +172,21 @@ def test_each_control_in_the_documentation_names_a_test_that_exists() -> None:
             node.name for node in ast.walk(ast.parse((ROOT / path).read_text())) if isinstance(node, ast.FunctionDef)
         }
         assert name in functions, f"{path}::{name}"
+
+
+@pytest.mark.parametrize(
+    ("licences", "expected"),
+    [
+        (["Apache-2.0"], {"license": "apache-2.0"}),
+        (["GPL-3.0-only"], {"license": "gpl-3.0"}),
+        (["LGPL-3.0-or-later"], {"license": "lgpl-3.0"}),
+        (["ODbL-1.0"], {"license": "odbl"}),
+        (["unknown"], {"license": "unknown"}),
+        (["0BSD"], {"license": "other", "license_name": "0BSD"}),
+        (["CC-BY-SA-2.0"], {"license": "other", "license_name": "CC-BY-SA-2.0"}),
+        (["MIT", "Apache-2.0"], {"license": "other", "license_name": "Apache-2.0 AND MIT"}),
+    ],
+)
+def test_front_matter_has_the_identifiers_of_the_hub(licences: list[str], expected: dict[str, str]) -> None:
+    """The hub refuses a card with another identifier; for other licences it has `license_name`."""
+    assert describe_licence(licences) == expected

@@ -11,7 +11,7 @@ from genloom.store.workspace import Workspace
 from genloom.text_format import format_bytes, format_count
 from genloom.trust.bias import find_report
 from genloom.trust.cards.card import Card, Section, Table
-from genloom.trust.cards.licences import LicenceConflict, find_conflicts, to_spdx
+from genloom.trust.cards.licences import LicenceConflict, find_conflicts, to_hub, to_spdx
 from genloom.trust.privacy import find_privacy_report, list_card_rows
 from genloom.trust.trace.graph import KIND_NOUNS, Trace, TraceNode
 from genloom.trust.trace.resolve import build_trace
@@ -32,7 +32,7 @@ def build_model_card(workspace: Workspace, ledger: Ledger, folder: ModelFolder) 
     licences = count_licences(nodes)
     conflicts = find_conflicts(licences)
     medium = next((str(n.facts["medium"]) for n in data if n.facts.get("medium")), "")
-    metadata = {**_describe_licence(licences), "library_name": "genloom"}
+    metadata = {**describe_licence(licences), "library_name": "genloom"}
     hub_names = [str(o.facts.get("repository") or o.facts.get("base_model") or "") for o in origins]
     if any(hub_names):
         metadata["base_model"] = next(filter(None, hub_names))
@@ -78,7 +78,7 @@ def build_data_card(workspace: Workspace, ledger: Ledger, dataset: Dataset) -> C
     splits = {split: dataset.count_documents(split) for split in SPLITS}
     removed = (dataset.manifest.get("documents") or {}).get("removed") or {}
     languages = _list_languages(workspace, [trace.nodes[trace.root]])
-    metadata = {**_describe_licence(licences), "pretty_name": dataset.name, "tags": ["genloom", dataset.medium]}
+    metadata = {**describe_licence(licences), "pretty_name": dataset.name, "tags": ["genloom", dataset.medium]}
     metadata |= {"language": languages}
     sources = tuple(
         (str(n.facts["source"] or "several"), str(n.facts["licence"]), f"{n.facts['documents']:,}") for n in documents
@@ -229,11 +229,11 @@ def _list_licence_facts(licences: Mapping[str, int], conflicts: Iterable[Licence
     }
 
 
-def _describe_licence(licences: Mapping[str, int]) -> dict[str, Any]:
+def describe_licence(licences: Iterable[str]) -> dict[str, Any]:
     """Return the licence as the Hugging Face hub names it."""
     names = sorted({to_spdx(name) for name in licences})
-    if len(names) == 1 and not names[0].startswith(("LicenseRef-", "NOASSERTION")):
-        return {"license": names[0].lower()}
+    if len(names) == 1 and (hub_name := to_hub(names[0])):
+        return {"license": hub_name}
     return {"license": "other", "license_name": " AND ".join(names)} if names else {"license": "unknown"}
 
 

@@ -29,6 +29,20 @@ _SPDX = {name.lower(): name for name in _WELL_KNOWN} | {
     "cc0": "CC0-1.0",
     "cc-zero": "CC0-1.0",
 }
+# The identifiers of the Hugging Face hub, which differ from those of SPDX for these; it has no others.
+_HUB = {
+    **{name: name.lower() for name in (
+        "Apache-2.0", "MIT", "ISC", "Unlicense", "BSD-2-Clause", "BSD-3-Clause", "Zlib", "BSL-1.0", "CC0-1.0",
+        "CDLA-Permissive-1.0", "CDLA-Permissive-2.0", "CDLA-Sharing-1.0", "MPL-2.0", "EUPL-1.2", "OFL-1.1",
+        "Artistic-2.0", "WTFPL", "CC-BY-2.0", "CC-BY-2.5", "CC-BY-3.0", "CC-BY-4.0", "CC-BY-SA-3.0", "CC-BY-SA-4.0",
+        "CC-BY-NC-2.0", "CC-BY-NC-3.0", "CC-BY-NC-4.0", "CC-BY-ND-4.0", "CC-BY-NC-ND-3.0", "CC-BY-NC-ND-4.0",
+        "CC-BY-NC-SA-2.0", "CC-BY-NC-SA-3.0", "CC-BY-NC-SA-4.0",
+    )},
+    "PDDL-1.0": "pddl", "ODC-By-1.0": "odc-by", "ODbL-1.0": "odbl", "GFDL-1.3-or-later": "gfdl",
+    **{f"{name}-{kind}": name.lower() for name in ("GPL-2.0", "GPL-3.0", "LGPL-2.1", "LGPL-3.0", "AGPL-3.0")
+       for kind in ("only", "or-later")},
+    "NOASSERTION": "unknown",
+}  # fmt: skip
 _REFERENCE_CHARS = re.compile(r"[^A-Za-z0-9.-]+")
 
 
@@ -61,6 +75,11 @@ def to_spdx(licence: str) -> str:
     if name.startswith("LicenseRef-"):
         return name
     return _SPDX.get(name.lower()) or f"LicenseRef-{_REFERENCE_CHARS.sub('-', name).strip('-') or 'unnamed'}"
+
+
+def to_hub(spdx: str) -> str:
+    """Return the identifier of the Hugging Face hub for that of SPDX; "" if the hub has none."""
+    return _HUB.get(spdx, "")
 
 
 def find_conflicts(licences: Iterable[str]) -> list[LicenceConflict]:
