@@ -14,6 +14,7 @@ from genloom.errors import GenloomError, find_nearest, format_message
 from genloom.store.files import expand_home, lock_folder
 from genloom.store.names import validate_name
 from genloom.store.recycle_bin import count_bytes
+from genloom.text_format import format_count
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -231,11 +232,21 @@ def _update_index(knowledge: Knowledge, sources: list[Path], show: Any) -> Knowl
 
 
 def _describe_unread(report: "UpdateReport") -> list[str]:
+    """Return a sentence on the files that were not read, and one on those that were read in part."""
     skipped = [note for note in report.notes if note.is_skipped]
-    if not skipped:
-        return []
-    first = skipped[0]
-    return [format_message("knowledge.unread", count=len(skipped), source=first.source, reason=first.reason)]
+    partial = [note for note in report.notes if not note.is_skipped]
+    found = []
+    if skipped:
+        count = format_count(len(skipped), "file")
+        found.append(
+            format_message("knowledge.unread", count=count, source=skipped[0].source, reason=skipped[0].reason)
+        )
+    if partial:
+        count = format_count(len({note.source for note in partial}), "file")
+        found.append(
+            format_message("knowledge.partly_read", count=count, source=partial[0].source, reason=partial[0].reason)
+        )
+    return found
 
 
 def ask(

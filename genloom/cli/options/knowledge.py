@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from genloom.api.knowledge import Knowledge
 from genloom.api.workspace import Workspace
 from genloom.cli.console import Console
+from genloom.text_format import format_count
 
 
 @Parameter(name="*")
@@ -40,8 +41,9 @@ def open_with_notes(
     opened = workspace.open_knowledge(source, name=name, update=update, progress=not console.is_json)
     report = opened.report
     if report is not None and report.is_changed:
-        changed = f"{report.read:,} read, {report.removed:,} removed" if report.unchanged else f"{report.read:,} files"
-        console.print_note(f"Knowledge {opened.name}: {changed}; {report.passages:,} passages.")
+        changed = f"{report.read:,} read, {report.removed:,} removed" if report.unchanged else ""
+        changed = changed or format_count(report.read, "file")
+        console.print_note(f"Knowledge {opened.name}: {changed}; {format_count(report.passages, 'passage')}.")
     for note in opened.notes:
         console.print_note(f"Note: {note}")
     return opened

@@ -157,6 +157,15 @@ def test_a_passage_whose_order_cannot_be_parted_is_not_read(workspace: gl.Worksp
     assert all("kettle.md" not in source.title for source in found.safe_sources)
 
 
+def test_rows_that_cannot_be_read_are_told(workspace: gl.Workspace, handbook: Path) -> None:
+    (handbook / "prices.csv").write_text("product,price\nkettle\nlamp,20\n")
+    (handbook / "bad.jsonl").write_bytes(bytes(range(256)) * 9)
+    with workspace.open_knowledge(handbook) as known:
+        skipped, partial = known.notes
+    assert skipped.startswith("1 file could not be read; the first: handbook/bad.jsonl: it is not text")
+    assert partial.startswith("1 file could be read in part only; the first: handbook/prices.csv: line 2: it has 1 ")
+
+
 def test_marks_of_a_chat_in_a_document_stay_text(workspace: gl.Workspace, handbook: Path) -> None:
     codec = get_chat_codec(workspace.model("tales").load())
     marks = "".join(codec.special_tokens)
