@@ -33,7 +33,7 @@ import numpy as np
 import torch
 
 import genloom as gl
-from genloom.evaluate.design.measures import DesignMeasures, choose_solid, measure_design, summarize_errors
+from genloom.evaluate.design.measures import OUTLIER, DesignMeasures, choose_solid, measure_design, summarize_errors
 from genloom.generate import engine
 from genloom.media.design.mechanics.optimization import optimize
 from genloom.media.design.mechanics.parts import find_parts
@@ -216,7 +216,8 @@ def print_results(results: dict[str, Results], several: dict[str, list[dict[str,
             "errors": [each.compliance / c - 1 for each, c in zip(result.measures, references, strict=True)],
         }
         figures[name] = row
-        print(f"{name:22}{row['mean']:11.2%}{row['median']:9.2%}{row['outliers']:10}{row['volume']:8.2%}"
+        print(f"{name:22}{format_error(errors.mean):>11}{format_error(errors.median):>9}{errors.outliers:10}"
+              f"{row['volume']:8.2%}"
               f"{row['floating']:9.1%}{row['unheld']:8.1%}{row['seconds']:9.3f}{row['faster']:7.1f}x")  # fmt: skip
     for name, rows in several.items():
         if rows:
@@ -225,6 +226,11 @@ def print_results(results: dict[str, Results], several: dict[str, list[dict[str,
             print(f"several by {name}, means over {len(rows)} goals: "
                   + ", ".join(f"{key} {value:.3f}" for key, value in means.items()))  # fmt: skip
     return figures
+
+
+def format_error(error: float) -> str:
+    """Return an error in per cent; the size of one that is left out of means says nothing."""
+    return f"{error:.2%}" if error <= OUTLIER else "> 1,000 %"
 
 
 def main() -> None:
