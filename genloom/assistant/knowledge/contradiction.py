@@ -61,6 +61,7 @@ _DETERMINERS = frozenset(
 )
 _PRONOUNS = frozenset(("it", "he", "she", "they", "this", "these", "those", "that"))
 _NEAR = 3  # tokens between a number and its unit
+_MAX_NAME_STEMS = 2  # of a clause that is but a name
 
 
 @dataclass(frozen=True)
@@ -292,6 +293,8 @@ def _is_of_other_actor(part: Clause, clause: Clause, groups: Sequence[Sequence[C
         before = group[: list(group).index(clause)]
         if not before or before[0].tokens[0] in _PRONOUNS:
             return False
+        if len(before[-1].stems) <= _MAX_NAME_STEMS and part.leading & before[-1].stem_set:
+            return False  # in apposition: "the trainer, Eva Holm, gives lessons"
         if part.letters and before[0].letters and not part.letters & before[0].letters:
             return True
         actors = frozenset(before[-1].stems[-2:]) if clause.is_relative else before[0].leading

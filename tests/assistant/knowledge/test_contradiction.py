@@ -72,6 +72,7 @@ def test_right_words_in_a_wrong_relation_are_found(sentence: str, source: str, r
         ("Children must not take it.", "Children may not take it."),
         ("Neither pump may run dry.", "Neither pump may run dry, nor stand in water."),
         ("Paris is the capital of France.", "The capital of France is Paris."),
+        ("Eva Holm gives lessons.", "The trainer, Eva Holm, gives lessons; her brother Nils repairs the boats."),
     ],
 )
 def test_other_words_for_the_same_are_no_contradiction(sentence: str, source: str) -> None:
