@@ -1,7 +1,7 @@
 """Direct solution of the equations of a grid: the matrix of a fixed pattern is filled, factorized and solved.
 
 On small grids LAPACK's Cholesky factorization of a band is several times as fast as a sparse one, since the nodes of a
-grid, numbered along its short axes, have a narrow band. On others SciPy's SuperLU is used in its symmetric mode.
+grid, numbered along its short axes, have a narrow band. SciPy's SuperLU, in its symmetric mode, is the other way.
 Of a design that is mostly empty only the nodes of its members are solved for: fewer, and with a narrower band.
 Legend: E elements, D degrees of freedom of an element, N of the grid.
 """
@@ -20,7 +20,6 @@ from scipy.sparse.linalg import splu
 from genloom.media.design.mechanics.elements import build_element_stiffness, list_element_freedoms
 from genloom.media.design.mechanics.interpolation import MEMBER_MODULUS
 
-MAX_BAND_ENTRIES = 60_000_000  # of the matrix in a band: 480 MB
 MIN_MEMBER_SIZE = 4000  # degrees of freedom, below which all are solved for
 MAX_SHARE = 0.75  # of members among the elements, above which all are solved for
 _LEAST_PIVOT = 1e-6  # of the factor, as a share of the greatest; a mechanism has about 1e-8
@@ -70,8 +69,8 @@ def build_pattern(shape: tuple[int, ...], poisson_ratio: float) -> Pattern:
 class DirectSolver:
     """The equations of one grid and its supports; `factorize` for the moduli of the elements, then `solve`."""
 
-    def __init__(self, fixed: np.ndarray, poisson_ratio: float, *, is_banded: bool | None = None) -> None:
-        """Take the supports, bool [*nodes, axes]; `is_banded` chooses the method, None the faster one."""
+    def __init__(self, fixed: np.ndarray, poisson_ratio: float, *, is_banded: bool = True) -> None:
+        """Take the supports, bool [*nodes, axes]; `is_banded`: by the band, or by SuperLU."""
         shape = tuple(size - 1 for size in fixed.shape[:-1])
         self._pattern = pattern = build_pattern(shape, poisson_ratio)
         is_fixed_N = np.zeros(pattern.size, bool)
@@ -79,7 +78,7 @@ class DirectSolver:
         self._is_fixed_N = is_fixed_N
         self._removed = np.flatnonzero(is_fixed_N[pattern.rows] | is_fixed_N[pattern.columns])
         self._held = np.flatnonzero(is_fixed_N[pattern.rows] & (pattern.rows == pattern.columns))
-        self.is_banded = can_use_band(pattern) if is_banded is None else is_banded
+        self.is_banded = is_banded
         self._is_at_support = self._is_fixed_N[pattern.freedoms_ED].any(1)
         self._solve: Callable[[np.ndarray], np.ndarray] | None = None
         self._moduli_E = np.zeros(0)
@@ -178,6 +177,8 @@ class DirectSolver:
         return factor.solve
 
 
-def can_use_band(pattern: Pattern) -> bool:
-    """Return whether the band is the faster way: where it is narrow, for its work grows with the width squared."""
-    return pattern.band <= 420 and pattern.size * (pattern.band + 1) <= MAX_BAND_ENTRIES
+def measure_band(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return the degrees of freedom of a grid, and how far from the diagonal the entries of its matrix reach."""
+    axes, nodes = len(shape), sorted(size + 1 for size in shape)
+    strides = [prod(nodes[:k]) for k in range(axes)]
+    return prod(nodes) * axes, (sum(strides) + 1) * axes - 1

@@ -20,7 +20,7 @@ from genloom.media.design.mechanics.elements import (
     scatter_corners,
 )
 
-TOLERANCE = 1e-7  # of the residual, as a share of the forces
+TOLERANCE = 1e-6  # of the residual, as a share of the forces
 MAX_ITERATIONS = 500
 _COARSEST = 1200  # degrees of freedom, which are solved directly
 _SWEEPS = 3  # degree of the Chebyshev smoother

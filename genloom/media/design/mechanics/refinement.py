@@ -1,6 +1,8 @@
 """The finish of a design that was generated: a few steps of optimization from it, then what a part must keep to.
 
-Floating parts are removed, the volume is met exactly; the gain of every action is returned.
+What floats after the steps is removed, the volume is met exactly; the gain of every action is returned. Before them
+nothing is removed: a load path with a gap looks like two floating parts, which the steps join. For that the first steps
+see the filtered densities, and the later ones ever sharper ones.
 """
 
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from genloom.media.design.mechanics.parts import find_parts, fit_volume, remove_
 from genloom.media.design.mechanics.problem import Problem
 from genloom.media.design.mechanics.solver import Solver, build_solver
 
-SHARPNESS = 8.0  # of the projection: the filter's grey rims stay about one element wide
+SHARPNESS = 8.0  # of the projection at the end: the filter's grey rims stay about one element wide
 LEAST, MOST = 0.02, 0.98  # of the variables at the start: what is 0 would stay 0
 
 
@@ -22,7 +24,7 @@ LEAST, MOST = 0.02, 0.98  # of the variables at the start: what is 0 would stay 
 class Gain:
     """An action, and the values of the design after it."""
 
-    action: str  # "start", "remove_floating", "step", "meet_volume"
+    action: str  # "start", "step", "remove_floating", "meet_volume"
     compliance: float  # J
     volume: float  # fraction
     floating: int  # parts
@@ -61,18 +63,30 @@ def refine(
 
     density = stepper.design.set_passive(np.clip(density, 0, 1).ravel()).reshape(problem.shape)
     record_gain("start", density)
-    if gains[0].floating:
+    variables = stepper.design.build_start(np.clip(density, LEAST, MOST))
+    for index, sharpness in enumerate(build_schedule(steps, options)):
+        values, compliance, gradient = stepper.evaluate_variables(variables, sharpness)
+        density = values.reshape(problem.shape)
+        if index:
+            gains.append(Gain("step", compliance, float(values.mean()), len(find_parts(problem, density).floating)))
+        if index < steps:
+            variables = stepper.step_variables(variables, values, gradient, sharpness)
+    parts = find_parts(problem, density)
+    if parts.floating and not parts.unheld_loads:
         density = remove_floating_parts(problem, density)
         record_gain("remove_floating", density)
-    variables = stepper.design.build_start(np.clip(density, LEAST, MOST))
-    for index in range(steps + 1 if steps else 0):
-        values, compliance, gradient = stepper.evaluate_variables(variables, SHARPNESS)
-        density = values.reshape(problem.shape)
-        floating = len(find_parts(problem, density).floating)
-        if index:
-            gains.append(Gain("step", compliance, float(values.mean()), floating))
-        if index < steps:
-            variables = stepper.step_variables(variables, values, gradient, SHARPNESS)
-    density = fit_volume(problem, remove_floating_parts(problem, density))
+    density = fit_volume(problem, density)
     record_gain("meet_volume", density)
     return Refinement(density, tuple(gains))
+
+
+def build_schedule(steps: int, options: OptimizationOptions) -> list[float]:
+    """Return the sharpness of the projection before each step and after the last, doubled from step to step.
+
+    A limit of stress keeps one sharpness: its method reads the steps before.
+    """
+    if not steps:
+        return []
+    if options.max_stress > 0 or steps == 1:
+        return [SHARPNESS] * (steps + 1)
+    return [SHARPNESS * (2**index - 1) / (2 ** (steps - 1) - 1) for index in range(steps)] + [SHARPNESS]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from genloom.media.design.mechanics.analysis import analyze, compute_physical_fields
-from genloom.media.design.mechanics.direct_solver import DirectSolver
+from genloom.media.design.mechanics.direct_solver import DirectSolver, Pattern, measure_band
 from genloom.media.design.mechanics.interpolation import compute_moduli
 from genloom.media.design.mechanics.multigrid import MultigridSolver
 from genloom.media.design.mechanics.problem import EMPTY, Problem, build_empty_problem
@@ -134,3 +134,28 @@ def test_physical_fields_are_those_of_the_domain() -> None:
     assert np.allclose(fields.reshape(2, -1).max(1), 1)
     assert not fields[0, :4, 10:14].any()
     assert fields[1, :4, 10:14].max() < 1e-6
+
+
+def test_grids_with_a_wide_band_are_solved_by_multigrid() -> None:
+    for shape, method in (((64, 64), DirectSolver), ((8, 8, 30), DirectSolver), ((16, 20, 24), MultigridSolver)):
+        assert isinstance(build_solver(build_cantilever(shape)), method)
+
+
+@pytest.mark.parametrize("shape", [(8, 12), (12, 8), (4, 6, 5), (6, 4, 5)])
+def test_the_band_is_known_before_the_matrix_is_built(shape: tuple[int, ...]) -> None:
+    pattern = Pattern(shape, 0.3)
+    assert measure_band(shape) == (pattern.size, pattern.band)
+
+
+def test_members_alone_are_solved_like_the_whole_grid() -> None:
+    """Of a large design that is mostly empty; also where a force acts on an empty place, or a part hangs loose."""
+    problem, density = build_cantilever((40, 60)), np.zeros((40, 60))
+    density[:6], density[34:], density[:, 54:], density[18:24, 20:30] = 1, 1, 1, 0.9  # the last one floats
+    problem.forces[:, 7:34] = 0
+    band, sparse = (DirectSolver(problem.fixed, 0.3, is_banded=is_banded) for is_banded in (True, False))
+    whole, members = analyze(problem, density, sparse), analyze(problem, density, band)
+    assert members.compliance == pytest.approx(whole.compliance, rel=1e-6)
+    assert np.allclose(members.von_mises, whole.von_mises, atol=1e-5 * whole.max_von_mises)
+    assert np.allclose(members.energy, whole.energy, atol=1e-5 * whole.energy.max())
+    problem.forces[0, 20, 10, 1] = 1
+    assert analyze(problem, density, band).compliance == pytest.approx(analyze(problem, density, sparse).compliance)
