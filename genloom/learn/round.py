@@ -44,6 +44,7 @@ from genloom.rate.report import receipt as receipts
 from genloom.rate.report.html import render_page
 from genloom.store.files import write_atomic
 from genloom.store.ledger import Ledger
+from genloom.store.manifest import write_record
 from genloom.store.workspace import Workspace
 from genloom.text_format import format_duration
 from genloom.train.events import Event, RunResult, RunWarning, Status
@@ -396,4 +397,5 @@ def save_receipt(workspace: Workspace, run: str, receipt: receipts.Receipt) -> s
     folder = workspace.get_run(run).folder
     write_atomic(folder / "receipt.json", receipts.to_json(receipt))
     write_atomic(folder / "receipt.html", render_page(receipt))
+    write_record(folder / "receipt.digests.json", {}, ["receipt.json", "receipt.html"])
     return receipts.compute_digest(receipt)

@@ -12,7 +12,6 @@ Pretraining, fine-tuning and preference training are one sequence, `train_model`
 5. Evaluate on all held-out data, and store the model with its card.
 """
 
-import json
 import shutil
 import time
 from collections.abc import Generator, Mapping, Sized
@@ -27,9 +26,8 @@ from genloom.model import Model, with_defaults
 from genloom.model.likelihood import BITS_PER_BYTE, HeldOutMetric, measure_held_out, to_metric_key
 from genloom.processors import count_allowed_processors
 from genloom.store import files
-from genloom.store.files import write_atomic
 from genloom.store.model_folder import ModelFolder
-from genloom.store.run import Run
+from genloom.store.run import Run, finish_run
 from genloom.store.workspace import Workspace
 from genloom.train import checkpoint
 from genloom.train.data.cache import discard_damaged
@@ -200,7 +198,7 @@ def execute_run(
             card = build_card(stage, job, run, actual, trained_model) | ({"private": private} if private else {})
             stage.write_model(trained_model, folder, job, card)
         model_folder = staged_folder.result
-    write_atomic(run.folder / "done.json", json.dumps({"model": model_folder.ref}))
+    finish_run(run.folder, model_folder.ref)
     yield RunResult(model_folder.ref, run.id, held_out_metric, log.seconds, job.estimate, actual)
 
 
