@@ -17,6 +17,7 @@ from genloom.media.design.mechanics.problem import Problem
 from genloom.media.design.mechanics.solver import Solver, build_solver
 
 SHARPNESS = 8.0  # of the projection at the end: the filter's grey rims stay about one element wide
+RISING_STEPS = 4  # over which it rises to that
 LEAST, MOST = 0.02, 0.98  # of the variables at the start: what is 0 would stay 0
 
 
@@ -81,12 +82,13 @@ def refine(
 
 
 def build_schedule(steps: int, options: OptimizationOptions) -> list[float]:
-    """Return the sharpness of the projection before each step and after the last, doubled from step to step.
+    """Return the sharpness of the projection before each step and after the last: it doubles over the first steps.
 
-    A limit of stress keeps one sharpness: its method reads the steps before.
+    A limit of stress keeps one sharpness, since its method reads the steps before.
     """
     if not steps:
         return []
     if options.max_stress > 0 or steps == 1:
         return [SHARPNESS] * (steps + 1)
-    return [SHARPNESS * (2**index - 1) / (2 ** (steps - 1) - 1) for index in range(steps)] + [SHARPNESS]
+    rise = 2 ** min(steps - 1, RISING_STEPS) - 1
+    return [SHARPNESS * min((2 ** min(index, RISING_STEPS) - 1) / rise, 1) for index in range(steps)] + [SHARPNESS]
