@@ -165,7 +165,7 @@ def list_tokens(text: str) -> list[str]:
 
 
 @cache
-def _stem(token: str) -> str:
+def _stem_token(token: str) -> str:
     return stem_word(token.removesuffix("'s").removesuffix("'"))
 
 
@@ -174,7 +174,9 @@ def is_content(token: str) -> bool:
     if len(token) == 1 and token.isupper():
         return True
     is_small = token in STOP_WORDS or token in _DENIALS or token in _MODALS or token in _STRONG
-    return token[0].isalpha() and not (is_small or read_number(token) or token == "one" or _stem(token) in _UNIT_KINDS)
+    return token[0].isalpha() and not (
+        is_small or read_number(token) or token == "one" or _stem_token(token) in _UNIT_KINDS
+    )
 
 
 @cache
@@ -186,7 +188,7 @@ def split_clauses(text: str) -> tuple[Clause, ...]:
         if begin and tokens and text[begin:][:1].isupper() and len(tokens[0]) == 1:
             tokens = (tokens[0].lower(), *tokens[1:])
         if tokens:
-            stems = tuple(_stem(token) for token in tokens if is_content(token))
+            stems = tuple(_stem_token(token) for token in tokens if is_content(token))
             names = _BEGINNING_NAME.match(text, begin)
             leading = stems[: max(1, len(list_tokens(names[0]))) if names else 1]
             clauses.append(Clause(tokens, stems, frozenset(leading), is_relative))
@@ -242,7 +244,7 @@ def iter_units(clause: Clause) -> Iterator[tuple[str, str]]:
         if not number and token not in _RATES:
             continue
         reach = _NEAR if number else 1
-        following = [_stem(each) for each in clause.tokens[at + 1 : at + 1 + reach]]
+        following = [_stem_token(each) for each in clause.tokens[at + 1 : at + 1 + reach]]
         if unit := next((each for each in following if each in _UNIT_KINDS), ""):
             yield number, unit
 
@@ -348,7 +350,7 @@ def is_order_swapped(sentence: str, source: str) -> bool:
 
 def _list_once(tokens: Sequence[str]) -> list[str]:
     """Return the stems of the words that occur once, in order."""
-    stems = [_stem(token) for token in tokens if is_content(token)]
+    stems = [_stem_token(token) for token in tokens if is_content(token)]
     return [stem for stem in stems if stems.count(stem) == 1]
 
 
@@ -377,5 +379,5 @@ def _list_directions(tokens: Sequence[str], prepositions: Sequence[str]) -> set[
         if token in prepositions:
             following = next((each for each in tokens[at + 1 : at + 3] if each not in _DETERMINERS), "")
             if following and is_content(following):
-                found.add((token, _stem(following)))
+                found.add((token, _stem_token(following)))
     return found

@@ -25,7 +25,7 @@ Row = tuple[str, int, str]  # sheet, number from 1, text
 
 @dataclass(frozen=True)
 class RowProblem:
-    """What is wrong with a row, or with the whole table (number 0)."""
+    """A fault of a row, or of the whole table (number 0)."""
 
     error: GenloomError
     number: int = 0  # of the line in a text file, else of the row; from 1

@@ -26,7 +26,7 @@ LABEL_COLUMNS = ("label", "labels", "class", "category", "target", "group")
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a line of a table, whose row was left out, or read by a guess."""
+    """A fault of a line of a table, whose row was left out, or read by a guess."""
 
     line: int
     reason: str
