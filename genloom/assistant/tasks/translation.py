@@ -85,12 +85,14 @@ def choose_translation(
 
 
 def clean_candidate(candidate: TranslationCandidate, source: str) -> TranslationCandidate:
-    """Return the candidate without a label before it, and without quotation marks that the source does not have."""
+    """Return the candidate without a label, quotation marks and line breaks that the source does not have."""
     text = _LABEL.sub("", candidate.text).strip()
     for quotes in _QUOTES:
         is_quoted = len(text) > 1 and text[0] == quotes[0] and text[-1] == quotes[1]
         if is_quoted and source.strip()[:1] != text[0]:
             text = text[1:-1].strip()
+    if "\n" not in source.strip():
+        text = re.sub(r"\s*\n\s*", " ", text)  # a line of the document stays one line
     return TranslationCandidate(text, candidate.output, candidate.has_loop)
 
 

@@ -84,6 +84,8 @@ def test_faults(text: str, fault: str) -> None:
 def test_labels_and_quotation_marks_are_removed() -> None:
     assert clean_candidate(TranslationCandidate(f'Translation: "{GOOD}"', None), SOURCE).text == GOOD
     assert clean_candidate(TranslationCandidate("« Oui »", None), "« Yes »").text == "« Oui »"
+    assert clean_candidate(TranslationCandidate("Chère Anna,\n\noui.", None), "Dear Anna,").text == "Chère Anna, oui."
+    assert clean_candidate(TranslationCandidate("Oui,\nmerci.", None), "Yes,\nthanks.").text == "Oui,\nmerci."
 
 
 def test_the_prompt_names_the_languages_and_the_terms() -> None:
