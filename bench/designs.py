@@ -2,6 +2,7 @@
 
     python bench/designs.py --model structures --count 100
     python bench/designs.py --model structures --count 50 --side 64 --candidates 8
+    python bench/designs.py --model none --count 50
 
 Goals: those of the recipe `recipes/structures` under another seed (held out), and its kind "unusual", which no training
 data have (out of distribution). SIMP: `optimize` with its defaults, to its end. Ours: a draft of the model, on its own
@@ -14,6 +15,9 @@ many. Volume error: of the design as it is. Floating: share of designs with a pa
 load that nothing carries to a support. Seconds: of processor time for one design, the finite elements of the model's
 condition included. Faster: median over the goals of the time after which SIMP first has the same compliance, to ours;
 SIMP that does not get there counts with its whole time.
+
+Without a model: how good a draft must be. Its place is taken by designs of SIMP that are blurred with noise, or that
+lack an eighth of the domain.
 
 Several: --candidates designs of each goal in one batch, each refined. Their distance is the share of the elements in
 which two differ; good are those at most 5 % worse than SIMP. The peer starts SIMP from as many random densities.
@@ -31,13 +35,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 
 import genloom as gl
 from genloom.evaluate.design.measures import OUTLIER, DesignMeasures, choose_solid, measure_design, summarize_errors
 from genloom.generate import engine
 from genloom.media.design.mechanics.optimization import optimize
 from genloom.media.design.mechanics.parts import find_parts
-from genloom.media.design.mechanics.problem import Problem
+from genloom.media.design.mechanics.problem import EMPTY, Problem
 from genloom.media.design.mechanics.refinement import refine
 from genloom.media.design.mechanics.resampling import choose_shape, resample_density, resample_problem
 from genloom.media.design.problems import build_goals
@@ -57,7 +62,7 @@ GOOD = 0.05  # compliance error of a design that holds about as well
 
 @dataclass
 class Results:
-    """What one way made of the goals."""
+    """The measures and times of what one way made of the goals."""
 
     measures: list[DesignMeasures] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
@@ -68,6 +73,8 @@ class Results:
 class Reference:
     """The run of SIMP for a problem."""
 
+    index: int  # of the problem
+    density: np.ndarray
     measures: DesignMeasures
     seconds: tuple[float, ...]  # after each step
     compliances: tuple[float, ...]  # of each step, in black and white
@@ -87,10 +94,13 @@ def run_simp(problem: Problem, start: np.ndarray | None = None) -> tuple[np.ndar
     return densities[-1], seconds, densities
 
 
-def build_reference(problem: Problem) -> tuple[Reference, np.ndarray]:
+Way = Callable[[Problem, Reference], np.ndarray]
+
+
+def build_reference(problem: Problem, index: int) -> Reference:
     density, seconds, densities = run_simp(problem)
     compliances = tuple(measure_design(problem, each).compliance for each in densities)
-    return Reference(measure_design(problem, density), tuple(seconds), compliances), density
+    return Reference(index, density, measure_design(problem, density), tuple(seconds), compliances)
 
 
 def draw_drafts(model: Model, problem: Problem, number: int, seed: int, params: dict[str, Any]) -> list[np.ndarray]:
@@ -114,7 +124,8 @@ def iter_goals(kind: str, options: argparse.Namespace) -> Iterator[tuple[Problem
     accepted = 0
     for index in count():
         problem = build_problem(options.seed, index, (options.side,) * 2, kind)
-        reference, density = build_reference(problem)
+        reference = build_reference(problem, index)
+        density = reference.density
         if find_parts(problem, density).is_sound and (4 * density * (1 - density)).mean() <= MAX_GREY:
             yield problem, reference
             accepted += 1
@@ -123,35 +134,62 @@ def iter_goals(kind: str, options: argparse.Namespace) -> Iterator[tuple[Problem
             return
 
 
-def measure_goals(
-    model: Model, goals: Iterable[tuple[Problem, Reference]], options: argparse.Namespace
-) -> dict[str, Any]:
-    """Print the table of one set of goals, and return its figures."""
+def blur_with_noise(problem: Problem, reference: Reference) -> np.ndarray:
+    """Return the design of SIMP blurred, with smooth noise, as an unsure model might draw it."""
+    noise = draw_noise(problem, reference)
+    return np.clip(gaussian_filter(reference.density, 0.7) + 0.35 * noise, 0, 1) * (problem.passive != EMPTY)
+
+
+def cut_holes(problem: Problem, reference: Reference) -> np.ndarray:
+    """Return the design of SIMP without an eighth of the domain, in patches."""
+    return np.where(draw_noise(problem, reference) > 1.2, 0, reference.density)
+
+
+def draw_noise(problem: Problem, reference: Reference) -> np.ndarray:
+    """Return noise of deviation 1 whose patches are a few elements wide."""
+    noise = gaussian_filter(np.random.default_rng(reference.index).normal(size=problem.shape), 1.5)
+    return noise / noise.std()
+
+
+def list_ways(model: Model | None, options: argparse.Namespace) -> dict[str, Way]:
+    """Return the ways to a design beside SIMP, by what the table calls them."""
     params = {"steps": options.steps, "guidance_scale": options.guidance}
 
-    def refined(start: Callable[[Problem], np.ndarray]) -> Callable[[Problem], np.ndarray]:
-        return lambda problem: refine(problem, start(problem), options.refine).density
+    def refine_after(start: Way) -> Way:
+        return lambda problem, reference: refine(problem, start(problem, reference), options.refine).density
 
-    def draw_one(problem: Problem) -> np.ndarray:
+    starts: dict[str, Way] = {
+        "uniform": lambda problem, reference: np.full(problem.shape, problem.volume),
+        "half grid": lambda problem, reference: run_coarse(problem),
+    }
+    if model is None:
+        starts |= {"SIMP with noise": blur_with_noise, "SIMP with holes": cut_holes}
+        return {f"{name} + {options.refine} steps": refine_after(start) for name, start in starts.items()}
+
+    def draw_one(problem: Problem, reference: Reference) -> np.ndarray:
         return draw_drafts(model, problem, 1, options.seed, params)[0]
 
-    ways: dict[str, Callable[[Problem], np.ndarray]] = {
-        "draft alone": draw_one,
-        f"draft + {options.refine} steps": refined(draw_one),
-        f"uniform + {options.refine} steps": refined(lambda problem: np.full(problem.shape, problem.volume)),
-        f"half grid + {options.refine} steps": refined(run_coarse),
-    }
+    starts["draft"] = draw_one
+    refined = {f"{name} + {options.refine} steps": refine_after(start) for name, start in starts.items()}
+    return {"draft alone": draw_one, **refined}
+
+
+def measure_goals(
+    model: Model | None, goals: Iterable[tuple[Problem, Reference]], options: argparse.Namespace
+) -> dict[str, Any]:
+    """Print the table of one set of goals, and return its figures."""
+    ways = list_ways(model, options)
     results = {"SIMP": Results(), **{name: Results() for name in ways}}
     several: dict[str, list[dict[str, float]]] = {"model": [], "SIMP from random densities": []}
     for number, (problem, reference) in enumerate(goals):
         add_result(results["SIMP"], reference.measures, reference.seconds[-1], reference)
         for name, way in ways.items():
             begin = time.process_time()
-            density = way(problem)
+            density = way(problem, reference)
             add_result(results[name], measure_design(problem, density), time.process_time() - begin, reference)
-        if options.candidates > 1 and number < options.several:
+        if model is not None and options.candidates > 1 and number < options.several:
             rng = np.random.default_rng([options.seed, number])
-            begin = time.process_time()
+            begin, params = time.process_time(), {"steps": options.steps, "guidance_scale": options.guidance}
             drafts = draw_drafts(model, problem, options.candidates, options.seed, params)
             designs = [refine(problem, draft, options.refine).density for draft in drafts]
             several["model"].append(describe_several(problem, designs, reference, time.process_time() - begin))
@@ -200,7 +238,7 @@ def print_results(results: dict[str, Results], several: dict[str, list[dict[str,
     """Print the tables, and return their figures."""
     references = [each.compliance for each in results["SIMP"].measures]
     figures: dict[str, Any] = {}
-    print(f"{'':22}{'error mean':>11}{'median':>9}{'> 1,000 %':>10}{'volume':>8}{'floating':>9}{'unheld':>8}"
+    print(f"{'':26}{'error mean':>11}{'median':>9}{'> 1,000 %':>10}{'volume':>8}{'floating':>9}{'unheld':>8}"
           f"{'seconds':>9}{'faster':>8}")  # fmt: skip
     for name, result in results.items():
         errors = summarize_errors([each.compliance for each in result.measures], references)
@@ -216,7 +254,7 @@ def print_results(results: dict[str, Results], several: dict[str, list[dict[str,
             "errors": [each.compliance / c - 1 for each, c in zip(result.measures, references, strict=True)],
         }
         figures[name] = row
-        print(f"{name:22}{format_error(errors.mean):>11}{format_error(errors.median):>9}{errors.outliers:10}"
+        print(f"{name:26}{format_error(errors.mean):>11}{format_error(errors.median):>9}{errors.outliers:10}"
               f"{row['volume']:8.2%}"
               f"{row['floating']:9.1%}{row['unheld']:8.1%}{row['seconds']:9.3f}{row['faster']:7.1f}x")  # fmt: skip
     for name, rows in several.items():
@@ -236,7 +274,7 @@ def format_error(error: float) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workspace", default=None)
-    parser.add_argument("--model", default="structures")
+    parser.add_argument("--model", default="structures", help="none: designs of SIMP that were damaged, as drafts")
     parser.add_argument("--count", type=int, default=100, help="goals of each kind")
     parser.add_argument("--kinds", default="usual,unusual", help="kinds of goals of the recipe, with commas")
     parser.add_argument("--side", type=int, default=32, help="elements on each axis")
@@ -251,10 +289,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=None, help="JSON of all figures")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    model = load_model(gl.Workspace(options.workspace).store, options.model)
+    model = None if options.model == "none" else load_model(gl.Workspace(options.workspace).store, options.model)
+    ref = model.ref if model is not None else "no model"
     figures = {}
     for kind in options.kinds.split(","):
-        print(f"{options.count} goals of the kind {kind}, {options.side} x {options.side}, {model.ref}, torch 1 thread")
+        print(f"{options.count} goals of the kind {kind}, {options.side} x {options.side}, {ref}, torch 1 thread")
         figures[kind] = measure_goals(model, iter_goals(kind, options), options)
     print(PUBLISHED)
     if options.out:
