@@ -1,11 +1,18 @@
+from dataclasses import dataclass, replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from genloom.codecs.density import Codec, Config
+from genloom.generate import engine
 from genloom.generate.design.solver_guidance import SolverGuidance
+from genloom.generate.editing import SamplerStart
 from genloom.media.design.mechanics.analysis import analyze
 from genloom.media.design.mechanics.problem import Problem, build_empty_problem
+from genloom.model import Design, Model
 from genloom.noise import Noise
 from genloom.objectives.flow import Flow, SamplingParams
 from genloom.types import Condition, SignalSpace
@@ -56,3 +63,30 @@ def test_rows_do_not_depend_on_each_other() -> None:
     together = guided(x, torch.full((3,), 0.75))
     alone = guided(x[1:2], torch.full((1,), 0.75))
     torch.testing.assert_close(together[1:2], alone)
+
+
+@dataclass(frozen=True)
+class GuidingEdit:
+    """An edit that starts from noise and puts the solver around the network."""
+
+    weight: float
+    needs_start = False
+
+    def prepare(self, model: Model, request: engine.Request) -> SamplerStart:
+        return SamplerStart({}, wrap_network=lambda network: SolverGuidance(network, build_cantilever(), self.weight))
+
+    def pack(self, medium: Any, save_blob: Any) -> dict[str, Any]:
+        return {}
+
+
+def test_an_edit_guides_the_request_by_the_solver() -> None:
+    objective = Flow(SignalSpace(1, (8, 12)))
+    design = Design("density", "flow", "unet", medium="design")
+    model = Model("toy", Codec(Config((8, 12))), objective, nn.ModuleDict({"model": TowardsGrey()}), design)
+    plain = engine.build_request([""], 1, 0, (), {"steps": 8}, False)
+    compliances = [
+        analyze(build_cantilever(), engine.run_request(model, request).values[0].density).compliance
+        for request in (plain, replace(plain, edit=GuidingEdit(0.0)), replace(plain, edit=GuidingEdit(1.0)))
+    ]
+    assert compliances[0] == compliances[1]
+    assert compliances[2] < 0.9 * compliances[0]
