@@ -37,7 +37,7 @@ def sign_path(workspace: Workspace, record: Mapping[str, Any], path: Path, suffi
         outgoing = sign_output(workspace.store, record, path.read_bytes(), suffix)
         if not outgoing.is_signed:
             return path
-        keep(workspace, target, outgoing.data)
+        keep_file(workspace, target, outgoing.data)
     note_use(target)
     return target
 
@@ -61,7 +61,7 @@ def build_manifest(workspace: Workspace, record: Mapping[str, Any], path: Path) 
         return target.read_bytes()
     manifest = sign_output(workspace.store, record, path.read_bytes(), suffix).sidecar
     if manifest is not None:
-        keep(workspace, target, manifest)
+        keep_file(workspace, target, manifest)
     return manifest
 
 
@@ -75,7 +75,7 @@ def is_fresh(target: Path, path: Path) -> bool:
     return target.is_file() and target.stat().st_mtime >= path.stat().st_mtime
 
 
-def keep(workspace: Workspace, target: Path, data: bytes) -> None:
+def keep_file(workspace: Workspace, target: Path, data: bytes) -> None:
     """Keep what was signed, so that it is signed once; what was not used for long goes."""
     write_atomic(target, data)
     if next(_num_written) % WRITES_PER_PRUNING == 0:

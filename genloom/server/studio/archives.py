@@ -81,7 +81,7 @@ def iter_archive(folder: Path) -> Iterator[bytes]:
     """Yield the pieces of the archive of a workspace; a database is in it as it was at one moment."""
     pipe = _Pipe()
     with tempfile.TemporaryDirectory() as scratch, zipfile.ZipFile(pipe, "w") as archive:
-        for path in list_files(folder):
+        for path in iter_saved_files(folder):
             name = path.relative_to(folder).as_posix()
             try:
                 source = copy_database(path, Path(scratch)) if path.suffix == ".sqlite" else path
@@ -96,19 +96,19 @@ def iter_archive(folder: Path) -> Iterator[bytes]:
     yield pipe.take()
 
 
-def list_files(folder: Path) -> Iterator[Path]:
+def iter_saved_files(folder: Path) -> Iterator[Path]:
     """Yield the files of a workspace that belong into a backup: neither hidden ones nor links."""
     for path in sorted(folder.iterdir()):
         if path.name not in _LEFT_OUT | _DERIVED:
-            yield from _walk(path)
+            yield from _iter_below(path)
 
 
-def _walk(path: Path) -> Iterator[Path]:
+def _iter_below(path: Path) -> Iterator[Path]:
     if path.name.startswith(".") or path.is_symlink() or path.suffix in (".sqlite-wal", ".sqlite-shm"):
         return
     if path.is_dir():
         for each in sorted(path.iterdir()):
-            yield from _walk(each)
+            yield from _iter_below(each)
     else:
         yield path
 

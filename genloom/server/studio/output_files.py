@@ -12,7 +12,7 @@ from genloom.server.errors import APIError
 from genloom.server.files import build_file_response
 from genloom.server.jobs.jobs import Jobs
 from genloom.server.signed_files import MANIFEST_TYPE, build_manifest, link_manifest, sign_path
-from genloom.server.studio.output_rows import find_row, get_path, guess_mime, list_formats, read_record
+from genloom.server.studio.output_rows import find_row, get_path, guess_mime, list_formats, read_output_record
 from genloom.server.studio.services import CurrentJobs
 
 router = APIRouter()
@@ -39,7 +39,7 @@ async def get_output_file(
     else:
         own = Path(row["file"]).suffix
         path = await asyncio.to_thread(
-            lambda: sign_path(jobs.workspace, read_record(jobs, row), get_path(jobs, row), own)
+            lambda: sign_path(jobs.workspace, read_output_record(jobs, row), get_path(jobs, row), own)
         )
     name = f"{id}{suffix or Path(row['file']).suffix}"
     response = build_file_response(path, guess_mime(name), name, is_download=download)
@@ -68,7 +68,7 @@ async def get_manifest(
         path = Path(await jobs.worker.ask("save_file", output=id, suffix=suffix))
     data = None
     if path.is_file():
-        data = await asyncio.to_thread(lambda: build_manifest(jobs.workspace, read_record(jobs, row), path))
+        data = await asyncio.to_thread(lambda: build_manifest(jobs.workspace, read_output_record(jobs, row), path))
     if data is None:
         raise build_unknown_id_error("manifest of output", id)
     return build_file_response(data, MANIFEST_TYPE, f"{id}{path.suffix}.c2pa", is_download=True)
@@ -100,7 +100,9 @@ async def send_display(jobs: Jobs, user: User, id: str, question: str) -> Respon
     found = await jobs.worker.ask(question, output=row["id"])
     if found is None:
         raise build_unknown_id_error("picture or sound of output", id)
-    path = await asyncio.to_thread(lambda: sign_path(jobs.workspace, read_record(jobs, row), Path(found["path"])))
+    path = await asyncio.to_thread(
+        lambda: sign_path(jobs.workspace, read_output_record(jobs, row), Path(found["path"]))
+    )
     response = build_file_response(path, found["mime"], path.name)
     response.headers["cache-control"] = "private, max-age=86400, immutable"  # an output never changes
     if question == "render_sound":

@@ -96,7 +96,7 @@ async def describe_display(jobs: Jobs, medium: str, example: str) -> dict[str, A
 
 def add_details(jobs: Jobs, user: User, row: Mapping[str, Any], output: dict[str, Any]) -> dict[str, Any]:
     """Add what only one output shows: all of its text, its settings, formats, facts and neighbours."""
-    record = read_record(jobs, row)
+    record = read_output_record(jobs, row)
     request = record.get("request") or {}
     params = dict(request.get("params") or request.get("controls") or {})
     written = record.get("written")
@@ -129,7 +129,7 @@ def add_details(jobs: Jobs, user: User, row: Mapping[str, Any], output: dict[str
     }
 
 
-def read_record(jobs: Jobs, row: Mapping[str, Any]) -> Mapping[str, Any]:
+def read_output_record(jobs: Jobs, row: Mapping[str, Any]) -> Mapping[str, Any]:
     if row["removed"]:
         from genloom.store import manifest
 

@@ -37,7 +37,7 @@ class Sentence(Shape):
 
 
 class KnowledgeContext(Shape):
-    """What documents say about a question, and what of the answer they support."""
+    """The passages of documents about a question, and the sentences of the answer that they support."""
 
     name: str
     is_supported: bool
@@ -56,7 +56,7 @@ class Excerpt(Shape):
 
 
 class Context(Shape):
-    """What an answer was given from beside the conversation."""
+    """The documents and files that an answer was given from beside the conversation."""
 
     knowledge: KnowledgeContext | None = None
     attachments: list[Excerpt] = Field(default_factory=list)
