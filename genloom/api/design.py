@@ -12,6 +12,7 @@ from genloom.api.outputs import Output
 from genloom.api.signing import Note, save_signed
 from genloom.errors import GenloomError
 from genloom.store.clock import get_now
+from genloom.store.files import expand_home
 
 if TYPE_CHECKING:
     from genloom.api.models import Model
@@ -109,7 +110,7 @@ def optimize_designs(
     from genloom.media.design.structure import Structure
 
     num_starts = count + count // 2
-    num_steps = sum(stage.steps for stage in build_options(goals).stages)
+    num_steps = sum(stage.steps for stage in build_options(goals).schedule)
     made = []
     for index in range(num_starts):
         history: list[float] = []
@@ -184,7 +185,7 @@ def save_designs(
     workspace: "Workspace",
     goals: "DesignGoals",
     made: Sequence[MadeDesign],
-    folder: Path,
+    folder: str | Path,
     *,
     suffixes: Sequence[str] = (),
     understood: Sequence[tuple[str, str]] = (),
@@ -198,6 +199,7 @@ def save_designs(
     from genloom.media import design as medium
     from genloom.media.design.report import ReportEntry, build_report
 
+    folder = expand_home(folder)
     folder.mkdir(parents=True, exist_ok=True)
     known = PLANE_SUFFIXES if goals.domain.axes == 2 else SOLID_SUFFIXES
     files: dict[str, list[str]] = {}

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import torch
+
 from genloom import conditioners
 from genloom.capabilities import LearnedGuidance
 from genloom.conditioners import PROMPT, Given
@@ -69,7 +71,7 @@ def encode_conditions(
         conds = {name: interpolate_conditions(conds[name], ends[name], interpolation.weights) for name in conds}
     cond = drop_empty_field(to_device(model, conditioners.merge_conditions(conds)))
     null_conds = encode_rows(model, [guidance.negative_prompt] * len(prompts), ())
-    uncond = drop_empty_field(to_device(model, conditioners.merge_conditions(null_conds)))
+    uncond = fit_empty_field(drop_empty_field(to_device(model, conditioners.merge_conditions(null_conds))), cond)
     has_effect = has_values(cond) or has_values(uncond)
     if not has_effect and cond.field is not None:  # which may not have the size of the samples
         return parts, None
@@ -123,6 +125,13 @@ def drop_empty_field(cond: Condition) -> Condition:
     """Return a condition of several kinds without a field that is zero throughout, which fits samples of any size."""
     is_needed = cond.field is None or bool(cond.field.any()) or (cond.tokens is None and cond.vector is None)
     return cond if is_needed else replace(cond, field=None)
+
+
+def fit_empty_field(cond: Condition, other: Condition) -> Condition:
+    """Return a condition whose field, if it is zero throughout, has the size of that of another: of the samples."""
+    if cond.field is None or other.field is None or cond.field.any():
+        return cond
+    return replace(cond, field=torch.zeros_like(other.field))
 
 
 def has_values(cond: Condition) -> bool:
