@@ -13,7 +13,7 @@ import pytest
 
 from tests.studio.stage import Stage
 from tests.studio.stand_in import World
-from tests.studio.waiting import TIMEOUT
+from tests.studio.waiting import MODEL_TIMEOUT, TIMEOUT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Dialog, Page
@@ -104,6 +104,16 @@ def browser() -> "Browser":
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine: install the package chromium")
     return DRIVER.get_browser()
+
+
+@pytest.fixture
+def patience(browser: "Browser") -> Iterator[None]:
+    """Expectations wait for a real server, whose processes load a model first."""
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=MODEL_TIMEOUT)
+    yield
+    expect.set_options(timeout=TIMEOUT)
 
 
 @pytest.fixture(scope="session")

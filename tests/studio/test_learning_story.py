@@ -15,12 +15,12 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from genloom.api.workspace import Workspace
-from tests.studio.waiting import TIMEOUT
+from tests.studio.waiting import MODEL_TIMEOUT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("patience")]
 STEPS = 4  # of the round, instead of the minutes that a person chooses
 PROMPTS = [f"The {who} {did}" for who in ("king", "crow", "cat", "dog", "fox", "bird") for did in "abcdefghijklmnop"]
 
@@ -73,7 +73,7 @@ def page(session: tuple[str, Any], browser: "Browser") -> Iterator[Page]:
     context = browser.new_context(
         locale="en", viewport={"width": 1200, "height": 800}, storage_state=storage, base_url=address
     )
-    context.set_default_timeout(TIMEOUT)
+    context.set_default_timeout(MODEL_TIMEOUT)
     page = context.new_page()
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
@@ -134,7 +134,7 @@ def test_make_rate_choose_teach_and_use_by_keys(page: Page, home: Path) -> None:
     page.locator("h1").focus()
     press_until(page, "Teach tales")
     page.keyboard.press("Enter")
-    expect(page.locator(".verdict")).to_be_visible(timeout=240_000)
+    expect(page.locator(".verdict")).to_be_visible()
     expect(page.locator(".win-rate")).to_be_visible()
     ratings = Workspace(home).ratings("tales")
     assert len(ratings) == len(PROMPTS) + 2
@@ -175,7 +175,7 @@ def test_a_folder_becomes_data_and_a_model(page: Page, home: Path, tmp_path: Pat
     page.get_by_role("button", name="Start").click()
     expect(page.get_by_role("progressbar", name="Train letters")).to_be_visible()
     page.get_by_role("button", name="Stop").click()
-    expect(page.get_by_text("stopped", exact=True).first).to_be_visible(timeout=120_000)
+    expect(page.get_by_text("stopped", exact=True).first).to_be_visible()
 
 
 def test_models_and_the_machine_are_shown(page: Page) -> None:

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.studio.waiting import TIMEOUT
+from tests.studio.waiting import MODEL_TIMEOUT
 
 if TYPE_CHECKING:
     from genloom.store.workspace import Workspace
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("patience")]
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def page(browser: Any, link: str) -> Iterator[Page]:
     page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
     page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
     page.goto(link)
-    page.set_default_timeout(TIMEOUT)
+    page.set_default_timeout(MODEL_TIMEOUT)
     yield page
     context.close()
     assert faults == []

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
 TIMEOUT = 60_000  # milliseconds for what an idle machine does in one; a busy one takes many times as long
 
+MODEL_TIMEOUT = 10 * TIMEOUT  # for what a real server does, whose processes load a model first
+
 
 def wait_for_value(page: "Page", read: Callable[[], Any], expected: Any) -> None:
     """Wait until `read()` returns what is expected, e.g. what the server was asked for."""
