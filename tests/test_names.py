@@ -35,6 +35,7 @@ _SINGLE = """
     resolve summary run main option
     collect train generate evaluate compare rate learn forget choose withdraw promote rollback remove restore diagnose
     parts replay verify trace copies translate summarize classify ask embed write answer
+    analyze optimize refine
     sigmoid logit lerp quantize"""
 SINGLE = frozenset(_SINGLE.split())
 

@@ -42,7 +42,7 @@ def pull_back_printing(gradient: np.ndarray, density: np.ndarray, is_solid: np.n
             / _find_root(limit.ndim)
             * np.where(sums > 0, limit / np.maximum(sums, 1e-300), 0)
         )
-        total[row - 1] += _spread(share) * printed[row - 1] ** (_EXPONENT - 1)
+        total[row - 1] += _sum_neighbours(share) * printed[row - 1] ** (_EXPONENT - 1)
     result[0] = total[0]
     return np.moveaxis(result[::-1], 0, -2)
 
@@ -53,11 +53,11 @@ def _take_minimum(density: np.ndarray, limit: np.ndarray) -> np.ndarray:
 
 def _find_supported(below: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the smooth maximum of the supporting elements, and the sum of powers that it is the root of."""
-    sums = _spread(below**_EXPONENT)
+    sums = _sum_neighbours(below**_EXPONENT)
     return sums ** (1 / _find_root(below.ndim)), sums
 
 
-def _spread(values: np.ndarray) -> np.ndarray:
+def _sum_neighbours(values: np.ndarray) -> np.ndarray:
     """Return the sum over an element and its neighbours on each axis of a row."""
     total = values.copy()
     for axis in range(values.ndim):
