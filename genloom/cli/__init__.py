@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from itertools import pairwise
 
 _MAX_MESSAGE_CHARS = 4000
+_FILES_VERBS = frozenset(("collect", "copies", "verify"))  # whose arguments are files
+_FILE_VERBS = _FILES_VERBS | {"ask", "classify", "embed", "import", "summarize", "translate"}  # whose first one is
 _MIN_COLUMNS, _USUAL_COLUMNS, _MAX_COLUMNS = 40, 80, 400  # of the help
 
 
@@ -124,7 +126,7 @@ def run(arguments: list[str]) -> int:
     from genloom.program import repeat_options
 
     try:
-        _check_out(arguments)
+        _check_paths(arguments)
         exit_code = app(
             _join_hyphen_values(arguments), exit_on_error=False, print_error=False, result_action="return_value"
         )
@@ -157,13 +159,17 @@ def run(arguments: list[str]) -> int:
     return exit_code if isinstance(exit_code, int) else 0
 
 
-def _check_out(arguments: list[str]) -> None:
-    """Raise GenloomError for an empty --out, as of an unset variable of a shell: as a path it is the current folder."""
+def _check_paths(arguments: list[str]) -> None:
+    """Raise GenloomError for an empty path, as of an unset variable of a shell: it would be the current folder."""
     from genloom.errors import GenloomError
 
     is_empty = any(option == "--out" and not value.strip() for option, value in pairwise(arguments))
     if is_empty or any(option.partition("=")[::2] == ("--out", "") for option in arguments if "=" in option):
         raise GenloomError("cli.out_empty")
+    verb, *given = arguments or [""]
+    positions = [n for n, value in enumerate(given) if not value.strip()] if verb in _FILE_VERBS else []
+    if any(n == 0 or (verb in _FILES_VERBS and not given[n - 1].startswith("-")) for n in positions):
+        raise GenloomError("cli.path_empty", verb=verb)
 
 
 def _join_hyphen_values(arguments: list[str]) -> list[str]:
@@ -196,8 +202,8 @@ def _print_error(error: Exception, arguments: list[str]) -> int:
 
 
 def _shorten_message(message: str) -> str:
-    """Return a message without characters that control a terminal, and without megabytes of a damaged file."""
+    """Return a message as one line without characters that control a terminal or megabytes of a damaged file."""
     from genloom.text_format import remove_controls
 
-    message = remove_controls(message)
+    message = remove_controls(" ".join(message.splitlines()))  # the name of a file may hold line breaks
     return message if len(message) <= _MAX_MESSAGE_CHARS else f"{message[:_MAX_MESSAGE_CHARS]} …"

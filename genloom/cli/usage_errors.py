@@ -57,7 +57,13 @@ def build_usage_error(error: CycloptsError) -> GenloomError:
 
 
 def format_option_suggestion(option: str, known: list[str]) -> str:
-    """Return the suggestion of a known option that begins like this one: in short words, many letters are common."""
+    """Return the suggestion of a known option that begins like this one: in short words, many letters are common.
+
+    The only one that begins with all of it is meant, such as --temperature by --temp.
+    """
+    completed = [name for name in known if name.startswith(option)] if len(option) > len("--x") else []
+    if len(completed) == 1:
+        return format_suggestion(completed[0], completed)
     return format_suggestion(option, [name for name in known if name.lstrip("-")[:1] == option.lstrip("-")[:1]])
 
 

@@ -16,7 +16,7 @@ def summarize_report(report: Report) -> list[str]:
     if report.drop_counts:
         lines.append("dropped: " + ", ".join(_drop_lines(report, preparation)))
     lines += [*_list_overlap_lines(report, preparation), *preparation.describe_changes(report)]
-    lines.append("licences: " + ", ".join(f"{name} ({n})" for name, n in report.licences.most_common(6)))
+    lines.append("licences: " + ", ".join(f"{name} ({n:,})" for name, n in report.licences.most_common(6)))
     if report.files_skipped:
         lines.append(f"{format_count(report.files_skipped, 'file')} could not be read:")
         lines += [f"  {line}" for line in _limit_reasons([note for note in report.notes if note.is_skipped], "files")]

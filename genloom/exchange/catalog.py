@@ -68,6 +68,8 @@ def get_entry(name: str) -> CatalogEntry:
     """Return the entry of a name; the GenloomError for an unknown name suggests the nearest."""
     if name in CATALOG:
         return CATALOG[name]
+    if Path(name).exists():
+        raise GenloomError("exchange.unsupported_file", path=name)
     if "/" in name:  # a path, or a model on a hub or website
         raise GenloomError("exchange.not_downloaded", source=name)
     if close := find_nearest(name, CATALOG):

@@ -8,6 +8,7 @@ import hashlib
 import mimetypes
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from genloom.types import Display, Item
@@ -65,6 +66,10 @@ def sheet(medium: Any, values: Sequence[Any], captions: Sequence[str] = ()) -> D
     return Display("text/plain", text.encode("utf-8", "surrogatepass"), text)
 
 
+def require_save_suffix(medium: Any, path: Path) -> None:
+    """Raise GenloomError for a path that `save` would refuse for its suffix: here it is not known before."""
+
+
 def identify_value(medium: Any, value: Any) -> str:
     """Return a text that is the same for values that are the same: here a digest of the encoded value."""
     return hashlib.sha256(medium.encode(value)).hexdigest()
@@ -101,6 +106,7 @@ DEFAULTS: Mapping[str, Any | Callable[..., Any]] = {
     "suggested_params": {},  # of the sampler, where people generate without a choice; see sampling_params.py
     "tokens_per_sample": 0,  # how many tokens a signal counts for when a model's size is chosen; 0: by its bytes
     "save_suffixes": (),  # of the formats that values can be saved in besides their own
+    "require_save_suffix": require_save_suffix,  # (path): raises for a suffix that `save` refuses, before the work
     "default_recipes": (),  # of the models that `train` makes; see types.DefaultRecipe
     "feature_extractor": "",  # a module of evaluate/features to compare values in; "": none
     "extract_style_features": None,  # (value) -> array: what people notice first; None: unknown

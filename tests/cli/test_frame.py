@@ -99,6 +99,12 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (["collect"], "[cli.argument_missing]"),
         (["collect", "x", "--nme", "y"], "Did you mean '--name'?"),
         (["collect", "x", "--nme", "y"], "[cli.unknown_option]"),
+        (["collect", ""], "[cli.path_empty]"),
+        (["collect", "x", " "], "[cli.path_empty]"),
+        (["import", ""], "[cli.path_empty]"),
+        (["verify", "x", ""], "[cli.path_empty]"),
+        (["ask", "", "why?"], "[cli.path_empty]"),
+        (["collect", "no\nsuch\rfile", "--name", "a"], "[collect.no_such_source]"),
         (["train", "notes", "--once"], "no option --once. To list its options"),  # not --nice
         (["train", "-x=3"], "genloom train has no option -x."),
         (["rate", "--pair", "x"], "[cli.values_missing]"),

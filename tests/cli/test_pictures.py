@@ -166,6 +166,7 @@ def test_presets_add_to_the_prompt(home: Path, capsys: pytest.CaptureFixture[str
         (["--steps-between", "4"], "[cli.steps_between_without_interpolate]"),
         (["--temperature", "0.5"], "'temperature'"),
         (["--prompt", "(fox:red)"], "'red'"),
+        (["--out", "fox.mid"], "[media.bad_save_suffix]"),
     ],
 )
 def test_an_error_is_one_line(
@@ -176,7 +177,7 @@ def test_an_error_is_one_line(
     assert run(["generate", "blots", *given]) == 2
     error = capsys.readouterr().err
     assert expected in error
-    assert len(error.splitlines()) == 1
+    assert len(error.splitlines()) == 1, "nothing was generated before"
 
 
 def test_a_preset_of_another_medium_or_sampler_is_refused_by_its_name(home: Path, tmp_path: Path) -> None:

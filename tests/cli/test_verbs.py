@@ -76,6 +76,13 @@ def test_an_empty_workspace_says_how_to_start(home: Path, capsys: pytest.Capture
     assert not home.exists()
 
 
+def test_one_document_is_one(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.txt").write_text("The keeper of the light went down to the harbour before the morning came.\n")
+    assert run(["collect", str(tmp_path / "a.txt"), "--name", "one"]) == 0
+    assert run(["list", "data"]) == 0
+    assert capsys.readouterr().out.count("1 document ") == 2
+
+
 def test_list_shows_the_contents_of_the_workspace(notes: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(["collect", str(notes), "--workers", "1", "--near-duplicates", "0", "--licence", "mine"])
     workspace = Workspace(home)

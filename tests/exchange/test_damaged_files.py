@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from genloom.exchange import gguf_file, gguf_header, safetensors_file
+from genloom.exchange.catalog import get_entry
 from genloom.exchange.importer import open_source
 from tests.errors import raises_code
 
@@ -249,3 +250,10 @@ def test_links_whose_files_are_gone_are_told(name: str, tmp_path: Path) -> None:
     (tmp_path / name).symlink_to("blobs/gone")
     with raises_code("exchange.broken_links", path=tmp_path, files=name), open_source(str(tmp_path)):
         pass
+
+
+def test_what_is_there_and_no_model_is_not_called_missing() -> None:
+    with raises_code("exchange.unsupported_file", path="/dev/null"):
+        get_entry("/dev/null")
+    with raises_code("exchange.not_downloaded", source="/no/such/file"):
+        get_entry("/no/such/file")

@@ -192,6 +192,8 @@ def test_the_arena_gives_the_paths_of_both_images_and_shows_them_side_by_side(
         assert f"── {letter}  {workspace.get_output(output)[0]}" in text
     assert choice.body["winner"] == "b"
     assert join_side_by_side("one\ntwo", "1\n2") == "one   1\ntwo   2"
+    assert join_side_by_side("\x1b[31mone\x1b[0m", "1\n2") == "\x1b[31mone\x1b[0m   1\n      2"
+    assert join_side_by_side("a\nlong", "1") == "a      1\nlong   "
 
 
 @pytest.mark.slow

@@ -1,8 +1,10 @@
 """`genloom arena`: blind choices between pairs of answers."""
 
+import re
 import sys
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from genloom.api.arena import Arena, Trial
@@ -29,6 +31,7 @@ from genloom.text_format import format_count
 
 _WINNERS: dict[str, Winner] = {"a": "a", "b": "b", "t": "tie", "x": "bad"}
 _HELP = "a or b: the better one · t: tie · x: both bad · s: skip · q: quit"
+_COLOUR = re.compile("\x1b\\[[0-9;]*m")  # which takes no width
 
 
 @describe_like(Model.arena)
@@ -153,8 +156,8 @@ class _Screen:
 
 
 def join_side_by_side(left: str, right: str) -> str:
-    """Join two previews of equal size line by line."""
-    return "\n".join(
-        f"{left_line}   {right_line}"
-        for left_line, right_line in zip(left.split("\n"), right.split("\n"), strict=False)
-    )
+    """Join two previews line by line, of which one may have fewer lines or shorter ones."""
+    left_lines, right_lines = left.split("\n"), right.split("\n")
+    widths = [len(_COLOUR.sub("", line)) for line in left_lines]
+    rows = zip_longest(left_lines, widths, right_lines, fillvalue=None)
+    return "\n".join(f"{a or ''}{' ' * (max(widths) - (width or 0))}   {b or ''}" for a, width, b in rows)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from genloom import plugins
 from genloom.api.generation import GenerationProgress
 from genloom.api.models import Model
 from genloom.api.outputs import Output, Outputs, can_collect
@@ -153,6 +154,8 @@ def run(
     if list_options:
         _print_options(generator, console)
         return
+    if out is not None and is_file_name(out):
+        get_ability(plugins.find_part("medium", generator.load().design.medium), "require_save_suffix")(out)
     warn_of_full_adapters(generator, adapter or (), console)
     params = {
         **(

@@ -1,5 +1,6 @@
 """`genloom list`: the contents of the workspace."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -94,10 +95,17 @@ _LISTINGS: dict[Kind, str] = {
     "knowledge": "knowledge",
     "classifiers": "classifiers",
 }
+
+
+def _count_documents(row: Mapping[str, Any]) -> str:
+    plural: str = get_ability(plugins.find_part("medium", row["medium"]), "plural")
+    return format_count(row["documents"], plural.removesuffix("s"), plural)
+
+
 _ROW_FORMATTERS = {
     "data": lambda row: (
         row["name"],
-        f"{row['documents']:,} {get_ability(plugins.find_part('medium', row['medium']), 'plural')}",
+        _count_documents(row),
         format_bytes(row["bytes"]),
         _format_day(row),
         ", ".join(list(row["licences"])[:3]),

@@ -89,11 +89,16 @@ def open_mask(path: Path) -> np.ndarray:
 def save(item: Item, path: Path) -> None:
     """Write the image in the format of the suffix (JPEG at quality 95) to a temporary file and rename it."""
     path = Path(path)
-    format = SAVE_FORMATS.get(path.suffix.lower())
-    if format is None:
-        raise GenloomError("media.bad_save_suffix", path=path, suffix=path.suffix or "such")
+    require_save_suffix(path)
+    format = SAVE_FORMATS[path.suffix.lower()]
     options = {"quality": 95} if format == "JPEG" else {}
     write_file(path, lambda file: decoding.to_pil_image(item.value).save(file, format, **options))
+
+
+def require_save_suffix(path: Path) -> None:
+    """Raise GenloomError for a suffix of no format that images are saved in."""
+    if path.suffix.lower() not in SAVE_FORMATS:
+        raise GenloomError("media.bad_save_suffix", path=path, suffix=path.suffix or "such")
 
 
 def preview(item: Item, max_columns: int = 48) -> str:

@@ -95,8 +95,15 @@ def save(item: Item, path: Path) -> None:
     from genloom.media.molecule.writing import render
 
     path = Path(path)
+    require_save_suffix(path)
     data = render(item, path.suffix.lower())
     write_file(path, lambda file: file.write(data))
+
+
+def require_save_suffix(path: Path) -> None:
+    """Raise GenloomError for a suffix of no format that molecules are saved in."""
+    if (suffix := path.suffix.lower()) not in (*save_suffixes, ".smiles"):
+        raise GenloomError("molecule.bad_save_suffix", suffix=suffix or "such")
 
 
 def render_collection(items: Sequence[Item], suffix: str) -> bytes:

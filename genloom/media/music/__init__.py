@@ -38,6 +38,7 @@ MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
 NOTATION_SUFFIXES = (".musicxml", ".mxl", ".xml", ".abc", ".krn")
 SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 save_suffixes = (".mid", ".musicxml", ".abc", *SOUND_SUFFIXES, ".svg", ".png")
+_WRITTEN_SUFFIXES = frozenset((*save_suffixes, *MIDI_SUFFIXES, ".mxl", ".xml"))
 MAX_BYTES = 32 << 20
 
 
@@ -80,6 +81,7 @@ def save(item: Item, path: Path) -> None:
 
 def render(score: Score, suffix: str) -> bytes:
     """Return the score as a file of this suffix; GenloomError for another one."""
+    require_save_suffix(Path(suffix and f"score{suffix}"))
     if suffix in MIDI_SUFFIXES:
         return midi.write_midi(score)
     if suffix in (".musicxml", ".mxl", ".xml"):
@@ -98,11 +100,15 @@ def render(score: Score, suffix: str) -> bytes:
         from genloom.media.music import roll
 
         return roll.draw_roll(score)
-    if suffix == ".svg":
-        from genloom.media.music import engraving
+    from genloom.media.music import engraving
 
-        return engraving.engrave_score(score)
-    raise GenloomError("music.bad_save_suffix", suffix=suffix or "such")
+    return engraving.engrave_score(score)
+
+
+def require_save_suffix(path: Path) -> None:
+    """Raise GenloomError for a suffix of no format that scores are saved in."""
+    if (suffix := path.suffix.lower()) not in _WRITTEN_SUFFIXES:
+        raise GenloomError("music.bad_save_suffix", suffix=suffix or "such")
 
 
 def preview(item: Item, max_columns: int = 72) -> str:

@@ -98,10 +98,15 @@ def read_text(path: Path) -> tuple[bounded.ExtractedText, str]:
 
 def save(item: Item, path: Path) -> None:
     """Write the text as UTF-8 to a temporary file and rename it, so that a file is complete or absent."""
-    suffix = Path(path).suffix.lower()
+    require_save_suffix(Path(path))
+    write_file(Path(path), lambda file: file.write(encode(item.value)))
+
+
+def require_save_suffix(path: Path) -> None:
+    """Raise GenloomError for a suffix of documents, tables and other media, whose readers expect no plain text."""
+    suffix = path.suffix.lower()
     if suffix in DOCUMENTS or suffix in SHEETS or suffix in OTHER_MEDIA:
         raise GenloomError("media.bad_text_suffix", path=path, suffix=suffix)
-    write_file(Path(path), lambda file: file.write(encode(item.value)))
 
 
 def preview(item: Item, max_chars: int = 280) -> str:
