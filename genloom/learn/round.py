@@ -7,7 +7,6 @@
 """
 
 import json
-import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -42,6 +41,7 @@ from genloom.rate.promotion import pin_active_version, promote_version
 from genloom.rate.prompts import normalize_prompt
 from genloom.rate.report import receipt as receipts
 from genloom.rate.report.html import render_page
+from genloom.running_time import read_running_seconds
 from genloom.store.files import write_atomic
 from genloom.store.ledger import Ledger
 from genloom.store.manifest import write_record
@@ -97,11 +97,11 @@ class SectionTimer:
 
     @contextmanager
     def section(self, name: str) -> Generator[None]:
-        start = time.perf_counter()
+        start = read_running_seconds()
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+            self.seconds[name] = self.seconds.get(name, 0.0) + read_running_seconds() - start
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class RoundContext:
     eval_prompts: Sequence[EvalPrompt]  # held-out and extra prompts, which both versions answer
     scorer: comparison.AnswerScorer | None
     timer: SectionTimer
-    deadline: float = inf  # of the whole round, by time.perf_counter
+    deadline: float = inf  # of the whole round, by read_running_seconds
 
 
 def learn(workspace: Workspace, ledger: Ledger, request: LearnRequest) -> Generator[Event | LearnResult]:
@@ -191,8 +191,8 @@ def get_round_seconds(budget: Budget) -> float:
 
 
 def find_deadline(budget: Budget) -> float:
-    """Return the end of a round, by time.perf_counter."""
-    return (budget.started_at or time.perf_counter()) + get_round_seconds(budget)
+    """Return the end of a round, by read_running_seconds."""
+    return (budget.started_at or read_running_seconds()) + get_round_seconds(budget)
 
 
 def build_train_request(context: RoundContext, method: str) -> TrainRequest:
@@ -221,7 +221,7 @@ def limit_training(budget: Budget, deadline: float) -> Budget:
     if deadline == inf:
         return budget
     minutes = budget.minutes or DEFAULT_MINUTES
-    now = time.perf_counter()
+    now = read_running_seconds()
     minutes_left = (deadline - now) / 60 - MEASURE_FRACTION * minutes
     return replace(budget, minutes=max(minutes_left, MIN_TRAINING_FRACTION * minutes), started_at=now)
 
@@ -235,10 +235,10 @@ def generate_in_time(context: RoundContext, writers: Sequence[Model], run: str) 
     """Let champion and challenger answer the held-out prompts, or as many of them as the time allows."""
     workspace, prompts, metadata = context.workspace, context.eval_prompts, {"learn": run}
     num_timed = MIN_TIMED_PROMPTS if context.deadline < inf else len(prompts)
-    started_at = time.perf_counter()
+    started_at = read_running_seconds()
     champion_answers = generate_answers(workspace, writers[0], prompts[:num_timed], metadata)
     if num_timed < len(prompts):
-        now = time.perf_counter()
+        now = read_running_seconds()
         count = count_prompts_in_time(len(prompts), (now - started_at) / num_timed, context.deadline - now)
         champion_answers += generate_answers(workspace, writers[0], prompts[num_timed:count], metadata)
         if count < len(prompts):

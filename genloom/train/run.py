@@ -13,7 +13,6 @@ Pretraining, fine-tuning and preference training are one sequence, `train_model`
 """
 
 import shutil
-import time
 from collections.abc import Generator, Mapping, Sized
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -25,6 +24,7 @@ from genloom.errors import GenloomError, format_message
 from genloom.model import Model, with_defaults
 from genloom.model.likelihood import BITS_PER_BYTE, HeldOutMetric, measure_held_out, to_metric_key
 from genloom.processors import count_allowed_processors
+from genloom.running_time import read_running_seconds
 from genloom.store import files
 from genloom.store.model_folder import ModelFolder
 from genloom.store.run import Run, finish_run
@@ -154,7 +154,7 @@ def execute_run(
         job = replace(job, plan=replace(job.plan, torch_compile=False))
     if damage_report := discard_damaged(run.folder):
         yield RunWarning(damage_report)
-    started_at = time.perf_counter()
+    started_at = read_running_seconds()
     source, model, batches = yield from stage.initialize(run.folder, job)
     if start_step is not None:
         change_plan(run, job, start_step)
@@ -168,17 +168,17 @@ def execute_run(
         yield from (RunWarning(text) for text in load_result.warnings)
     log = ProgressLog(run.folder / "progress.jsonl", state.step)
     yield Status(f"Training {job.name} from step {state.step:,} to {job.plan.steps:,}")
-    preparation_seconds = 0.0 if state.step else time.perf_counter() - started_at
+    preparation_seconds = 0.0 if state.step else read_running_seconds() - started_at
     plan = yield from run_steps(
         *(run.folder / "state", log, model, batches, job, state, request, held_out, preparation_seconds, source.unit)
     )
     job = restate_estimate(replace(job, plan=plan), source)
     yield Status("Evaluating and storing the model")
     trained_model = replace(model, parts=state.eval_parts.eval())
-    eval_started_at = time.perf_counter()
+    eval_started_at = read_running_seconds()
     finish_record = yield from stage.finish(trained_model, job)
     held_out_metric = evaluate_held_out(trained_model, source, job)
-    log.seconds += time.perf_counter() - eval_started_at
+    log.seconds += read_running_seconds() - eval_started_at
     actual = {
         "seconds": round(log.seconds, 1),
         "memory_bytes": log.peak_memory_bytes,

@@ -16,7 +16,7 @@ NOW = 1000.0
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     clock = SimpleNamespace(now=NOW)
-    monkeypatch.setattr(rounds, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    monkeypatch.setattr(rounds, "read_running_seconds", lambda: clock.now)
     return clock
 
 
