@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genloom.media.design.mechanics.filters import build_filter, differentiate_projection, project
+from genloom.media.design.mechanics.filters import build_filter, differentiate_projection, project_density
 from genloom.media.design.mechanics.overhang import print_density, pull_back_printing
 from genloom.media.design.mechanics.problem import FREE, SOLID, Problem
 
@@ -89,7 +89,7 @@ class DesignVariables:
 
     def build_density(self, variables: np.ndarray, sharpness: float, threshold: float = 0.5) -> np.ndarray:
         """Return the densities, flat."""
-        density = self.set_passive(project(self._filter @ variables, sharpness, threshold))
+        density = self.set_passive(project_density(self._filter @ variables, sharpness, threshold))
         if not self.options.is_self_supporting:
             return density
         return self.set_passive(print_density(self._to_grid(density), self._is_solid).ravel())
@@ -99,7 +99,7 @@ class DesignVariables:
     ) -> np.ndarray:
         """Return the gradient by the variables of a gradient by the densities."""
         if self.options.is_self_supporting:
-            density = self.set_passive(project(self._filter @ variables, sharpness, threshold))
+            density = self.set_passive(project_density(self._filter @ variables, sharpness, threshold))
             masked = self._to_grid(gradient * self.is_free)
             gradient = pull_back_printing(masked, self._to_grid(density), self._is_solid).ravel()
         slope = differentiate_projection(self._filter @ variables, sharpness, threshold) * self.is_free

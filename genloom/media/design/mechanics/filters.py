@@ -31,7 +31,7 @@ def build_filter(shape: tuple[int, ...], radius: float) -> sparse.csr_array:
     return (sparse.diags_array(1 / matrix.sum(1)) @ matrix).tocsr()
 
 
-def project(density: np.ndarray, sharpness: float, threshold: float = 0.5) -> np.ndarray:
+def project_density(density: np.ndarray, sharpness: float, threshold: float = 0.5) -> np.ndarray:
     """Return the densities moved towards 0 and 1, from 0 for 0 to 1 for 1; sharpness 0 changes nothing."""
     if sharpness == 0:
         return density
@@ -40,7 +40,7 @@ def project(density: np.ndarray, sharpness: float, threshold: float = 0.5) -> np
 
 
 def differentiate_projection(density: np.ndarray, sharpness: float, threshold: float = 0.5) -> np.ndarray:
-    """Return the derivative of `project` by the density."""
+    """Return the derivative of `project_density` by the density."""
     if sharpness == 0:
         return np.ones_like(density)
     low, high = np.tanh(sharpness * threshold), np.tanh(sharpness * (1 - threshold))

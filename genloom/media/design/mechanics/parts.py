@@ -7,7 +7,7 @@ from scipy import ndimage
 from scipy.optimize import brentq
 
 from genloom.media.design.mechanics.checks import mark_nodes
-from genloom.media.design.mechanics.filters import build_filter, project
+from genloom.media.design.mechanics.filters import build_filter, project_density
 from genloom.media.design.mechanics.problem import EMPTY, SOLID, Problem
 
 SOLID_DENSITY = 0.5  # elements of this density and above are solid
@@ -105,7 +105,7 @@ def fit_volume(problem: Problem, density: np.ndarray, sharpness: float = 8.0) ->
         blurred = (build_filter(problem.shape, radius) @ density.ravel()).reshape(problem.shape) if radius else density
 
         def build_density(threshold: float, blurred: np.ndarray = blurred) -> np.ndarray:
-            return np.where(is_solid, 1.0, np.where(is_empty, 0.0, project(blurred, sharpness, threshold)))
+            return np.where(is_solid, 1.0, np.where(is_empty, 0.0, project_density(blurred, sharpness, threshold)))
 
         if measure_excess(_THRESHOLDS[0]) >= 0 >= measure_excess(_THRESHOLDS[1]):
             return build_density(brentq(measure_excess, *_THRESHOLDS, xtol=1e-12))
