@@ -20,6 +20,7 @@ from genloom.store.keys import MarkingKeys, derive_noise_key
 from genloom.store.workspace import Workspace
 
 MAX_OUTPUTS = 1000  # the newest, which are tried
+_MAX_RECORDS = 4000  # the newest of all media, which are looked through for them: about a second
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def list_known_outputs(
 def _list_newest(workspace: Workspace, medium: str, newest: str) -> Sequence[KnownOutput]:
     """List the newest marked outputs, the last of which is `newest`."""
     found: list[KnownOutput] = []
-    for id in reversed(workspace.list_outputs()):
+    for id in workspace.list_outputs()[: -_MAX_RECORDS - 1 : -1]:
         try:
             found += _read_outputs(workspace, medium, [workspace.get_output(id)[1]])
         except GenloomError:  # it is damaged; `genloom doctor` tells how
