@@ -13,8 +13,10 @@ from genloom.codecs import pixels
 from genloom.noise import Noise, pool_normal
 from genloom.objectives.flow import Flow, InversionParams, SamplerInputs, SamplingParams
 from genloom.objectives.variational import Variational
+from genloom.store.keys import MarkingKeys
+from genloom.store.workspace import Workspace
 from genloom.trust import signal_marks
-from genloom.trust.known_outputs import KnownOutput, correlate_outputs
+from genloom.trust.known_outputs import KnownOutput, correlate_outputs, list_known_outputs
 from genloom.trust.signal_marks import can_read_mark, encode_values, find_pool_mark, find_signal_marks
 from genloom.types import SignalSpace
 
@@ -203,3 +205,18 @@ def test_outputs_that_a_value_is_not_made_of_are_no_evidence(model):
     assert abs(scores.std() - 1) < 0.05
     marks = [find_signal_marks(model, value, [KEY], is_fast=True, outputs=outputs)[0] for value in values]
     assert sum(mark.p_value < 0.05 for mark in marks) < 10  # 2 are expected at most
+
+
+def test_the_newest_marked_outputs_of_a_medium_are_known(tmp_path):
+    ws = Workspace(tmp_path)
+    key = MarkingKeys(tmp_path).get_active()
+    request = {"nonces": [5, 2**40 + 7], "marking_key": key.id, "prompts": ["a fox", "a fox"]}
+    record = {"medium": "image", "model": "tiles/1", "model_digest": "ab", "prompt": "a fox", "request": request}
+    ids = [ws.save_output(bytes([row]), ".png", {**record, "row": row}) for row in (0, 1)]
+    ws.save_output(b"x", ".txt", {**record, "medium": "text"})
+    ws.save_output(b"y", ".png", {**record, "request": {"nonces": [5], "marking_key": ""}})
+    ws.save_output(b"z", ".png", {**record, "request": {**request, "marking_key": "2026-01-01-00000000"}})
+    found = list_known_outputs(ws, "image")
+    assert [(each.id, each.nonce) for each in found] == [(ids[1], 2**40 + 7), (ids[0], 5)]
+    assert {(each.model_digest, each.given["prompt"]) for each in found} == {("ab", "a fox")}
+    assert [each.id for each in list_known_outputs(ws, "image", ws.get_output(ids[0])[1])] == [ids[0]]
