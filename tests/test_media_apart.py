@@ -132,6 +132,8 @@ IMPORTS = {
     "collect/captions.py": "captions are read from text files in any encoding",
     "collect/table_files.py": "tables are read from text files in any encoding",
     "rate/checks/centred.py": "a check of images",
+    "server/worker/chat_questions.py": "conversations are text",
+    "api/workspace.py": "the method that designs parts",
     "server/engine/building.py": "a chat model answers questions, and conversations are text",
     "server/engine/scheduler.py": "the tokens of a conversation, which is text, are counted",
     "server/chat_files.py": "conversations are text",

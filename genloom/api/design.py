@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom import __version__
+from genloom.api import progress as progress_bars
 from genloom.api.generation import GenerationProgress
 from genloom.api.outputs import Output
 from genloom.api.signing import Note, save_signed
@@ -69,6 +70,63 @@ def find_design_model(workspace: "Workspace", name: str, goals: "DesignGoals") -
         raise GenloomError("design.model_of_other_medium", model=model.ref, medium=loaded.design.medium)
     size = getattr(loaded.codec.space, "size", ())
     return None if not name and len(size) != goals.domain.axes else model
+
+
+def create_designs(
+    workspace: "Workspace",
+    goals: "DesignGoals | str | Path",
+    *,
+    count: int = 1,
+    model: "Model | str" = "",
+    seed: int | None = None,
+    refine: int | None = None,
+    guide: float | None = None,
+    out: str | Path | None = None,
+    progress: bool | None = None,
+) -> list[MadeDesign]:
+    """Design parts that hold: several different ones for the same goals, the stiffest first.
+
+    Parameters
+    ----------
+    goals
+        Path of a design.toml, or words, such as "a light bridge held at both ends"; docs/designs.md describes both.
+    count
+        Number of designs.
+    model
+        Model that makes them; "none": topology optimization alone; "": the built-in one, if it is there, else none.
+    seed
+        Random seed. None: another one each time.
+    refine
+        Steps of topology optimization after generation. None: 5, and none without a model.
+    guide
+        Weight of the solver in sampling, 0 to 1. None: 0.
+    out
+        Folder for the files of each design in all formats, a sheet and report.html. None: nothing is written.
+    progress
+        Whether a bar is shown on standard error. None: in notebooks only.
+
+    Raises
+    ------
+    GenloomError
+        media.unreadable: the file cannot be read; mechanics.no_support and others: the goals have no solution;
+        design.…: they contradict, or the model does not make such parts.
+    """
+    from genloom.generate.design import read_goal
+
+    understood = ""
+    if isinstance(goals, str | Path):
+        goals, understood = read_goal(str(goals))
+    name = model if isinstance(model, str) else model.ref
+    made = []
+    with progress_bars.open_bar("Designing", is_silent=not workspace.is_shown(progress)) as bar:
+        for event in iter_designs(workspace, goals, count=count, model=name, seed=seed, refine=refine, guide=guide):
+            if isinstance(event, DesignProgress):
+                bar.update(event.done, event.note)
+            else:
+                made.append(event)
+    if out is not None:
+        save_designs(workspace, goals, made, out, understood=[("Goals", understood)] if understood else ())
+    return made
 
 
 def iter_designs(

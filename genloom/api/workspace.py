@@ -23,6 +23,7 @@ from genloom.api import (
 from genloom.api import classification as classifying
 from genloom.api import code as coding
 from genloom.api import copies as copying
+from genloom.api import design as designing
 from genloom.api import knowledge as knowing
 from genloom.api import progress as progress_bars
 from genloom.api import ratings as rating
@@ -196,6 +197,7 @@ class Workspace:
     translate = tasks.translate
     summarize = tasks.summarize
     classify = classifying.classify
+    design = designing.create_designs
 
     remove = removal.remove
     restore = removal.restore

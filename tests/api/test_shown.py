@@ -120,6 +120,7 @@ METHODS = {
     "write": gl.Workspace.write,
     "prompts": gl.Workspace.prompts,
     "classify": gl.Workspace.classify,
+    "design": gl.Workspace.design,
     "code": gl.Model.write_code,
     "privacy": gl.Model.privacy,
     "bias": gl.Model.bias,

@@ -158,15 +158,15 @@ def test_every_row_of_another_user_is_unknown(
 
 
 def test_lists_and_searches_show_a_user_only_their_own(clients: dict[str, httpx2.Client], ids: dict[str, str]) -> None:
-    lists = (
-        "/api/jobs",
-        "/api/outputs",
-        "/api/conversations",
-        "/api/keys",
-        "/v1/files",
-        "/api/search?q=Tale",
-        "/api/knowledge",
-    )
+    lists = {
+        "/api/jobs": "job",
+        "/api/outputs": "output",
+        "/api/conversations": "conversation",
+        "/api/keys": "key",
+        "/v1/files": "file",
+        "/api/search?q=Tale": "output",
+        "/api/knowledge": "knowledge",
+    }
     for path in lists:
         answer = clients["ben"].get(path)
         assert answer.status_code == 200, (path, answer.text)

@@ -39,6 +39,7 @@ OTHER_PLACES = {
     "genloom/server/studio/teach.py": "a receipt about a model",
     "genloom/server/studio/models.py": "charts about a model",
     "genloom/server/studio/provenance.py": "pages about where outputs, models and data sets come from",
+    "genloom/server/studio/archives.py": "ratings as a data set; the manifest of each output is at its id",
     "genloom/server/studio/trust.py": "a certificate",
     "genloom/server/studio/jobs.py": "exported weights with a signed card",
     "genloom/server/openai/embeddings.py": "numbers of a text that the client sent",

@@ -14,7 +14,7 @@ OUTLIER = 10.0  # compliance error, 1,000 %: the load is hardly carried; its siz
 
 @dataclass(frozen=True)
 class DesignMeasures:
-    """What a design is worth for a problem."""
+    """Measures of a design for a problem."""
 
     compliance: float  # of the design in black and white at the volume that was asked for
     volume_error: float  # of the design as it is, relative to the volume that was asked for

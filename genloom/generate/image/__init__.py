@@ -39,9 +39,7 @@ class EditOptions:
 
     image: Path | None = option(None, "Image to start from; needs --mask, --strength or --outpaint.")
     mask: Path | None = option(None, "Mask of the same size as the image: white is generated, black keeps its pixels.")
-    strength: float | None = share_option(
-        "Strength of the change, above 0 to 1, everywhere or where the mask is white."
-    )
+    strength: float | None = share_option("Strength of the change, above 0 to 1: 1 replaces the source.")
     outpaint: str | None = option(None, "Pixels to add as left,right,top,bottom, e.g. 0,16,0,16.")
 
 

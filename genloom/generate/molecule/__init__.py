@@ -40,14 +40,14 @@ GROWING_PROPERTIES = ("mw", "heavy_atoms", "rings", "aromatic_rings")  # which n
 class EditOptions:
     """Wishes for the molecules."""
 
-    goal: str | None = option(None, 'Goals: "logp=2..3 qed>0.7", or "a small amine".')
+    goal: str | None = option(None, 'Goals: words, a design.toml, or "logp=2..3 qed>0.7".')
     scaffold: str | None = option(None, "Scaffold to keep, as SMILES; grows at each [*].")
     link: str | None = option(None, 'Two fragments to join: "[*]c1ccccc1.[*]CCN".')
     like: str | None = option(None, "Molecule to vary: a name, or SMILES.")
     source: Path | None = option(None, "File of a molecule to vary; needs --vary.")
     vary: float | None = share_option("Share of the molecule to change, above 0 to 1.")
     similarity: float | None = option(None, "Least Tanimoto similarity. [default: by --vary]", minimum=0, maximum=1)
-    budget: int | None = option(None, "Most molecules to try. [default: 20 for each]", minimum=1, maximum=MAX_BUDGET)
+    budget: int | None = option(None, "Most candidates to try. [default: 20 for each]", minimum=1, maximum=MAX_BUDGET)
 
 
 @dataclass(frozen=True, eq=False)

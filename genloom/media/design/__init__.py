@@ -115,7 +115,7 @@ def extract_style_features(value: Structure) -> np.ndarray:
     """Return what people notice first of a design."""
     from genloom.media.design import style_features
 
-    return style_features.extract_style_features(value)
+    return style_features.measure_style_features(value)
 
 
 def identify_value(value: Structure) -> str:

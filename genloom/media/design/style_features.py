@@ -28,7 +28,7 @@ STYLE_NAMES = (
 )
 
 
-def extract_style_features(structure: Structure) -> np.ndarray:
+def measure_style_features(structure: Structure) -> np.ndarray:
     """Return the features by `STYLE_NAMES`; lengths are shares of the longest side, so that the grid does not count.
 
     A design in three dimensions is seen from the front.

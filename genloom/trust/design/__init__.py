@@ -15,12 +15,12 @@ def find_shared(values: Sequence[Structure], data: TrainingData) -> list[CopyRep
     chance = measure_chance(data)
     nearest = find_nearest_designs(values, data, NUM_MATCHES)
     return [
-        CopyReport(tuple(build_match(value, item, overlap) for item, overlap in found), chance)
+        CopyReport(tuple(build_overlap_match(value, item, overlap) for item, overlap in found), chance)
         for value, found in zip(values, nearest, strict=True)
     ]
 
 
-def build_match(value: Structure, item: Item, overlap: float) -> Match:
+def build_overlap_match(value: Structure, item: Item, overlap: float) -> Match:
     """Return a training design with the share of material that it has in common with a value."""
     return Match(
         item.source,

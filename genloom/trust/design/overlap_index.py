@@ -57,7 +57,7 @@ def find_nearest_designs(values: Sequence[Structure], data: TrainingData, count:
     """Return for each value the training designs with most material in common, nearest first."""
     found: list[list[tuple[Item, float]]] = [[] for _ in values]
     for dataset in data.datasets:
-        stored_MB = open_index(data, dataset)
+        stored_MB = open_signatures(data, dataset)
         rows = [find_top(encode_turns(value), stored_MB, count) for value in values]
         numbers = sorted({number for row in rows for number, _ in row})
         items = dict(zip(numbers, read_numbered(dataset, numbers), strict=True)) if numbers else {}
@@ -74,7 +74,7 @@ def find_top(turns_TB: np.ndarray, stored_MB: np.ndarray, count: int) -> list[tu
     return [(int(number), float(overlaps[number])) for number in order if overlaps[number] > 0]
 
 
-def open_index(data: TrainingData, dataset: Dataset) -> np.ndarray:
+def open_signatures(data: TrainingData, dataset: Dataset) -> np.ndarray:
     """Open the signatures of a data set, M B; compute them, some hundred a second, if they are not there yet."""
     folder = data.get_index_folder(dataset, KIND)
     if not (folder / "signatures.npy").is_file():

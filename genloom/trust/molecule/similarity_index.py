@@ -28,7 +28,7 @@ def find_nearest_molecules(
     found: list[list[tuple[Item, float]]] = [[] for _ in values]
     bits_NB = encode_molecules(values)
     for dataset in data.datasets:
-        stored_MB = open_index(data, dataset)
+        stored_MB = open_fingerprints(data, dataset)
         rows = [find_top(bits_B, stored_MB, count) if bits_B.any() else [] for bits_B in bits_NB]
         items = read_by_number(dataset, {number for row in rows for number, _ in row})
         for result, row in zip(found, rows, strict=True):
@@ -66,7 +66,7 @@ def encode_molecules(values: Sequence[Molecule]) -> np.ndarray:
     return bits_NB
 
 
-def open_index(data: TrainingData, dataset: Dataset) -> np.ndarray:
+def open_fingerprints(data: TrainingData, dataset: Dataset) -> np.ndarray:
     """Open the fingerprints of a data set, M B; compute them, about 5,000 a second, if they are not there yet."""
     folder = data.get_index_folder(dataset, KIND)
     if not (folder / "fingerprints.npy").is_file():

@@ -32,8 +32,8 @@ def measure_stress(problem: Problem, solver: Solver, density: np.ndarray, penalt
     centre = build_strain_matrix(problem.axes, (0.0,) * problem.axes)
     stress_matrix = factor * build_elasticity(problem.axes, problem.poisson_ratio) @ centre
     form = stress_matrix.T @ build_von_mises_form(problem.axes) @ stress_matrix
-    pulled = corners @ form
-    solid = np.sqrt(np.maximum(np.einsum("ced,ced->ce", pulled, corners), 1e-300))
+    weighted = corners @ form
+    solid = np.sqrt(np.maximum(np.einsum("ced,ced->ce", weighted, corners), 1e-300))
     is_member = compute_moduli(density, penalty) > MEMBER_MODULUS
     weights = np.where(is_member, density**STRESS_EXPONENT, 0.0)
     relaxed = solid * weights
@@ -42,7 +42,7 @@ def measure_stress(problem: Problem, solver: Solver, density: np.ndarray, penalt
     norm = float((ratio**EXPONENT).sum()) ** (1 / EXPONENT)
     by_stress = (ratio / norm) ** (EXPONENT - 1) / norm  # the norm is scaled to the maximum
     direct = (by_stress * solid).sum(0) * STRESS_EXPONENT * weights / np.where(is_member, density, 1)
-    by_corners = (by_stress * weights / solid)[..., None] * pulled
+    by_corners = (by_stress * weights / solid)[..., None] * weighted
     adjoint = solver.solve(scatter_corners(by_corners, problem.shape)) / problem.stiffness
     stiffness = build_element_stiffness(problem.axes, problem.poisson_ratio) * problem.stiffness
     work = np.einsum("ced,ced->e", gather_corners(adjoint) @ stiffness, corners)
