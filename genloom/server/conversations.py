@@ -258,7 +258,8 @@ class Conversations:
     # The files of the command line
 
     def push(self, id: str) -> None:
-        """Write the open branch of a conversation to its file."""
+        """Write the open branch of a conversation to its file; turns that the command line wrote there are kept."""
+        self._keep_turns_of_file(id)
         row = self._database.read_one("SELECT * FROM conversations WHERE id = ?", (id,))
         branch = self.list_branch(id, row["leaf"]) if row is not None and row["removed"] is None else []
         if row is None or not branch:
@@ -274,6 +275,15 @@ class Conversations:
         )
         self._workspace.store.save_conversation(stored)
         self._database.write("UPDATE conversations SET file_time = ? WHERE id = ?", (self._read_time(id), id))
+
+    def _keep_turns_of_file(self, id: str) -> None:
+        """Add what another program wrote to the file of a conversation since it was read; the leaf stays."""
+        row = self._database.read_one("SELECT leaf, title, file_time FROM conversations WHERE id = ?", (id,))
+        path = self._folder / f"{id}.json"
+        if row is not None and row["file_time"] and path.is_file() and self._read_time(id) != row["file_time"]:
+            self._merge(id, self._read_time(id))
+            values = (row["leaf"], row["title"], id)
+            self._database.write("UPDATE conversations SET leaf = ?, title = ? WHERE id = ?", values)
 
     def pull(self) -> None:
         """Read what the command line added or removed."""

@@ -99,7 +99,7 @@ def sign_data(
         )
     except C2paError as error:
         reason = str(error).strip() or type(error).__name__
-        return OutgoingFile(data, problem=format_message("trust.not_signed", output=title, reason=reason))
+        return OutgoingFile(data, problem=format_message("trust.not_signed", output=title or "The file", reason=reason))
     record_signature(root, signed.data if signed.sidecar is None else signed.sidecar)
     return OutgoingFile(signed.data, signed.sidecar)
 

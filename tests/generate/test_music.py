@@ -198,6 +198,8 @@ def test_options_that_contradict_each_other_are_refused(model: Model, tmp_path: 
         (EditOptions(source=source, fill="2", bars=3), "option_of_source"),
         (EditOptions(source=source, accompany="kazoo"), "unknown_instruments"),
         (EditOptions(instruments="kazoo"), "unknown_instruments"),
+        (EditOptions(instruments="kazoo choir"), "unknown_instruments"),
+        (EditOptions(source=source, accompany="a cello and kazoos"), "unknown_instruments"),
         (EditOptions(key="H major"), "unknown_key"),
         (EditOptions(meter="17/16"), "unknown_meter"),
     ):

@@ -20,8 +20,8 @@ from genloom.media.music.controls import (
     Controls,
     merge_controls,
     pack_controls,
+    parse_instruments,
     read_key,
-    read_programs,
     read_words,
     unpack_controls,
 )
@@ -203,8 +203,8 @@ def read_controls(options: EditOptions) -> Controls:
         meter = read_words(options.meter).meter
         if meter not in METERS:
             raise GenloomError("music.unknown_meter", value=options.meter)
-    if options.instruments is not None and not (programs := read_programs(options.instruments.lower())):
-        raise GenloomError("music.unknown_instruments", value=options.instruments)
+    if options.instruments is not None:
+        programs = parse_instruments(options.instruments)
     return Controls(key=key, meter=meter, bpm=options.tempo, programs=programs, bars=options.bars)
 
 
@@ -219,9 +219,7 @@ def build_task(source: Score, options: EditOptions) -> Task:
     if options.harmonise is not None:
         return Task(programs=(source.parts[-1].program,) * options.harmonise)
     assert options.accompany is not None
-    if not (programs := read_programs(options.accompany.lower())):
-        raise GenloomError("music.unknown_instruments", value=options.accompany)
-    return Task(programs=programs)
+    return Task(programs=parse_instruments(options.accompany))
 
 
 def parse_bars(text: str, num_bars: int) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from genloom.errors import GenloomError
 from genloom.media.music.score import DRUMS, MODES, TONICS, Key, is_meter
+from genloom.text_format import format_count
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Controls:
             self.style,
             None if self.density is None else f"density {self.density} of 7",
             self.programs and name_ensemble(self.programs),
-            self.bars and f"{self.bars} bars",
+            self.bars and format_count(self.bars, "bar"),
         ]
         return ", ".join(str(text) for text in texts if text)
 
@@ -231,20 +232,31 @@ def read_words(text: str) -> Controls:
 
 
 COUNTS = {"two": 2, "three": 3, "four": 4, "2": 2, "3": 3, "4": 4}
+_ENSEMBLE, _PROGRAM = (
+    "|".join(sorted(map(re.escape, names), key=len, reverse=True)) for names in (ENSEMBLES, PROGRAMS)
+)
+INSTRUMENTS = re.compile(rf"\b(?:({_ENSEMBLE})|(?:({'|'.join(COUNTS)}) )?({_PROGRAM})s?)\b")
+JOINING_WORDS = frozenset(["a", "an", "and", "the", "for", "with", "plus", "one", "solo"])
 
 
 def read_programs(lower: str) -> tuple[int, ...]:
-    """Return the instruments that a text names, in its order: "for flute and two violins"."""
-    for name, programs in ENSEMBLES.items():
-        if re.search(rf"\b{name}\b", lower):
-            return programs
-    names = "|".join(sorted(map(re.escape, PROGRAMS), key=len, reverse=True))
-    found = []
-    for match in re.finditer(rf"\b(?:(two|three|four|2|3|4) )?({names})s?\b", lower):
-        if match[2] == "fiddle" and "fiddle tune" in lower:
+    """Return the instruments and ensembles that a text names, in its order: "for flute and two violins"."""
+    found: list[int] = []
+    for ensemble, count, name in INSTRUMENTS.findall(lower):
+        if name == "fiddle" and "fiddle tune" in lower:
             continue
-        found += [PROGRAMS[match[2]]] * COUNTS.get(match[1] or "", 1)
+        found += ENSEMBLES[ensemble] if ensemble else [PROGRAMS[name]] * COUNTS.get(count, 1)
     return tuple(found[:16])
+
+
+def parse_instruments(text: str) -> tuple[int, ...]:
+    """Return the instruments of a text that names nothing else; raise GenloomError for a word that is none of them."""
+    lower = text.lower()
+    unread = [word for word in re.findall(r"[^\s,;+&.]+", INSTRUMENTS.sub(" ", lower)) if word not in JOINING_WORDS]
+    programs = read_programs(lower)
+    if unread or not programs:
+        raise GenloomError("music.unknown_instruments", value=" ".join(unread) or text)
+    return programs
 
 
 def pack_controls(controls: Controls) -> dict[str, Any]:

@@ -104,6 +104,20 @@ def test_the_command_line_continues_a_conversation_and_the_studio_sees_it(open_s
         assert len(client.get("/api/conversations").json()["data"]) == 2
 
 
+def test_turns_that_the_command_line_wrote_meanwhile_are_kept_beside_those_of_the_studio(open_studio: Open) -> None:
+    with open_studio() as (studio, client):
+        store = studio.workspace.store
+        id = client.post("/api/conversations", json={"model": "icons"}).json()["id"]
+        answer = ask(studio, client, id, "abc")
+        saved = store.get_conversation(id)
+        sent = client.post(f"/api/conversations/{id}/turns", json={"parent": answer["id"], "content": "def"})
+        store.save_conversation(saved.with_question("more").with_answer("text", "icons/2", answer["output"]))
+        assert studio.wait(client, sent.json()["job"]["id"])["state"] == "succeeded"
+        children = list_contents(client, id)
+        assert sorted(children["cba"]) == ["def", "more"]
+        assert (children["def"], children["more"]) == (["fed"], ["text"])
+
+
 def test_conversations_are_found_arranged_removed_and_restored(open_shared: Open) -> None:
     with open_shared() as (studio, client):
         ids = [client.post("/api/conversations", json={"model": "icons"}).json()["id"] for _ in range(3)]
