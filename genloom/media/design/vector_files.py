@@ -29,16 +29,16 @@ def write_svg(structure: Structure) -> bytes:
 def write_dxf(structure: Structure) -> bytes:
     """Return a DXF drawing (R2010, millimetres), a closed polyline for every curve, on the layers OUTLINE and HOLES."""
     ezdxf = import_library("ezdxf")
-    document = ezdxf.new("R2010", units=4)  # millimetres
-    document.layers.add("OUTLINE", color=7)
-    document.layers.add("HOLES", color=1)
-    for polygon in list_outlines(structure):
-        layer = "OUTLINE" if measure_area(polygon) > 0 else "HOLES"
-        points = [(round(float(x), DECIMALS), round(float(y), DECIMALS)) for x, y in polygon]
-        document.modelspace().add_lwpolyline(points, close=True, dxfattribs={"layer": layer})
     # Times and random ids would make every file of one design another one.
     ezdxf.options.write_fixed_meta_data_for_testing = True
     try:
+        document = ezdxf.new("R2010", units=4)  # millimetres
+        document.layers.add("OUTLINE", color=7)
+        document.layers.add("HOLES", color=1)
+        for polygon in list_outlines(structure):
+            layer = "OUTLINE" if measure_area(polygon) > 0 else "HOLES"
+            points = [(round(float(x), DECIMALS), round(float(y), DECIMALS)) for x, y in polygon]
+            document.modelspace().add_lwpolyline(points, close=True, dxfattribs={"layer": layer})
         stream = io.StringIO()
         document.write(stream)
     finally:
