@@ -190,7 +190,7 @@ def damaged_error(path: Path, reason: str) -> GenloomError:
     if run := _RUN_PATH.search(path.as_posix()):
         cure = format_message("store.delete_one", kind="runs", id=run["id"])
     if version := _VERSION_PATH.search(path.as_posix()):
-        cure = format_message("store.delete_one", kind=version["kind"], id=repr(version["id"]))
+        cure = format_message("store.delete_one", kind=version["kind"], id=version["id"])
     if is_timed_id(path.stem):  # an output or a conversation, whose folder has others
         kind = "conversations" if path.parent.name == "conversations" else "outputs"
         cure = format_message("store.delete_one", kind=kind, id=path.stem)

@@ -55,6 +55,7 @@ def test_the_verb_writes_the_report(
     assert run(arguments) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     stored = json.loads(Path(found.pop("file")).read_text(encoding="utf-8"))
+    assert stored.pop("record_digest")
     assert stored == found
     assert found["measured"]
 

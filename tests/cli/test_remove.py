@@ -181,7 +181,7 @@ def test_the_cure_of_a_damaged_version_removes_it_alone(ws: gl.Workspace, kind: 
     record.write_text("{")
     with raises_code("store.damaged") as caught:
         manifest.read_json(record)
-    assert f"genloom remove {kind} '{version}' --force" in str(caught.value)
+    assert f"genloom remove {kind} {version} --force" in str(caught.value)
     assert run(["remove", kind, version, "--force", "--workspace", str(ws.folder)]) == 0
     assert not record.parent.exists()
 

@@ -94,7 +94,7 @@ def test_json_fits_its_schema_for_every_codec_and_decoder(ws: Workspace, name: s
     assert len({output.continuation for output in outputs}) > 1
     for output in outputs:
         jsonschema.validate(json.loads(output.continuation), SCHEMA)
-        assert output.value == output.prompt + output.continuation
+        assert output.value == output.continuation, "the prompt would be no JSON"
         assert "is_incomplete" not in output.record
         output.replay()
 
