@@ -1,5 +1,6 @@
 """Designs of parts: several different ones for the same goals, finished, assessed, and saved with a report."""
 
+import secrets
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -152,9 +153,10 @@ def iter_designs(
     from genloom.generate.design.finishing import check_goals
 
     check_goals(goals)
+    seed = secrets.randbits(32) if seed is None else seed
     generator = find_design_model(workspace, model, goals)
     if generator is None:
-        made = yield from optimize_designs(goals, count, seed or 0, refine or 0)
+        made = yield from optimize_designs(goals, count, seed, refine or 0)
     else:
         made = yield from generate_designs(generator, goals, count, seed, refine, guide)
     yield from describe_designs(made)
@@ -186,7 +188,7 @@ def optimize_designs(
 
 
 def generate_designs(
-    model: "Model", goals: "DesignGoals", count: int, seed: int | None, refine: int | None, guide: float | None
+    model: "Model", goals: "DesignGoals", count: int, seed: int, refine: int | None, guide: float | None
 ) -> Generator[DesignProgress, None, list[MadeDesign]]:
     """Generate with a model, which stores its outputs; return different ones of the best."""
     from genloom.media.design.document_writing import write_goals

@@ -1,11 +1,12 @@
 """Generation of outputs: from keywords to a request, and from drafts to stored outputs."""
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.api.arguments import Rows, drop_progress, to_list, to_plain
+from genloom.api.edit_options import find_editing, split_edit_options, take_prompt
 from genloom.api.outputs import Output, Outputs
 from genloom.errors import GenloomError
 
@@ -265,22 +266,6 @@ def build_request(
     return engine.interpolate_request(request, interpolate)
 
 
-def take_prompt(
-    model: "LoadedModel", prompts: Sequence[str], params: Mapping[str, Any]
-) -> tuple[Sequence[str], dict[str, Any]]:
-    """Return the prompts and parameters, the prompt as the editing option that takes it in media that have one."""
-    from genloom.conditioners import PROMPT
-
-    name = getattr(find_editing(model), "PROMPT_OPTION", "")
-    if not name or PROMPT in model.conditioners or not any(prompts):
-        return prompts, dict(params)
-    if len(set(prompts)) > 1:
-        raise GenloomError("generate.several_goals", count=len(set(prompts)))
-    if params.get(name) is not None:
-        raise GenloomError("generate.prompt_and_goal", option=name)
-    return [""] * len(prompts), {**params, name: prompts[0]}
-
-
 def continue_request(model: "LoadedModel", request: "Request", output: Output) -> "Request":
     """Return the request whose rows continue an output, under its conditions unless others are given."""
     from genloom.conditioners import PROMPT
@@ -315,22 +300,6 @@ def parse_given_texts(model: "LoadedModel", given: Mapping[str, Any]) -> dict[st
     check_names(model.conditioners, list(given))
     texts = {name: str(value) for name, value in given.items() if isinstance(value, str | Path)}
     return {**given, **parse_given(model.conditioners, texts)}
-
-
-def find_editing(model: "LoadedModel") -> Any:
-    """Return the module that edits values of the model's medium."""
-    from genloom import plugins
-
-    return plugins.find_medium_part("editing", model.design.medium)
-
-
-def split_edit_options(model: "LoadedModel", params: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Return the editing options of the model's medium among the keywords (None without any), and the others."""
-    options_class = find_editing(model).EditOptions
-    names = {f.name for f in fields(options_class)}
-    options = {name: value for name, value in params.items() if name in names and value is not None}
-    others = {name: value for name, value in params.items() if name not in names}
-    return (options_class(**options) if options else None), others
 
 
 def iter_outputs(

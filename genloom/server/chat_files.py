@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from genloom.collect.text import chat_exports
-from genloom.server.conversations import MAX_TITLE_CHARS, Turn
+from genloom.server.conversations import MAX_TITLE_CHARS
 from genloom.server.errors import APIError
+from genloom.server.turns import Turn
 
 MAX_JSON_BYTES = 512 << 20
 FORMAT = "genloom conversation 1"

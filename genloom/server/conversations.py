@@ -8,7 +8,6 @@ import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from genloom.api.workspace import Workspace
@@ -17,6 +16,7 @@ from genloom.server.access import LOCAL_USER_ID, User, build_unknown_id_error
 from genloom.server.errors import APIError
 from genloom.server.library import format_now
 from genloom.server.sqlite import Database
+from genloom.server.turns import Turn, insert_turn, parse_turn
 from genloom.store import recycle_bin
 from genloom.store.clock import get_now
 from genloom.store.conversation import Conversation as StoredConversation
@@ -30,23 +30,6 @@ _MATCHES_WORDS = """
         SELECT conversation FROM turns WHERE number IN (SELECT rowid FROM turn_words WHERE turn_words MATCH ?)
     ))
 """
-
-
-@dataclass(frozen=True)
-class Turn:
-    """A question or an answer; `parent` is the turn before it, "" for the first."""
-
-    id: str
-    conversation: str
-    parent: str
-    role: str
-    content: str
-    created: str
-    model: str = ""
-    output: str = ""
-    job: str = ""
-    attachments: Sequence[str] = field(default_factory=tuple)
-    context: Mapping[str, Any] = field(default_factory=dict)  # what an answer was given from, and what supports it
 
 
 class Conversations:
@@ -105,13 +88,13 @@ class Conversations:
     def list_turns(self, id: str) -> list[Turn]:
         """Return all turns of a conversation, in the order they were added."""
         rows = self._database.read("SELECT * FROM turns WHERE conversation = ? ORDER BY number", (id,))
-        return [_parse_turn(row) for row in rows]
+        return [parse_turn(row) for row in rows]
 
     def get_turn(self, conversation: str, id: str) -> Turn:
         row = self._database.read_one("SELECT * FROM turns WHERE conversation = ? AND id = ?", (conversation, id))
         if row is None:
             raise build_unknown_id_error("turn", id)
-        return _parse_turn(row)
+        return parse_turn(row)
 
     def list_branch(self, conversation: str, leaf: str | None) -> list[Turn]:
         """Return the turns from the first to this one."""
@@ -126,7 +109,7 @@ class Conversations:
     def find_answer(self, job: str) -> Turn | None:
         """Return the answer that a job gave; None before."""
         row = self._database.read_one("SELECT * FROM turns WHERE job = ? AND role = 'assistant'", (job,))
-        return None if row is None else _parse_turn(row)
+        return None if row is None else parse_turn(row)
 
     def find_by_outputs(self, outputs: Sequence[str]) -> dict[str, str]:
         """Return the conversation of each output that is part of one."""
@@ -201,7 +184,7 @@ class Conversations:
         if not parent and role != "user":
             raise APIError("studio.roles_alternate", param="parent", role=role)
         with self._database.transaction() as connection:
-            _insert_turn(connection, turn)
+            insert_turn(connection, turn)
             connection.execute(
                 "UPDATE conversations SET changed = ?, leaf = ?, model = CASE WHEN ? != '' THEN ? ELSE model END"
                 " WHERE id = ?",
@@ -249,7 +232,7 @@ class Conversations:
         ids = {old: secrets.token_hex(8) for old, _, _, _ in turns}
         with self._database.transaction() as connection:
             for old, parent, role, content in turns:
-                _insert_turn(connection, Turn(ids[old], id, ids.get(parent, ""), role, content, format_now()))
+                insert_turn(connection, Turn(ids[old], id, ids.get(parent, ""), role, content, format_now()))
             leaf = ids.get(current) or next(reversed(ids.values()), None)
             connection.execute("UPDATE conversations SET leaf = ? WHERE id = ?", (leaf, id))
         self.push(id)
@@ -278,12 +261,13 @@ class Conversations:
 
     def _keep_turns_of_file(self, id: str) -> None:
         """Add what another program wrote to the file of a conversation since it was read; the leaf stays."""
-        row = self._database.read_one("SELECT leaf, title, file_time FROM conversations WHERE id = ?", (id,))
-        path = self._folder / f"{id}.json"
-        if row is not None and row["file_time"] and path.is_file() and self._read_time(id) != row["file_time"]:
+        row = self._database.read_one("SELECT * FROM conversations WHERE id = ?", (id,))
+        has_file = (self._folder / f"{id}.json").is_file()
+        if row and row["removed"] is None and row["file_time"] and has_file and self._read_time(id) != row["file_time"]:
             self._merge(id, self._read_time(id))
-            values = (row["leaf"], row["title"], id)
-            self._database.write("UPDATE conversations SET leaf = ?, title = ? WHERE id = ?", values)
+            kept = ("leaf", "title", "model", "system", "changed")
+            sets = ", ".join(f"{name} = :{name}" for name in kept)
+            self._database.write(f"UPDATE conversations SET {sets} WHERE id = :id", dict(row))
 
     def pull(self) -> None:
         """Read what the command line added or removed."""
@@ -318,7 +302,7 @@ class Conversations:
                 if key not in existing:
                     model = stored.model if output else ""
                     turn = Turn(secrets.token_hex(8), id, *key[:3], stored.changed, model, output)
-                    _insert_turn(connection, turn)
+                    insert_turn(connection, turn)
                     existing[key] = turn.id
                 parent = existing[key]
             connection.execute(
@@ -378,24 +362,3 @@ class Conversations:
 def _match_words(words: Sequence[str]) -> str:
     """Return the query for all words, each of which may be the beginning of one."""
     return " ".join(f'"{word}"*' for word in words[:20])
-
-
-def _insert_turn(connection: Any, turn: Turn) -> None:
-    values = {
-        **vars(turn),
-        "attachments": json.dumps(list(turn.attachments)),
-        "context": json.dumps(dict(turn.context)),
-        "parent": turn.parent or None,
-    }
-    names = tuple(values)
-    cursor = connection.execute(
-        f"INSERT INTO turns ({', '.join(names)}) VALUES ({', '.join(f':{name}' for name in names)})", values
-    )
-    connection.execute("INSERT INTO turn_words (rowid, content) VALUES (?, ?)", (cursor.lastrowid, turn.content))
-
-
-def _parse_turn(row: Any) -> Turn:
-    values: dict[str, Any] = {name: value for name, value in dict(row).items() if name != "number"}
-    parsed = {name: json.loads(values[name]) for name in ("attachments", "context")}
-    arguments: dict[str, Any] = {**values, **parsed, "parent": values["parent"] or ""}
-    return Turn(**arguments)

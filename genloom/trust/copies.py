@@ -41,6 +41,12 @@ class Match:
     pixel_difference: float | None = None  # mean absolute difference of the colours, from 0 to 1
     is_identical: bool = False
 
+    @classmethod
+    def from_item(cls, item: Item, **more: Any) -> "Match":
+        """Return a match of a training item, with the other fields in `more`."""
+        id, caption = (str(item.meta.get(name, "")) for name in ("id", "caption"))
+        return cls(item.source, item.licence, id, caption, **more)
+
     def __str__(self) -> str:
         return f"{self.source or 'unknown source'} ({self.licence})"
 

@@ -51,7 +51,7 @@ def find_identical(values: Sequence[Any], data: TrainingData) -> list[CopyReport
     for item in data.iter_documents():
         found = wanted.get(_hash_value(data.medium, item.value))
         if found is not None and len(found) < NUM_MATCHES:
-            found.append(_describe(item, is_identical=True))
+            found.append(Match.from_item(item, is_identical=True))
     return [CopyReport(tuple(wanted[_hash_value(data.medium, value)]), None) for value in values]
 
 
@@ -131,18 +131,6 @@ def _measure_chance(data: TrainingData, features: ModuleType, extract: Any) -> C
 def _build_match(value: Any, match: NearestItem, medium: ModuleType, compare_values: CompareValues | None) -> Match:
     difference = None if compare_values is None else compare_values(value, match.item.value)
     is_identical = medium.encode(value) == medium.encode(match.item.value)
-    return _describe(match.item, 1 - match.distance, difference, is_identical=is_identical)
-
-
-def _describe(
-    item: Item, similarity: float | None = None, pixel_difference: float | None = None, *, is_identical: bool = False
-) -> Match:
-    return Match(
-        item.source,
-        item.licence,
-        str(item.meta.get("id", "")),
-        str(item.meta.get("caption", "")),
-        similarity=similarity,
-        pixel_difference=pixel_difference,
-        is_identical=is_identical,
+    return Match.from_item(
+        match.item, similarity=1 - match.distance, pixel_difference=difference, is_identical=is_identical
     )

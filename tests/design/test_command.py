@@ -187,3 +187,22 @@ def test_starts_differ_and_the_first_is_even() -> None:
     assert second is not None
     assert abs(first - second).mean() > 0.02
     assert (first == draw_start(goals, 0, 1)).all()
+
+
+def test_designs_of_the_python_api_are_made_and_saved(home: Path) -> None:
+    workspace = gl.Workspace(home / "home")
+    made = workspace.design("bracket.toml", count=2, model="none", out=home / "made", progress=False)
+    assert [each.structure.axes for each in made] == [2, 2]
+    assert (home / "made" / "report.html").is_file()
+    for number, each in enumerate(made, start=1):
+        saved = design.open(home / "made" / f"design-{number}.toml").value
+        assert (saved.levels == each.structure.levels).all()
+
+
+def test_each_call_has_a_seed_of_its_own_which_repeats_it(home: Path) -> None:
+    workspace, goals = gl.Workspace(home / "home"), "bracket.toml"
+    texts = [{each.origin for each in workspace.design(goals, count=2, model="none", progress=False)} for _ in range(2)]
+    assert texts[0] != texts[1]
+    first, again = (workspace.design(goals, count=2, model="none", seed=7, progress=False) for _ in range(2))
+    assert [each.origin for each in first] == [each.origin for each in again]
+    assert all((a.structure.levels == b.structure.levels).all() for a, b in zip(first, again, strict=True))

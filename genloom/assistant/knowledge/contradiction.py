@@ -142,7 +142,7 @@ def _normalize_number(number: str) -> str:
 
 
 def read_number(token: str) -> str:
-    """Return the number that a token is, in one form; "" if it is none."""
+    """Return the value of a token that is a number, in one form; "" for other tokens."""
     if _NUMBER.fullmatch(token):
         return _normalize_number(token)
     return _SPELLED.get(token, "") if token != "one" else ""

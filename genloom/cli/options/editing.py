@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 from cyclopts import Parameter
 
 from genloom import plugins
-from genloom.api.generation import find_editing
+from genloom.api.edit_options import find_editing
 from genloom.api.models import Model
 from genloom.cli.options.numbers import checked_int, finite_float, int_range
 from genloom.errors import GenloomError

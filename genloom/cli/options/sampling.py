@@ -97,7 +97,7 @@ class StepSamplingOptions:
     """ODE solver: euler (fast), heun (second order) or multistep (reuses the previous step)."""
 
     resample_steps: Annotated[int, int_range(0, 1000)] | None = None
-    """Inpainting only: RePaint resampling steps. More blend the filled area better and take longer."""
+    """RePaint resampling steps of inpainting."""
 
     def to_params(self) -> dict[str, Any]:
         return merge_params(self, {})

@@ -33,7 +33,7 @@ PROMPT_OPTION = "goal"  # the option that a prompt is the value of, for models w
 class EditOptions:
     """Goals of a part, and its finish."""
 
-    goal: str | None = option(None, 'Goals: words, a design.toml, or "logp=2..3 qed>0.7".')
+    goal: str | None = option(None, "Goals of the part: words, or a design.toml.")
     refine: int | None = option(None, "Steps of topology optimization. [default: 5]", minimum=0, maximum=MAX_STEPS)
     guide: float | None = option(None, "Weight of the solver in sampling. [default: 0]", minimum=0, maximum=1)
     budget: int | None = option(None, "Most candidates to try. [default: 20 for each]", minimum=1, maximum=100_000)

@@ -4,7 +4,6 @@ Plane designs are drawn from the front, those in three dimensions in parallel pr
 front.
 """
 
-import io
 from collections.abc import Iterator, Sequence
 from math import ceil, hypot, sqrt
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 from genloom.media.design.goals import DesignGoals, Domain, Place
 from genloom.media.design.problems import find_nodes, list_coordinates
 from genloom.media.design.structure import LEVELS, Structure
+from genloom.media.pictures import to_png, wrap_text
 
 LONG_SIDE, MARGIN = 420, 56  # pixels
 SUPPORT_COLOUR, LOAD_COLOUR, SOLID_COLOUR, EMPTY_COLOUR = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
@@ -52,26 +52,9 @@ def draw_png(structures: Sequence[Structure], captions: Sequence[str] = ()) -> b
         for column, number in enumerate(row):
             image, left = images[number], column * width
             canvas.paste(image, (left + (width - image.width) // 2, bottom - text_height - image.height))
-            for line, text in enumerate(wrap_caption(texts[number][:MAX_CAPTION], width - 16, font)[:2]):
+            for line, text in enumerate(wrap_text(texts[number][:MAX_CAPTION], width - 16, font)[:2]):
                 draw.text((left + 8, bottom - text_height + 15 * line), text, "#333333", font)
     return to_png(canvas)
-
-
-def wrap_caption(text: str, width: int, font: Any) -> list[str]:
-    """Return the lines of a caption."""
-    lines: list[str] = []
-    for word in text.split():
-        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    return lines
-
-
-def to_png(image: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def draw_image(structure: Structure) -> Any:

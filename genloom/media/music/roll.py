@@ -1,12 +1,12 @@
 """Piano rolls: pitch against time, in systems one below the other, a colour for each part, lines at the bars."""
 
-import io
 from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
 from genloom.media.music.controls import name_program
 from genloom.media.music.score import TICKS_PER_QUARTER, Score
+from genloom.media.pictures import to_png, wrap_text
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5c5c5c", "#8c6d1f")
 BLACK_KEYS = frozenset((1, 3, 6, 8, 10))
@@ -37,17 +37,6 @@ def draw_rolls(scores: Sequence[Score], captions: Sequence[str]) -> bytes:
         canvas.paste(image, (0, top + height - image.height))
         top += height
     return to_png(canvas)
-
-
-def wrap_text(text: str, width: int, font: Any) -> list[str]:
-    """Return the lines of a text, each at most so wide unless one word is wider."""
-    lines: list[str] = []
-    for word in text.split():
-        if lines and font.getlength(f"{lines[-1]} {word}") <= width:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    return lines
 
 
 def list_edges(score: Score) -> list[int]:
@@ -131,9 +120,3 @@ def list_legend(score: Score) -> list[tuple[str, str]]:
         (COLOURS[index % len(COLOURS)], (part.name or name_program(part.program))[:40])
         for index, part in enumerate(score.parts)
     ]
-
-
-def to_png(image: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()

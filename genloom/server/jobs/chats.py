@@ -17,8 +17,8 @@ from genloom.server.reasoning import split_reasoning
 from genloom.types import Message
 
 if TYPE_CHECKING:
-    from genloom.server.conversations import Turn
     from genloom.server.jobs.jobs import Jobs
+    from genloom.server.turns import Turn
 
 _SECONDS = 300.0  # for reading attached files, and for finding passages
 _logger = logging.getLogger(__name__)

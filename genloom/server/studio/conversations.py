@@ -9,7 +9,6 @@ from fastapi.responses import Response
 
 from genloom.server.access import CurrentUser, User, build_unknown_id_error, require_scope
 from genloom.server.chat_files import read_export, write_json, write_markdown
-from genloom.server.conversations import Turn as StoredTurn
 from genloom.server.errors import APIError
 from genloom.server.files import build_file_response
 from genloom.server.jobs.jobs import Jobs
@@ -26,6 +25,7 @@ from genloom.server.studio.shapes.conversations import (
     SentQuestion,
 )
 from genloom.server.studio.shapes.shape import Page
+from genloom.server.turns import Turn as StoredTurn
 
 router = APIRouter()
 MAX_IMPORT_BYTES = 1 << 30

@@ -22,11 +22,4 @@ def find_shared(values: Sequence[Structure], data: TrainingData) -> list[CopyRep
 
 def build_overlap_match(value: Structure, item: Item, overlap: float) -> Match:
     """Return a training design with the share of material that it has in common with a value."""
-    return Match(
-        item.source,
-        item.licence,
-        str(item.meta.get("id", "")),
-        str(item.meta.get("caption", "")),
-        similarity=overlap,
-        is_identical=np.array_equal(item.value.levels, value.levels),
-    )
+    return Match.from_item(item, similarity=overlap, is_identical=np.array_equal(item.value.levels, value.levels))

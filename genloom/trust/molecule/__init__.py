@@ -22,11 +22,8 @@ def find_shared(values: Sequence[Molecule], data: TrainingData) -> list[CopyRepo
 def build_match(value: Molecule, item: Item, similarity: float) -> Match:
     """Return a training molecule with what it shares."""
     is_identical = similarity == 1 and compute_inchi_key(value) == compute_inchi_key(item.value)
-    return Match(
-        item.source,
-        item.licence,
-        str(item.meta.get("id", "")),
-        str(item.meta.get("caption", "")),
+    return Match.from_item(
+        item,
         place="" if is_identical else describe_scaffold(value, item.value),
         excerpt=item.value.smiles,
         similarity=similarity,
