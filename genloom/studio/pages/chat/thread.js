@@ -10,7 +10,6 @@ import { button, icon } from '../../components/parts.js';
 import { toastError } from '../../components/toast.js';
 import '../../components/markdown.js';
 import '../../components/stream-text.js';
-import './sources.js';
 
 /** @typedef {import('../../core/shapes').Turn} Turn */
 /** @typedef {import('../../core/shapes').Job} Job */
@@ -194,6 +193,7 @@ function nameOf(ref) {
 /** A whole answer, below the reasoning that led to it, which is folded, and above what it was given from. @param {Turn} turn */
 function renderAnswer({ content, context }) {
   const { reasoning, answer } = splitReasoning(content);
+  if (context) import('./sources.js').catch(toastError); // few answers have sources: the page is quicker without
   return html`${reasoning ? html`<details class="reasoning"><summary>${t('chat.reasoning')}</summary><div class="turn-text" dir="auto">${reasoning}</div></details>` : nothing}
     <gl-markdown class="md" dir="auto" .text=${answer}></gl-markdown>${context ? html`<gl-sources .context=${context}></gl-sources>` : nothing}`;
 }
