@@ -38,6 +38,7 @@ class Learning:
     level: str = "sound"  # of the text that a training is expected to write
     keys: list[dict[str, Any]] = field(default_factory=list)
     bin: list[dict[str, Any]] = field(default_factory=list)
+    exports: list[dict[str, Any]] = field(default_factory=list)
     data_names: list[str] = field(default_factory=lambda: ["holiday", "shakespeare"])
     captions: dict[str, str] = field(default_factory=dict)  # that wait for a new version
     applied_captions: dict[str, str] = field(default_factory=dict)
@@ -290,9 +291,13 @@ class Learning:
                     {"kind": "models", "bytes": 60_000_000, "count": 3},
                     {"kind": "runs", "bytes": 9_000_000, "count": 2},
                 ]
+                disk = {"free": 120 * 10**9, "total": 512 * 10**9}
                 return JSONResponse(
-                    {"items": items, "bin": self.bin, "disk": {"free": 120 * 10**9, "total": 512 * 10**9}}
+                    {"items": items, "bin": self.bin, "exports": self.exports, "export_days": 30, "disk": disk}
                 )
+            case "DELETE", ["jobs", id, "download"]:
+                self.exports = [each for each in self.exports if each["id"] != id]
+                return JSONResponse({"bytes": 12_000_000})
             case "POST", ["bin", "empty"]:
                 self.bin.clear()
                 return JSONResponse({"bytes": 12_000_000})

@@ -60,3 +60,18 @@ def test_problems_of_the_workspace_are_told_in_the_language_of_the_page(visit: C
     page = visit(world, locale="de").open("system")
     expect(page.get_by_text("models/a ist beschädigt: it is cut off. Stellen Sie es aus einer")).to_be_visible()
     expect(page.locator(".health [lang=en]", has_text="a rare problem")).to_be_visible()  # as the program says it
+
+
+def test_an_exported_model_is_downloaded_and_deleted(visit: Callable[..., Any]) -> None:
+    world = World(outputs=0)
+    learning = Learning(world)
+    url = "/api/jobs/x1/download"
+    row = {"id": "x1", "model": "icons/1", "file": "icons-1.gguf", "bytes": 12_000_000, "created": world.now()}
+    learning.exports.append(row | {"url": url})
+    page = visit(world).open("system?tab=storage")
+    link = page.get_by_role("link", name="Download", exact=True)
+    expect(link).to_have_attribute("href", f"{page.url.split('/#')[0]}{url}")
+    page.get_by_role("button", name="Delete the file icons-1.gguf").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete the file").click()
+    expect(page.get_by_role("heading", name="Exported models")).to_have_count(0)
+    assert learning.exports == []

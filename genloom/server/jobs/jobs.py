@@ -13,6 +13,7 @@ from genloom.errors import GenloomError, format_message
 from genloom.server.access import LOCAL_USER_ID, User, build_unknown_id_error
 from genloom.server.conversations import Conversations
 from genloom.server.errors import APIError, hide_paths
+from genloom.server.exports import remove_old_exports
 from genloom.server.index import OutputIndex
 from genloom.server.jobs.chats import answer_question
 from genloom.server.jobs.events import Events
@@ -82,6 +83,7 @@ class Jobs:
             if job.notes.get("cancel"):
                 job = self.store.end(job.id, "cancelled")
             self._publish(job)
+        await asyncio.to_thread(remove_old_exports, self)
         self._is_stopping = False
         self._lanes = [asyncio.create_task(self._run_lane(lane, num_slots)) for lane, num_slots in SLOTS.items()]
 

@@ -227,6 +227,10 @@ class JobStore:
     def write_progress(self, id: str, progress: Mapping[str, Any]) -> None:
         self._database.write("UPDATE jobs SET progress=? WHERE id=?", (json.dumps(progress), id))
 
+    def write_result(self, id: str, result: Mapping[str, Any]) -> None:
+        """Replace the result of a job that has ended."""
+        self._database.write("UPDATE jobs SET result=? WHERE id=?", (json.dumps(result), id))
+
     def write_notes(self, id: str, notes: Mapping[str, Any]) -> Job:
         """Add what a second attempt must know."""
         with self._database.transaction() as connection:

@@ -137,7 +137,8 @@ def export_model(workspace: Workspace, job: Job, reporter: Reporter) -> dict[str
         archive = Path(shutil.make_archive(str(out), "zip", folder, out.name))
         shutil.rmtree(out)
         out = archive
-    return {"file": out.name, "bytes": out.stat().st_size, "report": str(result)}
+    address = f"/api/jobs/{job['id']}/download"
+    return {"file": out.name, "bytes": out.stat().st_size, "download": address, "report": str(result)}
 
 
 WORK: dict[str, Callable[[Workspace, Job, Reporter], dict[str, Any]]] = {

@@ -5,12 +5,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from genloom.server.access import CurrentUser, build_unknown_id_error, require_scope
+from genloom.server import exports
+from genloom.server.access import CurrentUser, require_scope
 from genloom.server.errors import APIError
 from genloom.server.files import build_file_response
 from genloom.server.studio.services import CurrentJobs, Cursor, Limit, Name, build_page
 from genloom.server.studio.shapes.jobs import Job, JobLog, Move, NewJob, Queue, QueueChange
 from genloom.server.studio.shapes.shape import Page
+from genloom.server.studio.shapes.system import Freed
 
 router = APIRouter()
 _MAX_LOG_ROWS = 5000
@@ -106,14 +108,15 @@ def move_job(id: str, body: Move, user: CurrentUser, jobs: CurrentJobs) -> Any:
 @require_scope("read")
 def download_export(id: str, user: CurrentUser, jobs: CurrentJobs) -> Response:
     """Send the file of a job of kind export."""
-    job = jobs.get(id, user)
-    name = (job.result or {}).get("file")
-    if job.kind != "export" or not name:
-        raise build_unknown_id_error("export", id)
-    path = jobs.workspace.folder / "exports" / job.id / name
-    if not path.is_file():
-        raise build_unknown_id_error("export", id)
-    return build_file_response(path, "application/octet-stream", name, is_download=True)
+    path = exports.get_file(jobs, id, user)
+    return build_file_response(path, "application/octet-stream", path.name, is_download=True)
+
+
+@router.delete("/api/jobs/{id}/download", response_model=Freed)
+@require_scope("train")
+def remove_export(id: str, user: CurrentUser, jobs: CurrentJobs) -> Any:
+    """Delete the file of a job of kind export; it can be exported again."""
+    return {"bytes": exports.remove_export(jobs, id, user)}
 
 
 @router.get("/api/queue", response_model=Queue)

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 import genloom
+from genloom.server import exports
 from genloom.server.access import CurrentUser, User, build_unknown_id_error, require_scope
 from genloom.server.config import OLLAMA_PORT
 from genloom.server.jobs.jobs import Jobs
@@ -114,7 +115,13 @@ def get_storage(user: CurrentUser, jobs: CurrentJobs) -> Any:
     databases = list(workspace.folder.glob("*.sqlite*"))
     items.append({"kind": "databases", "bytes": sum(map(count_bytes, databases)), "count": len(databases)})
     entries = [entry.to_record() for entry in find_in_bin(user, jobs)]
-    return {"items": items, "bin": entries, "disk": measure_disk(workspace.folder)}
+    return {
+        "items": items,
+        "bin": entries,
+        "exports": exports.list_exports(jobs, user),
+        "export_days": exports.KEPT_DAYS,
+        "disk": measure_disk(workspace.folder),
+    }
 
 
 @router.get("/api/system/health", response_model=Page[Health])

@@ -225,6 +225,15 @@ export interface Excerpt {
   of: number;
 }
 
+export interface Export {
+  id: string;
+  model: string;
+  file: string;
+  bytes: number;
+  created: string;
+  url: string;
+}
+
 export interface Facets {
   models: Record<string, number>;
   versions: Record<string, number>;
@@ -855,6 +864,8 @@ export interface SplitCount {
 export interface Storage {
   items: (StorageItem)[];
   bin: (BinItem)[];
+  exports: (Export)[];
+  export_days: number;
   disk: Disk;
 }
 

@@ -5,6 +5,7 @@ import { copyText, vars } from '../core/dom.js';
 import { Element } from '../core/element.js';
 import { onEvent } from '../core/events.js';
 import { formatAgo, formatBytes, formatDate, formatDuration, formatNumber, formatPercent, hasMessage, language, t } from '../core/i18n.js';
+import { serverUrl } from '../core/outputs.js';
 import { href, replaceRoute, route } from '../core/router.js';
 import { session } from '../core/session.js';
 import { confirmDialog, openDialog } from '../components/dialog.js';
@@ -249,10 +250,27 @@ class SystemPage extends Element {
         <div class="bar" ${vars({ '--share': 1 - storage.disk.free / (storage.disk.total || 1) })} role="img" aria-label=${t('system.disk_used', { share: formatPercent(1 - storage.disk.free / (storage.disk.total || 1)) })}></div></section>
       <section class="card panel"><h2>${t('system.holds')}</h2><ul class="bars storage">${[...storage.items].sort((a, b) => b.bytes - a.bytes).map((item) => html`<li><span>${translate('system.kind', item.kind)} <small class="soft">${formatNumber(item.count)}</small></span>
         <span class="bar" ${vars({ '--share': item.bytes / largest })} aria-hidden="true"></span><span class="number">${formatBytes(item.bytes)}</span></li>`)}</ul><p class="help">${t('system.runs_help')}</p></section>
+      ${storage.exports.length ? this.renderExports(storage) : nothing}
       ${session.get()?.user.is_local ? html`<section class="card panel"><h2>${t('system.backup')}</h2><p class="soft">${t('system.backup_text')}</p><div class="actions">${buttonLink({ label: t('system.backup_download'), icon: 'download', href: 'api/backup', download: '' })}</div></section>` : nothing}
       <section class="card panel"><div class="section-head"><h2>${t('system.bin')}</h2>${storage.bin.length ? button({ label: t('system.empty_bin', { size: formatBytes(freeable) }), icon: 'trash2', kind: 'danger', run: () => this.emptyBin(freeable).catch(toastError) }) : nothing}</div>
         ${storage.bin.length ? html`<ul class="rows">${repeat(storage.bin, (item) => item.id, (item) => html`<li class="list-row"><span class="badge">${translate('system.kind', item.kind)}</span><div><strong>${item.name}</strong><p class="soft">${formatBytes(item.bytes)} · ${t('system.removed', { when: formatAgo(item.removed) })}</p></div>
           <span class="row-actions">${button({ label: t('system.restore'), icon: 'archiveRestore', small: true, run: () => this.restore(item).catch(toastError) })}</span></li>`)}</ul>` : html`<p class="soft">${t('system.bin_empty')}</p>`}</section>`;
+  }
+
+  /** Exported models that wait for their download. @param {Storage} storage */
+  renderExports({ exports, export_days: days }) {
+    return html`<section class="card panel"><h2>${t('system.exports')}</h2><p class="soft">${t('system.exports_text', { n: days })}</p>
+      <ul class="rows">${repeat(exports, (each) => each.id, (each) => html`<li class="list-row">${icon('package')}<div><strong>${each.file}</strong><p class="soft">${each.model} · ${formatBytes(each.bytes)} · ${formatAgo(each.created)}</p></div>
+        <span class="row-actions">${buttonLink({ label: t('shell.download'), icon: 'download', small: true, href: serverUrl(each.url), download: each.file })}
+          ${button({ label: t('system.delete_export', { name: each.file }), icon: 'trash2', alone: true, kind: 'quiet', run: () => this.deleteExport(each).catch(toastError) })}</span></li>`)}</ul></section>`;
+  }
+
+  /** @param {import('../core/shapes').Export} found */
+  async deleteExport({ id, file }) {
+    if (!(await confirmDialog({ title: t('system.delete_export_title', { name: file }), text: t('system.delete_export_text'), confirm: t('system.delete_file'), danger: true }))) return;
+    const freed = await del(`jobs/${quote(id)}/download`);
+    await this.load();
+    toast(t('system.freed', { size: formatBytes(freed.bytes) }), { kind: 'good' });
   }
 
   /** @param {import('../core/shapes').BinItem} item */

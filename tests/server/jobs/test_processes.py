@@ -88,6 +88,7 @@ def test_files_become_a_data_set_a_model_and_an_export(tmp_path: Path) -> None:
             assert exported.state == "succeeded", exported.error
             assert exported.result is not None
             assert (jobs.workspace.folder / "exports" / exported.id / exported.result["file"]).is_file()
+            assert exported.result["download"] == f"/api/jobs/{exported.id}/download"
             measured = await wait(jobs, jobs.add("evaluate", {"model": "tales/1"}, LOCAL))
             assert measured.state == "succeeded", measured.error
             failed = await wait(jobs, jobs.add("learn", {"model": "tales"}, LOCAL))

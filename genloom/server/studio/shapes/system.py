@@ -49,6 +49,17 @@ class BinItem(Shape):
     removed: str
 
 
+class Export(Shape):
+    """An exported model that waits for its download."""
+
+    id: str  # of the job
+    model: str
+    file: str
+    bytes: int
+    created: str
+    url: str
+
+
 class Key(Shape):
     id: str
     name: str
@@ -97,6 +108,8 @@ class System(Shape):
 class Storage(Shape):
     items: list[StorageItem]
     bin: list[BinItem]
+    exports: list[Export]
+    export_days: int  # after which exports are deleted
     disk: Disk
 
 
