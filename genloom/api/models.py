@@ -16,7 +16,7 @@ from genloom.api.consent import check_model_consent
 from genloom.api.outputs import render_table
 from genloom.api.privacy import measure_privacy
 from genloom.api.signing import Note, sign_export
-from genloom.store.files import expand_home
+from genloom.store.files import expand_home, is_folder_path
 from genloom.store.model_folder import ModelFolder
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class Model:
         Parameters
         ----------
         out
-            New folder; for gguf also a file name that ends in .gguf.
+            New folder; for gguf also a file name that ends in .gguf, without a slash after it.
         to
             Format: hf (transformers and most servers), gguf (llama.cpp) or peft (the adapter of a fine-tuned model).
         precision
@@ -173,7 +173,13 @@ class Model:
         check_model_consent(self.workspace, self.ref, "export")
         with self.workspace.open_callback("Exporting", progress) as report_progress:
             result = export_model(
-                self.workspace.store, self.ref, to, expand_home(out), precision or None, report_progress
+                self.workspace.store,
+                self.ref,
+                to,
+                expand_home(out),
+                precision or None,
+                report_progress,
+                is_folder=is_folder_path(out),
             )
         sign_export(self, result.path, note)
         conflicts = find_model_conflicts(self.workspace.store, self.workspace.ledger, self.ref)

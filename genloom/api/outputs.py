@@ -14,7 +14,7 @@ from genloom.api import copies as copying
 from genloom.api.argument_types import check_arguments
 from genloom.api.signing import Note, sign_display, sign_file_of, sign_page, write_outgoing
 from genloom.errors import GenloomError
-from genloom.store.files import expand_home
+from genloom.store.files import expand_home, is_folder_path
 from genloom.text_format import remove_controls
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Output:
         return replay_output(self.workspace.store, self.id)[1]
 
     def save(self, path: str | Path, *, note: Note | None = None) -> Path:
-        """Write the output to a path, or into an existing folder, with its signature; return where it is.
+        """Write the output to a path or into a folder, which exists or whose path ends in a slash; return where it is.
 
         A path with another suffix gets the value in the format of the suffix, as far as the medium writes it. A format
         that holds no signature gets it in a second file, with .c2pa after the name. What cannot be signed is written
@@ -131,8 +131,8 @@ class Output:
         """
         from genloom.types import Item
 
-        path = expand_home(path)
-        target = path / self.path.name if path.is_dir() else path
+        is_folder, path = is_folder_path(path), expand_home(path)
+        target = path / self.path.name if is_folder else path
         if target.suffix.lower() in (self.path.suffix, ""):
             self.verify()
             written = self.path

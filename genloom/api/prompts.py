@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from genloom.api.argument_types import check_arguments
 from genloom.api.outputs import Output, Outputs
 from genloom.errors import GenloomError
-from genloom.store.files import expand_home, write_atomic
+from genloom.store.files import expand_home, is_folder_path, write_atomic
 
 if TYPE_CHECKING:
     from genloom.api.models import Model
@@ -183,9 +183,9 @@ class Prompts:
         from genloom.assistant.prompts.prompt_file import SUFFIX, format_prompt
 
         prompts = [self.get(ref) for ref in refs] or [prompt for prompt in self if prompt.version]
-        out, paths = expand_home(out), []
+        is_folder, out, paths = is_folder_path(out), expand_home(out), []
         for prompt in prompts:
-            is_file = len(prompts) == 1 and out.suffix == SUFFIX
+            is_file = len(prompts) == 1 and out.suffix == SUFFIX and not is_folder
             path = out if is_file else out / f"{prompt.name}{SUFFIX}"
             write_atomic(path, format_prompt(prompt))
             paths.append(path)

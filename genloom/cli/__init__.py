@@ -121,12 +121,13 @@ def run(arguments: list[str]) -> int:
     from cyclopts import CycloptsError
 
     from genloom.cli.app import app
-    from genloom.cli.output_path import note_replacements
+    from genloom.cli.output_path import note_folders, note_replacements
     from genloom.errors import GenloomError
     from genloom.program import repeat_options
 
     try:
         _check_paths(arguments)
+        note_folders(arguments)
         exit_code = app(
             _join_hyphen_values(arguments), exit_on_error=False, print_error=False, result_action="return_value"
         )

@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,7 +25,20 @@ _FORMATS = frozenset(
     )
 )
 
+_folders: set[Path] = set()  # that arguments name with a slash at their end
 _present_files: dict[Path, tuple[int, ...]] = {}  # that --out names, with what tells whether they were written
+
+
+def note_folders(arguments: Iterable[str]) -> None:
+    """Remember the paths in arguments that end in a slash, which a Path forgets: they are folders."""
+    values = [argument.partition("=")[2] if argument.startswith("--") else argument for argument in arguments]
+    _folders.clear()
+    _folders.update(Path(value) for value in (*arguments, *values) if value.endswith("/"))
+
+
+def is_folder_name(out: Path) -> bool:
+    """Return whether a path names a folder: one is there, or the argument ends in a slash."""
+    return out in _folders or os.path.isdir(out)
 
 
 def resolve_output_file(out: Path, name: str) -> Path:
@@ -32,7 +46,7 @@ def resolve_output_file(out: Path, name: str) -> Path:
 
     A path without a suffix that does not exist yet is a folder, as for verbs that write several files.
     """
-    is_folder = os.path.isdir(out) or (not out.suffix and not os.path.lexists(out))
+    is_folder = is_folder_name(out) or (not out.suffix and not os.path.lexists(out))
     path, suffix = out / name if is_folder else out, Path(name).suffix
     if suffix in _ALIKE and path.suffix.lower() in _FORMATS.difference(_ALIKE[suffix]):
         raise GenloomError("cli.out_of_other_format", out=out, given=path.suffix, suffix=suffix)
@@ -77,14 +91,14 @@ def resolve_output_folder(out: Path) -> Path:
 
 def resolve_report_folder(out: Path) -> Path:
     """Return the folder for the several files of a report; raise if --out names a file, or is not writable."""
-    if out.suffix.lower() in _FORMATS and not out.is_dir():
+    if out.suffix.lower() in _FORMATS and not is_folder_name(out):
         raise GenloomError("cli.out_is_no_folder", out=out, folder=out.with_suffix(""))
     return resolve_output_folder(out)
 
 
 def is_file_name(out: Path) -> bool:
-    """Return whether --out names a file and not a folder: it has a suffix, and no folder has this name."""
-    return bool(out.suffix) and not out.is_dir()
+    """Return whether --out names a file: it has a suffix, ends in no slash, and no folder has this name."""
+    return bool(out.suffix) and not is_folder_name(out)
 
 
 def name_copy(out: Path, name: str, number: int, count: int) -> Path:

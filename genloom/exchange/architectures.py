@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from genloom.errors import GenloomError
+from genloom.errors import GenloomError, format_message
 from genloom.networks.transformer import Config
 
 MAX_VOCAB, MAX_CONTEXT = 1 << 20, 1 << 24
@@ -160,10 +160,11 @@ def to_hf_config(network: Config, context_length: int, vocab_size: int) -> dict[
 
 def find_architecture(network: Config) -> str:
     """Return the architecture that computes the same; raises GenloomError if there is none."""
-    if network.softcap:
-        raise GenloomError("exchange.inexpressible_setting", setting="softcap", other="0")
-    if network.activation == "relu2":
-        raise GenloomError("exchange.inexpressible_setting", setting="activation", other="swiglu")
+    cure = format_message("exchange.train_exportable")
+    for setting, is_inexpressible in (("softcap", network.softcap != 0), ("activation", network.activation == "relu2")):
+        if is_inexpressible:
+            value = getattr(network, setting)
+            raise GenloomError("exchange.inexpressible_setting", setting=setting, value=value, cure=cure)
     has_learned_positions = network.positions == "learned"
     if has_learned_positions and (network.norm, network.bias, network.activation, network.qk_norm) == (
         "layer",
@@ -172,7 +173,7 @@ def find_architecture(network: Config) -> str:
         False,
     ):
         if network.width != network.heads * network.K or network.key_heads not in (0, network.heads):
-            raise GenloomError("exchange.not_gpt2_heads")
+            raise GenloomError("exchange.not_gpt2_heads", cure=cure)
         return "GPT2LMHeadModel"
     traits = (network.qk_norm, network.bias, bool(network.window))
     names = {
@@ -182,7 +183,7 @@ def find_architecture(network: Config) -> str:
         **{(True, bias, False): "Qwen3ForCausalLM" for bias in ("", "attention")},
     }
     if has_learned_positions or network.norm != "rms" or network.activation != "swiglu" or traits not in names:
-        raise GenloomError("exchange.inexpressible_combination")
+        raise GenloomError("exchange.inexpressible_combination", cure=cure)
     return names[traits]
 
 

@@ -61,8 +61,10 @@ def export_model(
     out: Path,
     precision: str | None,
     report_progress: ProgressCallback,
+    *,
+    is_folder: bool = False,
 ) -> ExportResult:
-    """Write the model `ref` to `out` in `file_format`, a key of FORMATS.
+    """Write the model `ref` to `out` in `file_format`, a key of FORMATS; `is_folder` also if `out` ends in .gguf.
 
     Raises GenloomError, and leaves nothing behind, if the format cannot express the model or the parity check fails.
     """
@@ -78,7 +80,8 @@ def export_model(
         return export_adapter(workspace, model, out, report_progress)
     exportable = to_exportable(workspace, merge_adapters(model) if model.adapters else model)
     precision = precision or (find_stored_precision(model) if file_format == "hf" else FORMATS[file_format][0])
-    with open_output(out, f"{model.name}.gguf" if file_format == "gguf" else "") as (draft, final):
+    file = f"{model.name}.gguf" if file_format == "gguf" else ""
+    with open_output(out, file, is_folder=is_folder or not file or out.suffix != ".gguf") as (draft, final):
         report_progress(0.3, "Writing")
         if file_format == "hf":
             write_hf_folder(exportable, draft, precision)
@@ -102,11 +105,11 @@ def export_model(
 
 
 @contextmanager
-def open_output(out: Path, file: str) -> Generator[tuple[Path, Path]]:
-    """Yield a draft path and the path it takes at the end of the block: a folder, or with `file` a file (in one)."""
+def open_output(out: Path, file: str, *, is_folder: bool) -> Generator[tuple[Path, Path]]:
+    """Yield a draft path and the path it takes at the end of the block: `out`, or `file` in the folder `out`."""
     if out.exists():
         raise GenloomError("exchange.output_exists", path=out)
-    if file and out.suffix == ".gguf":
+    if not is_folder:
         with open_replacement(out) as draft:
             yield draft, out
     else:
@@ -117,11 +120,13 @@ def open_output(out: Path, file: str) -> Generator[tuple[Path, Path]]:
 def to_exportable(workspace: Workspace, model: Model) -> ExportableModel:
     """Return the model with its spec and origin; raises GenloomError for a model that no other program can express."""
     design = model.design
+    if not isinstance(model.codec, ChatCodec):
+        raise GenloomError("exchange.not_a_language_model", model=model.ref, codec=design.codec)
     if design.network != "transformer" or not isinstance(model.objective, Autoregressive):
         parts = {"network": design.network, "objective": design.objective}
-        if isinstance(model.codec, ChatCodec):
-            raise GenloomError("exchange.not_a_transformer", model=model.ref, **parts)
-        raise GenloomError("exchange.not_a_language_model", model=model.ref, **parts)
+        cure = format_message("exchange.train_exportable")
+        raise GenloomError("exchange.not_a_transformer", model=model.ref, **parts, cure=cure)
+    to_tokenizer_json(model.codec)  # which raises for other codecs
     config = parse_settings(transformer.Config, design.network_settings, "network")
     space = model.codec.space
     assert isinstance(space, TokenSpace), "an autoregressive model has tokens"
@@ -163,12 +168,8 @@ def name_base_folder(base: str) -> str:
 
 
 def describe_other_formats(workspace: Workspace, model: Model) -> str:
-    """Return which formats a model that PEFT does not know can be exported to, or why none."""
-    try:
-        exportable = to_exportable(workspace, merge_adapters(model) if model.adapters else model)
-        to_tokenizer_json(model.codec)
-    except GenloomError as error:
-        return str(error)
+    """Return which formats a model that PEFT does not know can be exported to; raise GenloomError if none."""
+    exportable = to_exportable(workspace, merge_adapters(model) if model.adapters else model)
     try:
         find_gguf_architecture(exportable)
     except GenloomError:
@@ -193,7 +194,7 @@ def export_adapter(workspace: Workspace, model: Model, out: Path, report_progres
         rounding = " It was tuned on a GGUF file of it, whose weights are rounded." * (source["format"] == "gguf")
         note = f"The base of the adapter is {base_path}.{rounding}"
     ids = encode_parity_text(model.codec, model.design.context_length)
-    with open_output(out, "") as (draft, final):
+    with open_output(out, "", is_folder=True) as (draft, final):
         report_progress(0.3, "Writing")
         peft.save_peft_adapter(model.parts["model"], model.folder.ref, draft, base_path)
         write_tokenizer(exportable, draft)

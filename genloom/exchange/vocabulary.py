@@ -7,7 +7,7 @@ from typing import Any
 from genloom.codecs import bpe, tokenizer
 from genloom.codecs import bytes as plain
 from genloom.codecs.tokenizer_json import BYTE_TOKEN, SPACE_MARK, list_steps
-from genloom.errors import GenloomError
+from genloom.errors import GenloomError, format_message
 from genloom.types import Codec
 
 # Types of tokens in a GGUF file.
@@ -163,7 +163,8 @@ def to_tokenizer_json(codec: Codec) -> dict[str, Any]:
         content = {"version": "1.0", "normalizer": None, "pre_tokenizer": _BYTE_LEVEL_STEP, "decoder": _BYTE_LEVEL_STEP}
         content["model"] = {"type": "BPE", "vocab": vocab, "merges": []}
     else:
-        raise GenloomError("exchange.inexpressible_codec", codec=type(codec).__module__.rpartition(".")[2])
+        name, cure = type(codec).__module__.rpartition(".")[2], format_message("exchange.train_exportable")
+        raise GenloomError("exchange.inexpressible_codec", codec=name, cure=cure)
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     added_tokens = [{"id": token_id, "content": name, **flags} for name, token_id in codec.special_tokens.items()]
     bos_token = next(name for name, token_id in codec.special_tokens.items() if token_id == codec.space.bos)

@@ -105,6 +105,11 @@ def expand_home(path: str | Path) -> Path:
         raise GenloomError("store.unknown_home", path=path) from None
 
 
+def is_folder_path(path: str | Path) -> bool:
+    """Return whether a path names a folder: it ends in a slash, which a Path forgets, or a folder is there."""
+    return str(path).endswith("/") or expand_home(path).is_dir()
+
+
 def require_writable(folder: Path) -> None:
     """Raise GenloomError, with the cure, if nothing can be written to a folder, or the one that it will be made in."""
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())

@@ -6,6 +6,9 @@ import pytest
 
 from genloom.cli import run
 from genloom.cli.output_path import (
+    is_file_name,
+    name_copy,
+    note_folders,
     note_replacements,
     resolve_new_path,
     resolve_output_file,
@@ -25,6 +28,32 @@ def test_a_file_is_itself_and_in_a_folder_gets_a_name(tmp_path: Path) -> None:
     assert resolve_output_folder(tmp_path / "c" / "d") == tmp_path / "c" / "d"
     assert resolve_new_path(tmp_path / "e") == tmp_path / "e"
     assert not list(tmp_path.iterdir())
+
+
+def test_a_slash_at_the_end_names_a_folder(tmp_path: Path) -> None:
+    for arguments in (["trace", "--out", f"{tmp_path}/a.html/"], ["trace", f"--out={tmp_path}/a.html/"]):
+        note_folders(arguments)
+        out = Path(arguments[-1].removeprefix("--out="))
+        assert resolve_output_file(out, "trace.html") == tmp_path / "a.html" / "trace.html"
+        assert resolve_report_folder(out) == tmp_path / "a.html"
+        assert not is_file_name(out)
+        assert name_copy(out, "x.txt", 1, 1) == tmp_path / "a.html" / "x.txt"
+    note_folders(["trace", "--out", f"{tmp_path}/a.html"])
+    assert is_file_name(tmp_path / "a.html")
+
+
+def test_verbs_write_into_the_folder_that_a_slash_names(
+    trained_copy: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["--workspace", str(trained_copy.root)]
+    assert run(["generate", "tales", "--max-tokens", "3", "--out", f"{tmp_path}/a.txt/", *more]) == 0
+    assert [path.suffix for path in (tmp_path / "a.txt").iterdir() if path.suffix != ".c2pa"] == [".txt"]
+    assert run(["prompts", "export", "email", "--out", f"{tmp_path}/b.toml/", *more]) == 0
+    assert [path.name for path in (tmp_path / "b.toml").iterdir()] == ["email.toml"]
+    (tmp_path / "c.txt").write_text("mine")
+    assert run(["generate", "tales", "--max-tokens", "3", "--out", f"{tmp_path}/c.txt/", *more]) == 2
+    assert "[cli.parent_is_file]" in capsys.readouterr().err
+    assert (tmp_path / "c.txt").read_text() == "mine"
 
 
 def test_a_file_that_is_replaced_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import resource
 import zipfile
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from genloom.exchange.exporter import FORMATS
 from genloom.exchange.jinja_templates import recognize_template, to_jinja
 from genloom.model import load_model
 from genloom.old_names import FIELDS
+from genloom.store import built_in
 from genloom.store.workspace import Workspace
 from tests.errors import raises_code
 from tests.exchange.small_models import create_own, tune
@@ -55,7 +57,7 @@ def test_a_model_round_trips_and_writes_the_same(
     options = ["--prompt", "To be", "--max-tokens", "12", "--temperature", "0"]
     texts = [call(capsys, "generate", name, *options)["outputs"][0]["text"] for name in ("own", "back")]
     assert texts[0] == texts[1]
-    for out in (tmp_path / "folder", tmp_path / "x.gguf"):
+    for out in (tmp_path / "folder", tmp_path / "x.gguf", f"{tmp_path}/y.gguf/"):
         exported = call(capsys, "export", "back", str(out), "--to", "gguf", "--precision", "q8_0")
         assert 0 < exported["rounding_error"] < 0.1
         assert call(capsys, "import", exported["path"], "--name", "again")["source"]["format"] == "gguf"
@@ -216,6 +218,7 @@ def test_a_full_disk_ends_in_one_sentence_and_leaves_nothing(
     ("changes", "error"),
     [
         ({"activation": "relu2"}, "inexpressible_setting"),
+        ({"softcap": 15.0}, "inexpressible_setting"),
         ({"norm": "layer"}, "inexpressible_combination"),
         ({"qk_norm": True, "bias": "qkv"}, "inexpressible_combination"),
     ],
@@ -227,8 +230,23 @@ def test_a_model_that_no_other_program_computes_is_not_exported(
     create_own(home, **changes)
     assert f"[exchange.{error}]" in call(capsys, "export", "own", str(tmp_path / "out"), code=2)
     refusal = call(capsys, "export", "own", str(tmp_path / "out"), "--to", "peft", code=2)
-    assert "[exchange.no_adapter]" in refusal
+    assert f"[exchange.{error}]" in refusal
     assert "--to" not in refusal
+    assert not (tmp_path / "out").exists()
+    settings = dict(re.findall(r"--set network\.(\w+)=(\w+)", refusal))
+    assert settings.pop("name") == "transformer"
+    create_own(home, **{name: float(value) for name, value in settings.items()})
+    assert call(capsys, "export", "own", str(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("to", FORMATS)
+@pytest.mark.parametrize("name", built_in.list_names())
+def test_built_in_models_of_other_media_are_files_for_other_programs(
+    name: str, to: str, home: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refusal = call(capsys, "export", name, str(tmp_path / "out"), "--to", to, code=2)
+    assert "[exchange.not_a_language_model]" in refusal
+    assert re.search(rf"genloom generate {name}/\d+ --out FOLDER \[", refusal), "which works for any model"
     assert not (tmp_path / "out").exists()
 
 

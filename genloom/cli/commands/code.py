@@ -14,7 +14,7 @@ from genloom.cli.options.model_input import Precision
 from genloom.cli.options.numbers import Share, Temperature, finite_float, int_range
 from genloom.cli.options.sampling import SamplingSeed, Unmarked
 from genloom.cli.options.workspace import WorkOptions
-from genloom.cli.output_path import resolve_output_folder, warn_of_replacement
+from genloom.cli.output_path import resolve_output_file
 from genloom.errors import GenloomError
 from genloom.text_format import format_count
 
@@ -80,7 +80,7 @@ def run(
     chat
         The prompt as a question, in the chat template. [default: for every model that has learned one]
     out
-        File for the best candidate; with --fill the whole file with it.
+        File, or folder, for the best candidate; with --fill the whole file with it.
     """
     workspace, console = common.open()
     if fill is not None and prompt is not None:
@@ -88,7 +88,7 @@ def run(
     if fill is None and prompt is None:
         raise GenloomError("code.nothing_asked")
     if out is not None:
-        resolve_output_folder(out.parent)
+        out = resolve_output_file(out, "code.py" if fill is None else Path(fill.rpartition(":")[0] or fill).name)
     options: dict[str, Any] = {
         "model": model or "",
         "tests": tests or "",
@@ -118,7 +118,7 @@ def run(
     print_candidates(candidates, all_, console)
     if out is not None:
         signed = sign_page(candidates.best.outputs, candidates.text.encode(), out.suffix)
-        write_outgoing(signed, warn_of_replacement(out), console.print_note_once)
+        write_outgoing(signed, out, console.print_note_once)
         console.print_line(f"Written to {out}")
     console.print_result(
         {

@@ -6,7 +6,7 @@ from pathlib import Path
 from genloom.api.models import Model
 from genloom.cli.descriptions import describe_like
 from genloom.cli.options.workspace import WorkOptions
-from genloom.cli.output_path import resolve_new_path
+from genloom.cli.output_path import is_folder_name, resolve_new_path
 
 
 @describe_like(Model.export)
@@ -24,7 +24,11 @@ def run(
     resolve_new_path(out)
     with console.show_progress("Exporting", 1.0) as bar:
         export_result = workspace.model(model).export(
-            out, to=to, precision=precision or "", progress=bar.update, note=console.print_note_once
+            f"{out}/" if is_folder_name(out) else out,
+            to=to,
+            precision=precision or "",
+            progress=bar.update,
+            note=console.print_note_once,
         )
     console.print_line(f"Model {model!r} written to {export_result.path} in {export_result.precision}")
     console.print_line(f"Parity with the model: {export_result.parity}")

@@ -226,7 +226,10 @@ def _print_outputs(
         if should_keep_all or not outputs:
             outputs.append(output)
         path = output.path
-        is_collected = out is not None and position[1] > 1 and can_collect(output.medium, out.suffix.lower())
+        is_file = out is not None and is_file_name(out)
+        is_collected = (
+            out is not None and is_file and position[1] > 1 and can_collect(output.medium, out.suffix.lower())
+        )
         if out is not None and is_collected:
             path = out
             collected.append(output)

@@ -11,6 +11,7 @@ from genloom.cli.console import Console
 from genloom.cli.descriptions import describe_like
 from genloom.cli.options.numbers import Seed, finite_float, int_range
 from genloom.cli.options.workspace import WorkOptions
+from genloom.cli.output_path import is_folder_name
 from genloom.errors import GenloomError
 from genloom.program import quote_name
 from genloom.text_format import format_count, format_table
@@ -206,7 +207,7 @@ def _print_saved(saved: "Sequence[Prompt]", known: Mapping[str, Sequence[int]], 
 
 
 def _export_prompts(prompts: Prompts, names: Sequence[str], out: Path, console: Console) -> None:
-    paths = prompts.export(names, out)
+    paths = prompts.export(names, f"{out}/" if is_folder_name(out) else out)
     for path in paths:
         console.print_line(str(path))
     if not paths:
