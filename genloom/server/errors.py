@@ -160,7 +160,12 @@ def hide_paths(error: GenloomError) -> str:
     is_own = error.code.startswith("server.")  # whose texts name addresses, which look like paths
     for value in sorted(_iter_paths(error.fields, PurePath if is_own else (PurePath, str)), key=len, reverse=True):
         text = text.replace(value, PurePath(value).name or "/")
-    return text if is_own else _PATH.sub("", text)
+    return text if is_own else hide_folders(text)
+
+
+def hide_folders(text: str) -> str:
+    """Return a text in which only the last part of each path is left."""
+    return _PATH.sub("", text)
 
 
 def _iter_paths(fields: Mapping[str, Any], kinds: type | tuple[type, ...]) -> Iterator[str]:

@@ -104,6 +104,19 @@ WEIGHTS = {
     "negative offsets": build_safetensors({"a": ([2], [-8, 0])}),
     "overlapping": build_safetensors({"a": ([2], [0, 8]), "b": ([2], [4, 12])}),
     "huge shape": build_safetensors({"a": ([2**63 - 1, 2], [0, 8])}),
+    "a million tensors": build_safetensors({f"t{i}": ([0], [0, 0]) for i in range(1_000_000)}),
+}
+GGUFS = {
+    "a million million tensors": struct.pack("<4sIQQ", b"GGUF", 3, 10**12, 0),
+    "fields beyond the file": struct.pack("<4sIQQQ", b"GGUF", 3, 1, 2**60, 2**62),
+    "a tensor beyond the file": struct.pack("<4sIQQQ1sIQIQ", b"GGUF", 3, 1, 0, 1, b"a", 1, 2**40, 0, 2**50),
+    "cut off": b"GGUF\3\0",
+}
+TEMPLATES = {
+    "reads a file": "{{ cycler.__init__.__globals__.os.popen('cat /etc/passwd > " + MARK + "').read() }}",
+    "imports": "{{ ''.__class__.__mro__[1].__subclasses__()[0]('" + MARK + "') }}",
+    "loops": "{% for a in range(10**9) %}{% for b in range(10**9) %}x{% endfor %}{% endfor %}",
+    "nests": "{% if messages %}" * 20_000,
 }
 
 
@@ -152,6 +165,25 @@ def test_hostile_files_are_refused_one_by_one_and_the_others_collected(api: Runn
         assert client.delete("/api/datasets/hostile").status_code in (200, 204)
 
 
+@pytest.mark.parametrize("kind", ["knowledge", "verify"])
+def test_hostile_files_are_neither_read_as_documents_nor_run_when_verified(api: RunningServer, kind: str) -> None:  # noqa: F811
+    before = measure_memory(api)
+    with api.open() as client:
+        params = {"upload": upload(client, FILES), **({"name": "hostile-documents"} if kind == "knowledge" else {})}
+        start = time.monotonic()
+        job = run_job(client, kind, **params)
+        assert time.monotonic() - start < 100
+        check_nothing_leaked(api, job)
+        assert job["state"] == "succeeded", job["error"]
+        if kind == "verify":
+            assert len(job["result"]["files"]) > 10
+            assert not [each for each in job["result"]["files"] if each["is_workspace"]]
+            return
+        assert job["result"]["files"] < len(FILES) / 2
+        assert client.delete("/api/knowledge/hostile-documents").status_code == 200
+    assert measure_memory(api) - before < 300_000_000
+
+
 @pytest.mark.parametrize("kind", WEIGHTS)
 def test_damaged_weights_are_one_clear_error(api: RunningServer, kind: str) -> None:  # noqa: F811
     config = {"model_type": "gpt2", "n_layer": 1, "n_head": 1, "n_embd": 8, "vocab_size": 8, "n_positions": 8}
@@ -161,6 +193,42 @@ def test_damaged_weights_are_one_clear_error(api: RunningServer, kind: str) -> N
     assert (job["state"], bool(job["error"]["message"])) == ("failed", True)
     assert job["error"]["code"] != "internal_error", job["error"]
     check_nothing_leaked(api, job)
+
+
+@pytest.mark.parametrize("kind", GGUFS)
+def test_damaged_gguf_files_are_one_clear_error(api: RunningServer, kind: str) -> None:  # noqa: F811
+    with api.open() as client:
+        job = run_job(client, "import", upload=upload(client, {"model.gguf": GGUFS[kind]}), name="hostile")
+    assert (job["state"], job["error"]["code"]) == ("failed", "exchange.damaged_gguf"), job["error"]
+    check_nothing_leaked(api, job)
+
+
+@pytest.fixture(scope="module")
+def folder(api: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: F811
+    """A model as others would send it."""
+    out = tmp_path_factory.mktemp("model") / "tales"
+    api.workspace.model("tales").export(out, to="hf")
+    return out
+
+
+@pytest.mark.parametrize("kind", TEMPLATES)
+def test_a_hostile_chat_template_is_never_run(api: RunningServer, folder: Path, kind: str) -> None:  # noqa: F811
+    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    config = json.loads(files.get("tokenizer_config.json", b"{}")) | {"chat_template": TEMPLATES[kind]}
+    files["tokenizer_config.json"] = json.dumps(config).encode()
+    files["chat_template.jinja"] = TEMPLATES[kind].encode()
+    with api.open() as client:
+        start = time.monotonic()
+        job = run_job(client, "import", upload=upload(client, files), name="hostile-template")
+        assert time.monotonic() - start < 100
+        check_nothing_leaked(api, job)
+        assert job["state"] == "succeeded", job["error"]
+        ref = job["result"]["model"]
+        question = {"model": ref, "messages": [{"role": "user", "content": "Who?"}], "max_tokens": 2}
+        response = client.post("/v1/chat/completions", json=question)
+        check_nothing_leaked(api, response.json())
+        assert response.status_code in (200, 400), response.text
+        assert client.delete(f"/api/models/{ref}").status_code == 200
 
 
 def test_pickled_weights_are_not_opened(api: RunningServer) -> None:  # noqa: F811
@@ -204,7 +272,7 @@ ADDRESSES = (
 )
 
 
-def test_no_address_in_a_message_is_fetched(api: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_no_address_is_fetched(api: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     names: list[Any] = []
     own = int(api.url.rpartition(":")[2])
     connect, look_up = socket.socket.connect, socket.getaddrinfo
@@ -230,6 +298,24 @@ def test_no_address_in_a_message_is_fetched(api: RunningServer, monkeypatch: pyt
             parts = [{"type": "input_image", "image_url": address}]
             body = {"model": "tales", "input": [{"role": "user", "content": parts}]}
             response = client.post("/v1/responses", json=body)
+            assert response.status_code == 400, (address, response.text)
+            for kind, params in (
+                ("import", {"source": address, "name": "x"}),
+                ("collect", {"builtin": address, "name": "x"}),
+                ("collect", {"upload": address, "name": "x"}),
+                ("knowledge", {"upload": address, "name": "x"}),
+                ("verify", {"upload": address}),
+                ("generate", {"model": "blots", "files": {"image": address}}),
+                ("generate", {"model": "blots", "params": {"image": address}}),
+            ):
+                response = client.post("/api/jobs", json={"kind": kind, "params": params})
+                if response.status_code == 202:  # refused when the engine reads it
+                    job = run_job(client, kind, **params)
+                    assert (job["state"], "generate") == ("failed", kind), (address, job)
+                    continue
+                assert response.status_code in (400, 404), (kind, address, response.text)
+            data = {"prompt": "a house", "model": "blots", "image": address}
+            response = client.post("/v1/images/edits", data=data, files={"mask": ("m.png", b"x", "image/png")})
             assert response.status_code == 400, (address, response.text)
     assert names == []
 

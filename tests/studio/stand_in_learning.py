@@ -171,7 +171,7 @@ class Learning:
             case "GET", ["models"]:
                 return JSONResponse(make_page(self.list_models()))
             case "GET", ["models", "family"]:
-                return JSONResponse(self.draw_family())
+                return JSONResponse(dump(models.Family(**self.draw_family())))
             case "GET", ["models", name, version]:
                 model = next(each for each in self.list_models() if each.ref == f"{name}/{version}")
                 fields = {"export_formats": ["gguf"], "card_text": f"# {model.ref}", "card": {}, **self.draw_family()}
@@ -334,8 +334,9 @@ class Learning:
 
     def draw_family(self) -> dict[str, Any]:
         found = self.list_models()
-        nodes = [{"id": model.ref, "kind": "model", "label": model.ref, "detail": ""} for model in found]
-        nodes.append({"id": "shakespeare@54288823", "kind": "dataset", "label": "shakespeare", "detail": ""})
+        nodes: list[Any] = [{"id": model.ref, "kind": "model", "label": model.ref} for model in found]
+        data = {"id": "shakespeare@54288823", "kind": "dataset", "label": "shakespeare"}
+        nodes.append(data | {"is_here": "shakespeare" in self.data_names})
         nodes.append({"id": "shakespeare/1/outputs", "kind": "outputs", "label": "20", "detail": ""})
         edges = [
             {"source": "shakespeare@54288823", "target": model.ref, "how": "trained on"}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from genloom.api.knowledge_text import REASONS
+from genloom.plugins import list_part_names
 from genloom.server.jobs.titles import TITLES
 from genloom.studio import FOLDER
 from tests.tools import load_tool
@@ -98,3 +99,8 @@ def test_the_titles_of_jobs_are_those_of_the_server() -> None:
     messages = read("en", "shell.json").items()
     titles = {key.removeprefix("job_title_"): text for key, text in messages if key.startswith("job_title_")}
     assert titles == {kind: text for kind, text in TITLES.items() if kind != "generate"}  # whose title has no words
+
+
+@pytest.mark.parametrize("name", ["options.json", "workshop.json"])
+def test_every_medium_has_its_word(name: str) -> None:
+    assert {f"medium_{medium}" for medium in list_part_names("medium")} <= read("en", name).keys()

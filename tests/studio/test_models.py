@@ -35,6 +35,44 @@ def test_a_model_shows_its_family_and_facts(visit: Callable[..., Any]) -> None:
     expect(page.get_by_text("shakespeare/1 is in use now.")).to_be_visible()
 
 
+def test_data_that_are_not_here_have_no_link(visit: Callable[..., Any]) -> None:
+    world = World(outputs=0)
+    Learning(world, data_names=[])
+    page = visit(world).open("models/shakespeare%2F1")
+    tree = page.get_by_role("group", name="Where it comes from")
+    expect(tree.get_by_role("link", name="shakespeare/1")).to_be_visible()
+    expect(tree.get_by_text("shakespeare", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="shakespeare", exact=True)).to_have_count(0)
+    expect(tree.get_by_role("link", name="shakespeare, data")).to_have_count(0)
+
+
+def test_a_version_that_is_not_here_is_named_beside_the_error(visit: Callable[..., Any]) -> None:
+    world = World(outputs=0)
+    Learning(world)
+    world.fault["models/icons/7"] = (404, {"message": "There is no version 7.", "code": "store.no_such_version"})
+    studio = visit(world)
+    page = studio.open("models/icons%2F7")
+    expect(page.get_by_role("heading", name="icons/7")).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("There is no version 7.")
+    studio.faults.clear()  # the browser's line about status 404
+
+
+def test_the_list_and_the_tree_are_addresses(visit: Callable[..., Any]) -> None:
+    world = World(outputs=0)
+    Learning(world)
+    studio = visit(world)
+    page = studio.open("models")
+    expect(page.locator(".model-card").first).to_be_visible()
+    studio.open("models?view=tree")
+    expect(page.locator(".tree")).to_be_visible()
+    page.go_back()
+    expect(page.locator(".model-card").first).to_be_visible()
+    expect(page.locator(".tree")).to_have_count(0)
+    page.get_by_role("button", name="Family tree").click()
+    expect(page.locator(".tree")).to_be_visible()
+    expect(page).to_have_url(re.compile("view=tree"))
+
+
 def test_a_deleted_version_is_back_after_undo(visit: Callable[..., Any]) -> None:
     world = World(outputs=0)
     learning = Learning(world, rounds=["promoted"], active=1)

@@ -50,7 +50,11 @@ def is_visible(workspace: Workspace, output: str, owner: str) -> bool:
 
 def describe_verification(found: Verification, name: str, *, is_own: bool = True) -> dict[str, Any]:
     """Return what a verification found; of another user's output only that this workspace made it."""
+    from genloom.server.errors import hide_folders
+
     content = {**found.to_json(), "file": name, "is_workspace": bool(found.output)}
+    for field in ("problem", "mark_problem"):
+        content[field] = hide_folders(content[field].replace(str(found.path), name))
     if not is_own:
         content |= {"output": None, "facts": {}}
     return content

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from itertools import chain
@@ -48,7 +48,7 @@ def list_models(user: CurrentUser, jobs: CurrentJobs) -> Any:
 @require_scope("read")
 def get_family(user: CurrentUser, jobs: CurrentJobs) -> Any:
     """Return the tree of all models, from data to outputs."""
-    nodes, edges = build_family(build_models(jobs, user))
+    nodes, edges = build_family(build_models(jobs, user), list_data_names(jobs))
     return {"nodes": nodes, "edges": edges}
 
 
@@ -59,7 +59,7 @@ def get_model(name: str, version: int, user: CurrentUser, jobs: CurrentJobs) -> 
     model = jobs.workspace.model(f"{name}/{version}")
     models = build_models(jobs, user)
     card_path = model.folder.folder / "CARD.md"
-    nodes, edges = build_family(models, model.ref)
+    nodes, edges = build_family(models, list_data_names(jobs), model.ref)
     row = models[model.ref]
     return {
         **row,
@@ -249,7 +249,13 @@ def find_metric(card: Mapping[str, Any]) -> tuple[str | None, float | None]:
     return None, None
 
 
-def build_family(models: Mapping[str, Mapping[str, Any]], ref: str = "") -> tuple[list[Any], list[Any]]:
+def list_data_names(jobs: Jobs) -> set[str]:
+    return {dataset.name for dataset in jobs.workspace.datasets}
+
+
+def build_family(
+    models: Mapping[str, Mapping[str, Any]], data_names: Collection[str], ref: str = ""
+) -> tuple[list[Any], list[Any]]:
     """Return nodes and edges from data to outputs: of all models, or of the relatives of one."""
     chosen = set(models) if not ref else find_relatives(models, ref)
     nodes: dict[str, dict[str, Any]] = {}
@@ -265,6 +271,7 @@ def build_family(models: Mapping[str, Mapping[str, Any]], ref: str = "") -> tupl
                 "kind": "dataset",
                 "label": row["data"]["name"],
                 "detail": row["data"]["digest"][:12],
+                "is_here": row["data"]["name"] in data_names,
             }
             edges.append({"source": id, "target": each, "how": "trained on"})
         if row["parent"] in chosen:

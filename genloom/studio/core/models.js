@@ -76,7 +76,7 @@ export const canEdit = (options) => options.some((option) => option.group === 'e
 export const nameMedium = (medium, n = 2) => (hasMessage(`options.medium_${medium}`) ? t(`options.medium_${medium}`, { n }) : medium);
 
 /** @type {Record<string, import('../components/parts.js').IconName>} */
-const ICONS = { text: 'fileText', image: 'image', music: 'music', sound: 'volume2', video: 'circlePlay' };
+const ICONS = { text: 'fileText', image: 'image', music: 'music', audio: 'volume2', video: 'circlePlay', molecule: 'network' };
 /** @param {string} medium @returns {import('../components/parts.js').IconName} */
 export const iconOfMedium = (medium) => ICONS[medium] ?? 'box';
 

@@ -526,6 +526,7 @@ export interface Node {
   kind: "dataset" | "model" | "outputs";
   label: string;
   detail: string;
+  is_here: boolean;
 }
 
 export interface Option {

@@ -19,7 +19,7 @@ import { formatMeasured, renderTree } from './models/family.js';
 
 /** The list: one card a name, or the tree of all. */
 class ModelList extends Element {
-  static properties = { models: { attribute: false }, family: { state: true }, view: { state: true }, chosen: { state: true } };
+  static properties = { models: { attribute: false }, view: {}, family: { state: true }, chosen: { state: true } };
 
   constructor() {
     super();
@@ -27,7 +27,8 @@ class ModelList extends Element {
     this.models = [];
     /** @type {{nodes: Node[], edges: Edge[]} | null} */
     this.family = null;
-    this.view = route.get().query.get('view') === 'tree' ? 'tree' : 'list';
+    /** @type {'list' | 'tree'} */
+    this.view = 'list';
     /** @type {string[]} */
     this.chosen = [];
   }
@@ -40,10 +41,7 @@ class ModelList extends Element {
   render() {
     const names = [...new Set(this.models.map((model) => model.name))];
     return html`${pageHead({ title: t('models.title'), lead: t('models.lead'), actions: html`
-        ${segments({ label: t('models.view'), selected: this.view, choose: (view) => {
-          this.view = view;
-          replaceRoute('models', { view: view === 'tree' ? 'tree' : '' });
-        }, items: [{ id: 'list', label: t('models.as_list'), icon: 'list' }, { id: 'tree', label: t('models.as_tree'), icon: 'waypoints' }] })}
+        ${segments({ label: t('models.view'), selected: this.view, choose: (view) => replaceRoute('models', { view: view === 'tree' ? 'tree' : '' }), items: [{ id: 'list', label: t('models.as_list'), icon: 'list' }, { id: 'tree', label: t('models.as_tree'), icon: 'waypoints' }] })}
         ${button({ label: t('models.import'), icon: 'download', run: () => importModel().catch(toastError) })}
         ${buttonLink({ label: t('models.train'), icon: 'plus', kind: 'primary', href: href('train') })}` })}
       ${this.view === 'tree' ? this.family ? renderTree(this.family.nodes, this.family.edges, { models: this.models, label: t('models.family') }) : nothing
@@ -96,7 +94,7 @@ class ModelsPage extends Element {
   }
 
   render() {
-    const { page, rest } = route.get();
+    const { page, rest, query } = route.get();
     const ref = rest.join('/');
     const { models } = this;
     if (page !== 'models') return noChange; // the shell is about to take this page away
@@ -104,7 +102,7 @@ class ModelsPage extends Element {
     if (!models) return nothing;
     if (ref === 'compare') return html`<gl-model-compare .models=${models}></gl-model-compare>`;
     if (ref) return html`<gl-model-page .ref=${ref} .models=${models}></gl-model-page>`;
-    if (models.length) return html`<gl-model-list .models=${models}></gl-model-list>`;
+    if (models.length) return html`<gl-model-list .models=${models} .view=${query.get('view') === 'tree' ? 'tree' : 'list'}></gl-model-list>`;
     return html`${pageHead({ title: t('models.title'), lead: t('models.lead') })}${emptyState({ icon: 'shapes', title: t('models.none'), text: t('models.none_text'), action: buttonLink({ label: t('models.train'), kind: 'primary', href: href('train') }) })}`;
   }
 }

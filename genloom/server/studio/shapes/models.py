@@ -66,6 +66,7 @@ class Node(Shape):
     kind: Literal["dataset", "model", "outputs"]
     label: str
     detail: str = ""
+    is_here: bool = True  # false: data of a model that came from elsewhere
 
 
 class Edge(Shape):

@@ -65,7 +65,7 @@ class ModelPage extends Element {
 
   render() {
     const model = this.detail;
-    if (this.fault) return html`${renderCrumbs()}${errorBox(this.fault, () => this.load())}`;
+    if (this.fault) return html`${renderCrumbs()}${pageHead({ title: this.ref })}${errorBox(this.fault, () => this.load())}`;
     if (!model) return nothing;
     const can = new Set(model.can);
     const versions = this.models.filter((each) => each.name === model.name).sort((a, b) => b.version - a.version);
@@ -81,7 +81,7 @@ class ModelPage extends Element {
         ]).filter((item) => item !== null) })}` })}
       <section aria-labelledby="family-title"><h2 id="family-title">${t('models.family')}</h2><p class="help">${t('models.family_help')}</p>
         ${renderTree(model.nodes, model.edges, { models: this.models, chosen: model.ref, label: t('models.family') })}</section>
-      <div class="model-columns"><section class="card panel"><h2>${t('models.facts')}</h2>${renderFacts(model)}</section>
+      <div class="model-columns"><section class="card panel"><h2>${t('models.facts')}</h2>${renderFacts(model, this.models)}</section>
         ${versions.length > 1 ? this.renderVersions(model, versions) : nothing}</div>
       ${this.renderAdapters(model)}
       ${model.evaluations.length ? html`<section><h2>${t('models.evaluations')}</h2>${model.evaluations.map((each) => html`<details class="card panel"><summary>${t('models.evaluated_on', { data: each.data })} · ${formatDate(each.at)}</summary>
@@ -112,14 +112,16 @@ class ModelPage extends Element {
 }
 customElements.define('gl-model-page', ModelPage);
 
-/** @param {ModelDetail} model */
-function renderFacts(model) {
+/** @param {ModelDetail} model @param {Model[]} models */
+function renderFacts(model, models) {
+  const hasData = model.nodes.some((node) => node.kind === 'dataset' && node.label === model.data?.name && node.is_here);
+  const hasParent = models.some((each) => each.ref === model.parent);
   return facts([
     [t('models.fact_measured'), formatMeasured(model)],
     [t('models.fact_weights'), model.parameters ? formatNumber(model.parameters) : ''],
     [t('models.fact_size'), formatBytes(model.bytes)],
-    [t('models.fact_data'), model.data ? html`<a class="text-link" href=${href(['data', model.data.name])}>${model.data.name}</a>` : ''],
-    [t('models.fact_parent'), model.parent ? html`<a class="text-link" href=${href(['models', model.parent])}>${model.parent}</a>` : ''],
+    [t('models.fact_data'), model.data && hasData ? html`<a class="text-link" href=${href(['data', model.data.name])}>${model.data.name}</a>` : model.data?.name],
+    [t('models.fact_parent'), hasParent ? html`<a class="text-link" href=${href(['models', model.parent ?? ''])}>${model.parent}</a>` : model.parent],
     [t('models.fact_receipt'), model.receipt ? html`<a class="text-link" href=${href(['teach', model.name, model.receipt])}>${t('models.receipt')}</a>` : ''],
     [t('models.fact_licences'), model.licences.join(', ')],
     [t('models.fact_adapter'), model.is_adapter ? t('models.yes_adapter') : ''],

@@ -12,8 +12,9 @@ import { translate } from '../../components/workshop.js';
 /** What was measured, as a number with its name. @param {Model} model */
 export const formatMeasured = (model) => (model.value === null || model.metric === null ? '' : `${formatNumber(model.value, { maximumSignificantDigits: 4 })} ${translate('models.metric', model.metric)}`);
 
-/** The address of what a node stands for. @param {Node} node */
+/** The address of what a node stands for; none of what is not here. @param {Node} node */
 function hrefOf(node) {
+  if (!node.is_here) return undefined;
   if (node.kind === 'model') return href(['models', node.id]);
   return node.kind === 'dataset' ? href(['data', node.label]) : href('gallery', { model: node.id.replace(/\/outputs$/, '') });
 }
@@ -40,4 +41,5 @@ export function renderTree(nodes, edges, { models, chosen = '', label }) {
   );
 }
 
+/** The way back to the list. */
 export const renderCrumbs = () => html`<nav class="crumbs" aria-label=${t('models.title')}><a class="text-link" href=${href('models')}>${t('models.title')}</a><span aria-hidden="true">/</span></nav>`;
