@@ -192,7 +192,8 @@ def import_model(
     Parameters
     ----------
     source
-        Name, e.g. smollm2; folder of a Llama, Mistral, Qwen2, Qwen3 or GPT-2 model or of an adapter; or .gguf file.
+        Name (smollm2, kokoro, whisper, whisper-tiny); folder of a Llama, Mistral, Qwen2, Qwen3 or GPT-2 model or of an
+        adapter; or .gguf file.
     name
         Name of the model in the workspace. "": that of the source.
     base

@@ -149,9 +149,9 @@ class Workspace:
         try:
             return Model(self, self.store.get_model(name))
         except GenloomError as error:
-            from genloom.exchange.catalog import CATALOG
+            from genloom.exchange.catalog import list_pretrained_names
 
-            if name.partition("/")[0] not in CATALOG or error.code not in (
+            if name.partition("/")[0] not in list_pretrained_names() or error.code not in (
                 "store.unknown_name",
                 "store.unknown_name_near",
             ):

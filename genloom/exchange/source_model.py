@@ -48,10 +48,10 @@ class ImportResult:
     """An imported model, and how closely it computes what its source does."""
 
     folder: ModelFolder
-    spec: ArchitectureSpec
-    parity: Parity
-    notes: tuple[str, ...]
-    has_chat_template: bool
+    spec: ArchitectureSpec | None = None  # None: a library of its own runs the model, and its files are the source's
+    parity: Parity | None = None
+    notes: tuple[str, ...] = ()
+    has_chat_template: bool = False
 
 
 # Exceptions that a value of an unexpected kind raises where no check has named it before.

@@ -102,7 +102,12 @@ def with_precision(model: Model, precision: str) -> Model:
 
 
 def resolve_lineage(workspace: Workspace, folder: ModelFolder) -> list[ModelFolder]:
-    """Return the base model with weights of its own and the models tuned from it, in order, up to `folder`."""
+    """Return the base model with weights of its own and the models tuned from it, in order, up to `folder`.
+
+    Raise GenloomError for a model that is not made of networks: a library of its own runs it.
+    """
+    if folder.runtime:
+        raise GenloomError("model.has_runtime", ref=folder.ref, verb=folder.card["runtime"].get("verb", "import"))
     chain = [folder]
     while chain[0].is_adapter:
         ref, digest = read_base(chain[0])

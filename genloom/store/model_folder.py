@@ -10,13 +10,16 @@ from typing import Any
 from genloom.store import files, manifest
 from genloom.store.atomic_folder import StagedFolder
 
+RUNTIME_FOLDER = "runtime"
+
 
 @dataclass(frozen=True)
 class ModelFolder:
     """A folder with `card.json job.toml weights.safetensors codec/`, and for people `CARD.md samples/`.
 
     Large weights may be split into several files, `weights-1.safetensors` and so on. A model that was tuned with an
-    adapter has `adapter/` instead of weights and needs the base model that its job names.
+    adapter has `adapter/` instead of weights and needs the base model that its job names. One that a library of its own
+    runs has `runtime/` instead, with the files of that library.
     """
 
     name: str
@@ -46,6 +49,8 @@ class ModelFolder:
 
         The cards of earlier versions do not say so of models that were tuned from another.
         """
+        if self.runtime:
+            return False
         has_roles = self.card.get("has_learned_roles", self.card.get("parents"))
         return bool(self.card.get("source") or self.card.get("chat") or has_roles)
 
@@ -58,6 +63,16 @@ class ModelFolder:
     def is_adapter(self) -> bool:
         """Whether it holds an adapter for another model instead of weights."""
         return any(relative_path.startswith("adapter/") for relative_path in self.card["files"])
+
+    @property
+    def runtime(self) -> str:
+        """The name of what runs the model, such as "kokoro"; "" for one that is made of Genloom's networks."""
+        return str((self.card.get("runtime") or {}).get("name", ""))
+
+    @property
+    def runtime_folder(self) -> Path:
+        """The files of what runs the model."""
+        return self.folder / RUNTIME_FOLDER
 
     @property
     def parent_ref(self) -> str:
@@ -90,7 +105,7 @@ def is_essential_file(relative_path: str) -> bool:
     return (
         is_weights_file(relative_path)
         or relative_path == "job.toml"
-        or relative_path.startswith(("codec/", "adapter/"))
+        or relative_path.startswith(("codec/", "adapter/", f"{RUNTIME_FOLDER}/"))
     )
 
 

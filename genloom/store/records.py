@@ -192,6 +192,8 @@ class OutputRecord(Record):
     job: str = ""  # of the server, that generated it
     owner: str = ""  # who asked the server for it; "": the person at the machine
     knowledge: dict[str, Any] = ABSENT  # the passages of documents that it was answered from
+    speech: dict[str, Any] = ABSENT  # how a text was spoken: the voice, the rate, and the versions of the libraries
+    transcript: dict[str, Any] = ABSENT  # how a sound was transcribed: its file and digest, the language, the segments
     imported: str = ""  # the file that it comes from; nobody generated it, so it does not replay
 
 
@@ -260,6 +262,7 @@ class ManifestRecord(Record):
     parents: list[Any] | None = None
     notes: list[Any] | None = None
     parameters: int | None = None
+    runtime: dict[str, Any] | None = None  # what runs a model that is not made of Genloom's networks
     chat: bool | None = None  # whether the model was tuned on conversations; None: an earlier version wrote it
 
 

@@ -24,10 +24,10 @@ def resolve_names(jobs: "Jobs", kind: str, params: dict[str, Any], user: User) -
     if params.get("data"):
         jobs.workspace.dataset(params["data"])
     if kind == "import" and params["source"]:
-        from genloom.exchange.catalog import CATALOG
+        from genloom.exchange.catalog import list_pretrained_names
 
-        if params["source"] not in CATALOG:
-            raise GenloomError("studio.unknown_source", source=params["source"], known=", ".join(CATALOG))
+        if params["source"] not in (known := list_pretrained_names()):
+            raise GenloomError("studio.unknown_source", source=params["source"], known=", ".join(known))
     if kind == "chat":
         jobs.conversations.get(params["conversation"], user)
     if kind == "knowledge":

@@ -1,0 +1,1 @@
+"""Speech: texts as phonemes, and the libraries that run pretrained models of speech."""
