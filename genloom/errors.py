@@ -4,6 +4,7 @@ The texts are in `genloom/messages/<area>.toml`, keyed by the second half of the
 reads `no_data` in `messages/train.toml`. A text is a `str.format` template over the error's fields.
 """
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -13,6 +14,7 @@ from typing import Any
 from genloom.program import name_program, quote_fields, quote_name
 
 _FOLDER = Path(__file__).parent / "messages"
+REASON_START = re.compile("(an?|at|its?|no|none|of|one|that|the|there|this|what|with|without) ")  # of a text
 _MAX_CHARS = 5000  # of a text; a value from a damaged file may have megabytes
 
 
@@ -72,6 +74,18 @@ def format_suggestion(name: str, known: Iterable[str]) -> str:
     """Return " Did you mean 'x'?", to follow a sentence of a text; "" if no known name is similar."""
     close = find_nearest(name, known)
     return "" if close is None else " " + format_message("core.did_you_mean", nearest=close)
+
+
+def is_reason(error: Exception) -> bool:
+    """Return whether the text of an error is a reason, "it is empty", to follow the name of what it is about."""
+    area, _, key = getattr(error, "code", "").partition(".")
+    return bool(area) and REASON_START.match(load_messages(area)[key]) is not None
+
+
+def to_sentence(error: Exception) -> str:
+    """Return the text of an error; that of a reason as a sentence of its own."""
+    text = str(error)
+    return f"{text[0].upper()}{text[1:].rstrip('.')}." if is_reason(error) else text
 
 
 def list_areas() -> list[str]:

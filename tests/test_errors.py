@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 
-from genloom.errors import GenloomError, find_nearest, format_message, list_areas, load_messages
+from genloom.errors import (
+    REASON_START,
+    GenloomError,
+    find_nearest,
+    format_message,
+    list_areas,
+    load_messages,
+    to_sentence,
+)
 
 ROOT = Path(__file__).parents[1]
 CALLS = {"GenloomError", "APIError", "ClientLeft", "EngineBusy", "EngineDied", "format_message"}
@@ -58,6 +66,22 @@ def test_texts_are_plain(area: str) -> None:
     for key, text in load_messages(area).items():
         assert text == text.strip(), f"{area}.{key}: blanks around the text"
         assert not (found := QUAINT.search(text)), f"{area}.{key}: {found[0]!r}"
+
+
+@pytest.mark.parametrize("area", list_areas())
+def test_texts_begin_with_a_capital_a_name_or_as_a_reason(area: str) -> None:
+    """Reasons ("it is empty") follow the name of what they are about; fragments do not end in a full stop."""
+    name = re.compile(r"[A-Z{\W\d]|[a-z]+[._]|genloom |(conditions|dropout|heads|levels|size)\b|permission denied")
+    for key, text in load_messages(area).items():
+        is_sentence = text.endswith(".") and not REASON_START.match(text)
+        assert not is_sentence or name.match(text), f"{area}.{key}: {text}"
+
+
+def test_a_reason_becomes_a_sentence_and_names_stay() -> None:
+    assert to_sentence(GenloomError("music.no_notes")) == "It has no notes."
+    named = GenloomError("media.unreadable", path="it is.mid", reason=GenloomError("music.no_notes"))
+    assert to_sentence(named) == "it is.mid: it has no notes"
+    assert to_sentence(ValueError("it is")) == "it is"
 
 
 def test_an_error_keeps_its_code_and_fields_between_processes(monkeypatch: pytest.MonkeyPatch) -> None:

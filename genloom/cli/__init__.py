@@ -10,7 +10,9 @@ from itertools import pairwise
 
 _MAX_MESSAGE_CHARS = 4000
 _FILES_VERBS = frozenset(("collect", "copies", "verify"))  # whose arguments are files
-_FILE_VERBS = _FILES_VERBS | {"ask", "classify", "embed", "import", "summarize", "translate"}  # whose first one is
+_FILE_VERBS = (  # whose first argument is one
+    _FILES_VERBS | {"ask", "classify", "embed", "import", "summarize", "transcribe", "translate"}
+)
 _MIN_COLUMNS, _USUAL_COLUMNS, _MAX_COLUMNS = 40, 80, 400  # of the help
 
 
@@ -190,9 +192,9 @@ def _print_error(error: Exception, arguments: list[str]) -> int:
 
     With `--json`, it is then also printed as JSON.
     """
-    from genloom.errors import GenloomError
+    from genloom.errors import GenloomError, to_sentence
 
-    message = _shorten_message(str(error))
+    message = _shorten_message(to_sentence(error))
     if not isinstance(error, GenloomError) or not os.environ.get("GENLOOM_ERROR_CODES"):
         print(f"genloom: {message}", file=sys.stderr)
         return 2

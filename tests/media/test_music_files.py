@@ -260,3 +260,15 @@ def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "symusic", None)
     with raises_code("music.library_missing", library="symusic"):
         midi.read_midi(b"MThd")
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3", ".mid", ".abc"])
+def test_a_recording_is_told_from_a_damaged_tune(suffix: str, tmp_path: Path) -> None:
+    tune = midi.read_midi(write_raw_midi([(0, 480, 60)]))[0]
+    written = suffix if suffix in music.SOUND_SUFFIXES else ".wav"
+    (tmp_path / f"a{suffix}").write_bytes(music.render(tune, written))
+    with raises_reason("media.unreadable", "music.sound_file"):
+        music.open(tmp_path / f"a{suffix}")
+    (tmp_path / "a.mid").write_bytes(b"MTxx")
+    with raises_reason("media.unreadable", "music.damaged_midi"):
+        music.open(tmp_path / "a.mid")

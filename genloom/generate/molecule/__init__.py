@@ -1,6 +1,8 @@
 """Generation of molecules to goals, around a scaffold or between fragments, and like a given molecule."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -10,7 +12,7 @@ import numpy as np
 
 from genloom import plugins
 from genloom.capabilities import ConstrainedCodec
-from genloom.errors import GenloomError, format_message
+from genloom.errors import GenloomError, format_message, is_reason
 from genloom.generate.editing import LoadBlob, SamplerStart, SaveBlob, check_edit_options, list_inputs, share_option
 from genloom.generate.engine import Request, get_default_max_tokens, is_left_to_right
 from genloom.generate.molecule import templates
@@ -245,18 +247,34 @@ def build_edit(options: EditOptions, model: Model) -> MoleculeEdit:
     for name in ("vary", "similarity"):
         if getattr(options, name) is not None and not has_source:
             raise GenloomError("molecule.similarity_without_source", option=name)
-    if options.scaffold is not None:
-        scaffold = templates.read_scaffold(options.scaffold)
-        check_growth(goals, scaffold, options.scaffold)
-        return replace(edit, scaffold=options.scaffold)
-    if options.link is not None:
-        templates.read_fragments(options.link)
-        return replace(edit, link=options.link)
-    if not has_source:
+    if not given:
         return edit
+    with name_option(given[0], str(getattr(options, given[0]))):
+        source = None
+        if options.scaffold is not None:
+            check_growth(goals, templates.read_scaffold(options.scaffold), options.scaffold)
+        elif options.link is not None:
+            templates.read_fragments(options.link)
+        else:
+            source = read_source(options, model)
+    if source is None:
+        return replace(edit, scaffold=options.scaffold or "", link=options.link or "")
     vary = DEFAULT_VARY if options.vary is None else options.vary
     similarity = max(MOST_ALIKE - vary, LEAST_ALIKE) if options.similarity is None else options.similarity
-    return replace(edit, source=read_source(options, model), vary=vary, similarity=similarity)
+    return replace(edit, source=source, vary=vary, similarity=similarity)
+
+
+@contextmanager
+def name_option(option: str, text: str) -> Generator[None]:
+    """Name the option and its value in an error that is only a reason, or because the value is a file."""
+    try:
+        yield
+    except GenloomError as error:
+        if option != "source" and os.path.isfile(text):
+            raise GenloomError("molecule.value_is_file", option=option, text=text) from error
+        if not is_reason(error):
+            raise
+        raise GenloomError("molecule.unsuitable_value", option=option, text=shorten_text(text), reason=error) from error
 
 
 def read_source(options: EditOptions, model: Model) -> Molecule:

@@ -39,6 +39,7 @@ NOTATION_SUFFIXES = (".musicxml", ".mxl", ".xml", ".abc", ".krn")
 SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 save_suffixes = (".mid", ".musicxml", ".abc", *SOUND_SUFFIXES, ".svg", ".png")
 _WRITTEN_SUFFIXES = frozenset((*save_suffixes, *MIDI_SUFFIXES, ".mxl", ".xml"))
+_SOUND_STARTS = (b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")  # of recordings
 MAX_BYTES = 32 << 20
 
 
@@ -61,6 +62,8 @@ def read(data: bytes, suffix: str, problems: list[str] | None = None) -> list[tu
 
     Why one of several pieces cannot be read is added to `problems`.
     """
+    if data.startswith(_SOUND_STARTS) or data[8:12] in (b"WAVE", b"AIFF", b"AIFC") or data[4:11] == b"ftypM4A":
+        raise GenloomError("music.sound_file", suffixes=" ".join(suffixes))
     if len(data) > MAX_BYTES:
         raise GenloomError("music.file_too_large", limit=MAX_BYTES >> 20)
     if suffix in NOTATION_SUFFIXES and not data.startswith(b"MThd"):
