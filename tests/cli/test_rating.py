@@ -142,6 +142,16 @@ def test_ratings_are_exported(home: Workspace, run_json: RunJSON, tmp_path: Path
     assert entries[1]["previous"] == entries[0]["digest"]
 
 
+def test_an_export_of_nothing_says_why(home: Workspace, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for to in ("dpo", "kto", "jsonl"):
+        assert run(["ratings", "export", "--to", to, "--out", str(tmp_path / "none.jsonl")]) == 0
+        assert "genloom rate ID --up" in capsys.readouterr().err
+    run_and_read(capsys, "rate", home.list_outputs()[2], "--down")
+    for to, is_empty in (("dpo", True), ("kto", False), ("jsonl", False)):
+        assert run(["ratings", "export", "--to", to]) == 0
+        assert ("--to kto" in capsys.readouterr().err) == is_empty
+
+
 def test_an_output_that_was_edited_is_not_used(
     home: Workspace, run_json: RunJSON, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ from genloom.trust.manifests import EDITED
 Action = Literal["list", "withdraw", "export", "verify"]
 _MAX_ROWS = 20
 _MAX_TEXT_CHARS = 60
+_HOW_TO_RATE = "Start with: genloom rate ID --up, or genloom arena MODEL --prompts FILE"
 
 
 def run(
@@ -86,9 +87,20 @@ def _export_ratings(workspace: Workspace, model: str, to: Format, out: Path | No
         console.print_line(f"{format_count(len(exported_rows), 'row')} written to {out}")
     else:
         console.print_lines(lines)
+    if not exported_rows:
+        _explain_empty_export(workspace, model, to, console)
     console.print_result(
         {"to": to, "rows": exported_rows if out is None else len(exported_rows), "file": str(out) if out else None}
     )
+
+
+def _explain_empty_export(workspace: Workspace, model: str, to: Format, console: Console) -> None:
+    num_unpaired = len(workspace.ratings(model).preferences.unpaired)
+    if to == "dpo" and num_unpaired:
+        given = format_count(num_unpaired, "unpaired rating")
+        console.print_note(f"Note: dpo needs pairs, and there are only {given}. To export these, use --to kto.")
+        return
+    console.print_note(f"Note: there are no ratings{f' of {model}' if model else ''} to export. {_HOW_TO_RATE}")
 
 
 def _verify_ledger(workspace: Workspace, console: Console) -> int:
@@ -110,7 +122,7 @@ def _verify_ledger(workspace: Workspace, console: Console) -> int:
 def _print_ratings(ratings: Ratings, console: Console) -> None:
     console.print_result(ratings.to_json())
     if not ratings.rows:
-        console.print_hint("No ratings. Start with: genloom rate ID --up, or genloom arena MODEL --prompts FILE")
+        console.print_hint(f"No ratings. {_HOW_TO_RATE}")
         return
     table = [
         (row["event"], row["at"][:16].replace("T", " "), row["rater"], row["says"], row["effect"])
