@@ -13,7 +13,7 @@ from genloom.cli.options.numbers import Seed, finite_float, int_range
 from genloom.cli.options.workspace import WorkOptions
 from genloom.cli.output_path import is_folder_name
 from genloom.errors import GenloomError
-from genloom.program import quote_name
+from genloom.program import name_program, quote_name
 from genloom.text_format import format_count, format_table
 
 if TYPE_CHECKING:
@@ -211,7 +211,9 @@ def _export_prompts(prompts: Prompts, names: Sequence[str], out: Path, console: 
     for path in paths:
         console.print_line(str(path))
     if not paths:
-        console.print_note("The workspace has no prompts of its own. Name one: genloom prompts export email")
+        console.print_note(
+            name_program("The workspace has no prompts of its own. Name one: genloom prompts export email")
+        )
     console.print_result({"files": [str(path) for path in paths]})
 
 

@@ -11,7 +11,7 @@ from genloom.cli.console import Console
 from genloom.cli.options.workspace import CommonOptions, LedgerURL
 from genloom.cli.output_path import resolve_output_file
 from genloom.errors import GenloomError
-from genloom.program import quote_name
+from genloom.program import name_program, quote_name
 from genloom.rate.export import Format
 from genloom.text_format import format_count, format_table, quote_beginning
 from genloom.trust.manifests import EDITED
@@ -100,7 +100,8 @@ def _explain_empty_export(workspace: Workspace, model: str, to: Format, console:
         given = format_count(num_unpaired, "unpaired rating")
         console.print_note(f"Note: dpo needs pairs, and there are only {given}. To export these, use --to kto.")
         return
-    console.print_note(f"Note: there are no ratings{f' of {model}' if model else ''} to export. {_HOW_TO_RATE}")
+    owner = f" of {model}" if model else ""
+    console.print_note(name_program(f"Note: there are no ratings{owner} to export. {_HOW_TO_RATE}"))
 
 
 def _verify_ledger(workspace: Workspace, console: Console) -> int:
