@@ -14,7 +14,7 @@ import pytest
 from genloom.collect import collect
 from genloom.errors import GenloomError
 from genloom.media import text
-from genloom.media.text import bounded, extract
+from genloom.media.text import bounded, extract, marked_text
 from genloom.store.workspace import Workspace
 from tests.errors import raises_code
 
@@ -155,6 +155,35 @@ FORMATS = {
         f"{FIRST}\n{SECOND}",
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("markup", "spoken"),
+    [
+        ("1\n00:00:01,000 --> 00:00:02,000\nOne.\n2\n00:00:02,000 --> 00:00:03,000\nTwo.\n", "One.\nTwo."),
+        ("00:01,0 --> 00:02,0\nOne.\n\nTwo.\n\n7\n00:02,0 --> 00:03,0\nIn 1984\n1984\n", "One.\nTwo.\nIn 1984\n1984"),
+        (
+            "WEBVTT\n\ncue 1\n00:01.0 --> 00:02.0\nA &amp; B\n\nNOTE &lt;\n\n00:02.0 --> 00:03.0\n&lt;b&gt;",
+            "A & B\n<b>",
+        ),
+        ("0:00:01.000,0:00:02.000\nOne.\n\n0:00:02.000,0:00:03.500\nTwo.\n", "One.\nTwo."),
+    ],
+)
+def test_only_what_is_spoken_is_read_from_subtitles(markup: str, spoken: str) -> None:
+    assert marked_text.extract_subtitles(markup).text == spoken
+
+
+@pytest.mark.parametrize("charset", ["iso-8859-1", "us-ascii", "windows-1252"])
+@pytest.mark.parametrize("kind", ["plain", "html"])
+def test_a_character_that_the_label_of_an_email_lacks_is_read_as_windows_1252(
+    charset: str, kind: str, tmp_path: Path
+) -> None:
+    head = f"From: j@example.org\r\nSubject: =?{charset}?q?5_=80?=\r\nContent-Type: text/{kind}; charset={charset}\r\n"
+    body = "Content-Transfer-Encoding: quoted-printable\r\n\r\n<p>=84Hans=93 =96 5 =80</p>\r\n"
+    (tmp_path / "a.eml").write_text(head + (body if kind == "html" else body.replace("<p>", "").replace("</p>", "")))
+    subject, _, content = text.open(tmp_path / "a.eml").value.partition("\n\n")
+    assert content == "„Hans“ – 5 €"
+    assert subject == ("5 €" if charset != "us-ascii" else subject)
 
 
 @pytest.mark.parametrize("name", FORMATS)

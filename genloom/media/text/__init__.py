@@ -29,7 +29,7 @@ MARKUP = {
     **dict.fromkeys((".html", ".htm", ".xhtml"), extract.extract_html),
     ".rtf": rtf.extract_rtf,
     ".ipynb": marked_text.extract_notebook,
-    **dict.fromkeys((".srt", ".vtt"), marked_text.extract_subtitles),
+    **dict.fromkeys((".srt", ".vtt", ".sbv"), marked_text.extract_subtitles),
 }
 SHEETS = dict.fromkeys((".xlsx", ".xlsm", ".ods"), sheets.extract_sheets)
 DOCUMENTS = {

@@ -75,7 +75,9 @@ WORD_BREAKS = "\n 、。，"
 MAX_WORD_CHARS = 100  # between two breaks, on average
 CONTROL_BYTES = bytes([*range(9), 11, *range(14, 27), *range(28, 32), 127])
 # Invalid bytes in a UTF-8 file, marked by surrogateescape; nearly always they are Windows-1252.
-REPAIRS = {0xDC00 + b: bytes([b]).decode("cp1252", "ignore") or "\ufffd" for b in range(0x80, 0x100)}
+_CP1252 = {b: bytes([b]).decode("cp1252", "ignore") for b in range(0x80, 0x100)}
+CONTROLS_OF_LATIN_1 = {b: char for b, char in _CP1252.items() if b < 0xA0 and char}  # which stand for cp1252 there
+REPAIRS = {0xDC00 + b: char or "\ufffd" for b, char in _CP1252.items()}
 
 
 @dataclass

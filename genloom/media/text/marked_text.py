@@ -1,8 +1,11 @@
 """Extraction of the text of notebooks, subtitles and e-mails."""
 
+import codecs
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from html import unescape
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +16,7 @@ from genloom.media.text.bounded import ExtractedText
 if TYPE_CHECKING:  # email takes a fortieth of a second to import
     from email.message import MIMEPart
 
-_TIMING = re.compile(r"^\s*(\d+:)?\d{1,2}:\d{2}[,.]\d{1,3}\s*-->")
+_TIMING = re.compile(r"^\s*(\d+:)?\d{1,2}:\d{2}[,.]\d{1,3}\s*(-->|,\d+:\d{2}:\d{2}\.\d{3}\s*$)")
 _MAIL_START = re.compile(rb"(?:\A|\n\n)From [^\n]*\d:\d\d:\d\d[^\n]*\n")
 _CUE_MARKUP = re.compile(r"</?[a-zA-Z][^<>\n]*>|</?\d[\d:.]*>|\{\\[^{}\n]*\}")
 
@@ -37,21 +40,31 @@ def extract_notebook(markup: str) -> ExtractedText:
 
 
 def extract_subtitles(markup: str) -> ExtractedText:
-    """Extract what is said in subtitles (.srt or .vtt), a line that the next cue repeats once."""
-    blocks = re.split(r"\n[ \t]*\n", markup.removeprefix("\ufeff").strip())
-    if not any(_TIMING.match(line) for block in blocks for line in block.split("\n")[:3]):
+    """Extract what is said in subtitles (.srt, .vtt or .sbv), a line that the next cue repeats once."""
+    lines = markup.removeprefix("\ufeff").strip().split("\n")
+    timings = [number for number, line in enumerate(lines) if _TIMING.match(line)]
+    if not timings:
         raise GenloomError("media.not_subtitles")
-    lines: list[str] = []
-    for block in blocks:
-        block_lines = block.strip().split("\n")
-        start = next((number for number, line in enumerate(block_lines[:3], 1) if _TIMING.match(line)), None)
-        if start is None:  # a header, a style or a comment
-            continue
-        for line in block_lines[start:]:
+    is_webvtt = lines[0].startswith("WEBVTT")
+    spoken: list[str] = []
+    for start, end in pairwise([*timings, len(lines)]):
+        cue = lines[start + 1 : end]
+        if end < len(lines) and cue and _is_cue_name(cue):
+            cue.pop()  # of the next cue
+        for line in cue:
+            if is_webvtt and not line.strip():  # what follows up to the next cue is a style or a comment
+                break
             text = " ".join(_CUE_MARKUP.sub("", line).split())
-            if text and (not lines or lines[-1] != text):
-                lines.append(text)
-    return ExtractedText("\n".join(lines))
+            if is_webvtt:
+                text = " ".join(unescape(text).split())
+            if text and (not spoken or spoken[-1] != text):
+                spoken.append(text)
+    return ExtractedText("\n".join(spoken))
+
+
+def _is_cue_name(lines: Sequence[str]) -> bool:
+    """Return whether the last line before a time is the number or the name of its cue, and is not spoken."""
+    return lines[-1].strip().isdecimal() or (bool(lines[-1].strip()) and len(lines) > 1 and not lines[-2].strip())
 
 
 def extract_email(path: Path) -> ExtractedText:
@@ -87,7 +100,8 @@ def _read_email(content: bytes) -> tuple[list[str], int]:
     if body is not None and body.get_content_subtype() == "html":
         text = extract.extract_visible_text(text)
     num_attachments = sum(1 for _ in message.iter_attachments()) if message.is_multipart() else 0
-    return [str(message.get("subject", "")), text.strip()], num_attachments
+    subject = str(message.get("subject", "")).translate(encoding.CONTROLS_OF_LATIN_1)
+    return [subject, text.strip()], num_attachments
 
 
 def _decode_body(body: "MIMEPart") -> str:
@@ -95,6 +109,7 @@ def _decode_body(body: "MIMEPart") -> str:
     data = body.get_payload(decode=True)
     assert isinstance(data, bytes)
     try:
-        return data.decode(body.get_content_charset("utf-8"))
+        name = codecs.lookup(body.get_content_charset("utf-8")).name
+        return data.decode(encoding.SUPERSETS.get(name, name))
     except (LookupError, UnicodeDecodeError):
         return data.decode(encoding.detect_encoding(data[: encoding.HEAD_BYTES]) or "utf-8", "replace")
