@@ -26,6 +26,7 @@ from genloom.testing import (
     check_text_encoder,
 )
 from genloom.types import ConditionSpec, Item, NetworkSpec, SignalSpace, TokenSpace
+from tests.sounds import make_noise, make_tone, make_tune
 
 TEXTS = ["To be, or not to be", "naïve café — 東京 🎭", "One line.\nAnother line, which is longer.\n", "{}"]
 rng = np.random.default_rng(0)
@@ -48,7 +49,9 @@ STRUCTURES = [
     Structure((255 * (rng.random((9, 16)) > 0.4)).astype(np.uint8)),
     Structure((255 * (rng.random((6, 5, 8)) > 0.4)).astype(np.uint8)),
 ]
+SOUNDS = [make_tone(440, rate=44_100), make_noise(1, 1.3, channels=2), make_tune(1)]
 VALUES: dict[str, list[Any]] = {
+    "audio": SOUNDS,
     "text": TEXTS,
     "design": STRUCTURES,
     "image": IMAGES,

@@ -112,6 +112,9 @@ GRIDS = {
     "variational-convolution-clip": Toy(
         Variational(CLIP, latent=1, downsampling=(2, 2, 4), decoder_std=0.3, laplacian_weight=0.1), "convolution", CRISP
     ),
+    "variational-spectral-wave": Toy(
+        Variational(WAVE, latent=2, downsampling=(4,), decoder_std=0.3), "spectral", CRISP
+    ),
     "adversarial-convolution-wave": Toy(Adversarial(WAVE, r1_weight=1.0), "convolution", PICTURE_GAN),
     "adversarial-convolution-clip": Toy(Adversarial(CLIP, r1_weight=1.0), "convolution", PICTURE_GAN),
     "vae_gan-convolution-wave": Toy(VaeGan(WAVE, latent=2, decoder_std=0.3, beta=1.0), "convolution", CRISP),

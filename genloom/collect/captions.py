@@ -25,7 +25,10 @@ from genloom.media.text import encoding
 SIDECAR_SUFFIXES = (".txt", ".caption", ".json")
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 FILE_COLUMNS = ("file_name", "filename", "file", "path")  # in the tables of any medium
-CAPTION_COLUMNS = ("caption", "text", "prompt", "description", "comment", "title", "alt", "alt_text", "label", "name")
+CAPTION_COLUMNS = (
+    *("caption", "text", "prompt", "description", "sentence", "transcript", "transcription", "comment"),
+    *("title", "alt", "alt_text", "label", "name"),
+)
 MAX_SIDECAR_BYTES = 1 << 20
 MAX_CAPTION_CHARS = 2_000
 MAX_TABLE_ROWS = 2_000_000

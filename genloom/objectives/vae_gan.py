@@ -38,6 +38,7 @@ class VaeGan:
     beta: float = 0.6
     laplacian_weight: float = 0.0
     scale_equivariance_weight: float = 0.0
+    spectral_weight: float = 0.0
     adv_weight: float = 0.1  # weight of the generator loss, in nats per number of the data
     feature_matching_weight: float = 0.1  # weight of the feature matching loss (Larsen et al. 2016)
     r1_weight: float = 0.05
@@ -57,6 +58,7 @@ class VaeGan:
             self.beta,
             self.laplacian_weight,
             self.scale_equivariance_weight,
+            self.spectral_weight,
             self.condition,
         )
 

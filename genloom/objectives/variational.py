@@ -24,6 +24,7 @@ from genloom.objectives.sizes import (
     scale_size,
     size_option,
 )
+from genloom.objectives.spectral_loss import spectral_distance
 from genloom.settings import option
 from genloom.types import Batch, Condition, ConditionSpec, Loss, NetworkSpec, Parts, Phase, SignalSpace
 
@@ -59,6 +60,7 @@ class Variational:
     beta: float = 1.0  # weight of the KL term; 1 makes the loss the evidence bound (beta-VAE, Higgins et al. 2017)
     laplacian_weight: float = 0.0  # weight of the error of edges at every scale, for sharp reconstructions
     scale_equivariance_weight: float = 0.0  # weight of decoding the halved latent to the halved data
+    spectral_weight: float = 0.0  # weight of the distance of spectra, for sounds: channels are samples one by one
     condition: ConditionSpec = field(default_factory=ConditionSpec)
     phases = (Phase("autoencoder", ("encoder", "decoder")),)
 
@@ -80,6 +82,8 @@ class Variational:
             raise GenloomError("objectives.downsampling", downsampling=factors, size=size)
         if self.laplacian_weight and not 1 <= len(size) <= len(AVG_POOL_BY_AXES):
             raise GenloomError("objectives.grid_losses_without_grid")
+        if self.spectral_weight and len(size) != 1:
+            raise GenloomError("objectives.spectra_without_time", size=size)
         can_halve = len(self.latent_size) == len(size) and 2 in list_halving_factors(self.latent_size, min_side=1)
         if self.scale_equivariance_weight and not can_halve:
             raise GenloomError("objectives.grid_losses_without_grid")
@@ -156,6 +160,9 @@ class Variational:
             num_values = x.shape[1] * mask.flatten(1).sum(1)
         squares = (error / self.decoder_std).square().flatten(1)
         nats_B = 0.5 * squares.sum(1) + num_values * (log(self.decoder_std) + 0.5 * log(2 * pi))
+        if self.spectral_weight:
+            inside = 1 if mask is None else mask[:, None]
+            nats_B = nats_B + self.spectral_weight * num_values * spectral_distance(x * inside, reconstruction * inside)
         if not self.laplacian_weight:
             return nats_B
         return nats_B + self.laplacian_weight * laplacian_l1(error) / self.decoder_std

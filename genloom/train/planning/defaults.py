@@ -20,7 +20,7 @@ def default_tables(workspace: Workspace, dataset: Dataset, overrides: Mapping[st
     size, override_tables = dataset.count_bytes("train"), apply_overrides({}, overrides)
     recipe = find_default_recipe(dataset.medium, size, get_part_name(override_tables, "objective"))
     objective = get_part_name(override_tables, "objective") or recipe.objectives[0]
-    codec = get_part_name(override_tables, "codec") or choose_codec(workspace, recipe.codecs, size)
+    codec = get_part_name(override_tables, "codec") or choose_codec(workspace, recipe, size)
     network = get_part_name(override_tables, "network") or recipe.network
     text_encoder = get_part_name(override_tables, "text_encoder") or recipe.text_encoder
     tables: dict[str, Any] = {
@@ -60,14 +60,16 @@ def get_part_name(overrides: Mapping[str, Any], part: str) -> str:
     return str(table.get("name", "")) if isinstance(table, Mapping) else ""
 
 
-def choose_codec(workspace: Workspace, codecs: tuple[str, ...], size: int) -> str:
+def choose_codec(workspace: Workspace, recipe: DefaultRecipe, size: int) -> str:
     """Return the first codec whose trained model, if it needs one, is in the workspace."""
     available_models = {active_model.name for active_model in workspace.list_active_models()}
-    for name in codecs[:-1]:
-        model = default_part_table("codec", name, size).get("model", "")
+    own_settings = recipe.settings.get("codec", {})  # of the first codec
+    for name in recipe.codecs[:-1]:
+        model = {**default_part_table("codec", name, size), **own_settings}.get("model", "")
         if not model or model in available_models:
             return name
-    return codecs[-1]
+        own_settings = {}
+    return recipe.codecs[-1]
 
 
 def default_part_table(kind: plugins.PartKind, name: str, size: int) -> dict[str, Any]:

@@ -1,0 +1,110 @@
+"""Sounds as their wave in frames: the samples of a frame are the channels of a signal over time, of any length.
+
+Shape letters: H samples of a frame, T frames.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genloom.codecs.codec_json import damaged_error, read_json, write_config
+from genloom.errors import GenloomError, format_message
+from genloom.media.audio.processing import mix_to_mono, resample
+from genloom.media.audio.sound import MAX_RATE, MIN_RATE, Sound, make_sound
+from genloom.types import SignalSpace
+
+MAX_HOP, MAX_FRAMES = 2048, 1 << 14
+NUM_SCALE_SAMPLES, SCALE_STRIDE = 512, 3  # training samples that say how loud sounds are, every third
+LOUD_SHARE = 0.1  # of its loudest frame, from which a frame counts: silence says nothing
+LARGEST_SCALE = 1e4
+
+
+@dataclass(frozen=True)
+class Config:
+    """The rate, the samples of a frame and the most frames; longer sounds are cut. `scale` is measured by `fit`."""
+
+    rate: int = 16_000
+    hop: int = 256  # samples of a frame
+    frames: int = 128  # of the longest sound: 2 s at these numbers
+    scale: float = 0.0  # that samples are multiplied with; 0: so that loud frames have a mean square of 1
+
+    def __post_init__(self) -> None:
+        if not (type(self.rate) is int and MIN_RATE <= self.rate <= MAX_RATE):
+            raise GenloomError("codecs.bad_rate", value=self.rate, minimum=MIN_RATE, maximum=MAX_RATE)
+        if not (type(self.hop) is int and 4 <= self.hop <= MAX_HOP):
+            raise GenloomError("codecs.bad_hop", value=self.hop, maximum=MAX_HOP)
+        if not (type(self.frames) is int and 1 <= self.frames <= MAX_FRAMES):
+            raise GenloomError("codecs.bad_frames", value=self.frames, maximum=MAX_FRAMES)
+        if not (isinstance(self.scale, int | float) and isfinite(self.scale) and 0 <= self.scale <= LARGEST_SCALE):
+            raise GenloomError("codecs.bad_scale", value=self.scale, maximum=LARGEST_SCALE)
+
+
+@dataclass(frozen=True)
+class Codec:
+    """Sounds as float32 (hop, T), and back in one channel, in whole frames."""
+
+    config: Config
+
+    @classmethod
+    def fit(cls, items: Iterable[Sound], config: Config) -> "Codec":
+        """Return the codec, with the scale of the loud frames of some of the items."""
+        if config.scale:
+            return cls(config)
+        unit, squares = cls(Config(config.rate, config.hop, config.frames, 1.0)), []
+        for number, item in enumerate(items):
+            if number % SCALE_STRIDE:
+                continue
+            levels = np.square(unit.encode(item)).mean(0)
+            squares += levels[levels > LOUD_SHARE**2 * levels.max()].tolist()
+            if number >= SCALE_STRIDE * NUM_SCALE_SAMPLES:
+                break
+        scale = 1 / float(np.sqrt(np.mean(squares))) if squares else 1.0
+        return cls(Config(config.rate, config.hop, config.frames, min(round(scale, 4), LARGEST_SCALE)))
+
+    @property
+    def scale(self) -> float:
+        return self.config.scale or 1.0
+
+    @property
+    def space(self) -> SignalSpace:
+        return SignalSpace(self.config.hop, (self.config.frames,), has_lengths=True)
+
+    def encode(self, value: Sound) -> np.ndarray:
+        """Return the frames of the mean of the channels at the rate of the codec; the last one is filled with zeros."""
+        hop = self.config.hop
+        samples = resample(mix_to_mono(value), self.config.rate).samples[0][: hop * self.config.frames]
+        padded = np.pad(samples, (0, -len(samples) % hop))
+        return np.ascontiguousarray(padded.reshape(-1, hop).T) * np.float32(self.scale)
+
+    def encode_many(self, values: Iterable[Sound]) -> Iterator[np.ndarray]:
+        return map(self.encode, values)
+
+    def decode(self, x: Sequence[int] | np.ndarray) -> Sound:
+        """Return the sound of frames (hop, T) of any number; what is louder than full scale is clipped."""
+        samples = np.asarray(x, np.float32).T.reshape(-1) / np.float32(self.scale)
+        return make_sound(np.nan_to_num(samples), self.config.rate)
+
+    def decode_many(self, x_BHT: Iterable[np.ndarray]) -> list[Sound]:
+        return [self.decode(x) for x in x_BHT]
+
+    def save(self, folder: Path) -> None:
+        write_config(folder, "waveform", self.config)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Codec":
+        """Load a saved codec; GenloomError names the file that is missing or damaged."""
+        path = folder / "codec.json"
+        content: dict[str, Any] = read_json(path)
+        if content.pop("codec", None) != "waveform" or set(content) != set(asdict(Config())):
+            raise damaged_error(
+                path,
+                format_message("codecs.wrong_codec_table", codec="waveform", keys="codec, frames, hop, rate, scale"),
+            )
+        try:
+            return cls(Config(**content))
+        except GenloomError as error:
+            raise damaged_error(path, str(error)) from None

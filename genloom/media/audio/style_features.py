@@ -1,0 +1,26 @@
+"""Features of what people hear first: length, pitch, brightness, attack and noise, on scales of hearing, and bands."""
+
+import numpy as np
+
+from genloom.media.audio.measures import measure_sound
+from genloom.media.audio.sound import Sound
+from genloom.media.audio.spectrum import compute_mel_decibels, to_mel
+
+BANDS, PARTS = 8, 4  # of the spectrum, and of the length
+
+
+def measure_style_features(sound: Sound) -> np.ndarray:
+    """Return the features, float32: five measures, and the levels of mel bands in quarters of the sound."""
+    measures = measure_sound(sound)
+    own = [
+        np.log(0.02 + measures.length),
+        float(to_mel(measures.pitch)) / 1000,
+        float(measures.pitch > 0),
+        float(to_mel(measures.brightness)) / 1000,
+        np.log(5 + measures.attack) / 3,
+        measures.noise,
+    ]
+    levels = compute_mel_decibels(sound, BANDS, floor=-80.0)
+    quarters = [part.mean(0) / 40 for part in np.array_split(levels, PARTS) if len(part)]
+    quarters += [quarters[-1]] * (PARTS - len(quarters))
+    return np.concatenate([own, *quarters]).astype(np.float32)
