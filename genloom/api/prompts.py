@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from genloom.assistant.prompts.prompt import Prompt
     from genloom.assistant.prompts.receipt import ImproveReceipt
     from genloom.assistant.prompts.template import Value
+    from genloom.capabilities import ChatCodec
     from genloom.store.recycle_bin import BinEntry
     from genloom.types import Message
 
@@ -351,27 +352,10 @@ class Prompts:
 
         The system message of a model without one is the beginning of the first question.
         """
-        from genloom.assistant.prompts.requests import fit_messages
-        from genloom.codecs.chat_template import render_chat, require_chat_template
-        from genloom.generate.text.conversation import DEFAULT_MAX_REPLY_TOKENS, get_chat_codec
-        from genloom.types import Message
+        from genloom.generate.text.conversation import get_chat_codec
 
         loaded = model.load()
-        codec, context_length = get_chat_codec(loaded), loaded.design.context_length
-        max_tokens = int(params.get("max_tokens") or DEFAULT_MAX_REPLY_TOKENS)
-        limit = context_length - min(max_tokens, context_length // 2)
-        has_system = "system" in require_chat_template(codec).prefixes
-
-        def adapt(messages: Sequence[Message]) -> list[Message]:
-            if has_system or messages[0].role != "system":
-                return list(messages)
-            first = Message("user", f"{messages[0].content}\n\n{messages[1].content}")
-            return [first, *messages[2:]]
-
-        def count_tokens(messages: Sequence[Message]) -> int:
-            return len(render_chat(codec, adapt(messages), add_generation_prompt=True)[0])
-
-        return adapt(fit_messages(prompt, given, limit, count_tokens))
+        return fit_to_codec(prompt, given, get_chat_codec(loaded), loaded.design.context_length, params)
 
     def _to_prompt(self, prompt: "Prompt | str") -> "Prompt":
         return self.get(prompt) if isinstance(prompt, str) else prompt
@@ -393,3 +377,31 @@ class Prompts:
 
     def __repr__(self) -> str:
         return f"<Prompts of {self.workspace!r}: {', '.join(self.library.list_names())}>"
+
+
+def fit_to_codec(
+    prompt: "Prompt", given: Given, codec: "ChatCodec", context_length: int, params: Mapping[str, Any]
+) -> "list[Message]":
+    """Return the conversation that a model of this codec reads, with as many examples as fit beside its answer.
+
+    The system message of a model without one is the beginning of the first question.
+    """
+    from genloom.assistant.prompts.requests import fit_messages
+    from genloom.codecs.chat_template import render_chat, require_chat_template
+    from genloom.generate.text.conversation import DEFAULT_MAX_REPLY_TOKENS
+    from genloom.types import Message
+
+    max_tokens = int(params.get("max_tokens") or DEFAULT_MAX_REPLY_TOKENS)
+    limit = context_length - min(max_tokens, context_length // 2)
+    has_system = "system" in require_chat_template(codec).prefixes
+
+    def adapt(messages: Sequence[Message]) -> list[Message]:
+        if has_system or messages[0].role != "system":
+            return list(messages)
+        first = Message("user", f"{messages[0].content}\n\n{messages[1].content}")
+        return [first, *messages[2:]]
+
+    def count_tokens(messages: Sequence[Message]) -> int:
+        return len(render_chat(codec, adapt(messages), add_generation_prompt=True)[0])
+
+    return adapt(fit_messages(prompt, given, limit, count_tokens))

@@ -39,6 +39,7 @@ SHARED = (
     "/api/models/",
     "/v1/models/",
     "/api/datasets/",
+    "/api/prompts/",
     "/api/teach/",
     "/api/receipts/",
     "/api/accounts/",

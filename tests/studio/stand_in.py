@@ -186,7 +186,7 @@ def build_app(world: World) -> Starlette:
                     "text": row.text and row.text[:1_000_000],
                     "is_cut": len(row.text or "") > 1_000_000,
                     "settings": settings,
-                    "again": again,
+                    "again": world.again.get(id, again),
                     "formats": {"image": [".png", ".jpg"], "music": [".mid", ".wav"], "text": [".txt"]}[row.medium],
                     "sha256": "ab" * 32,
                     "next": ids[at + 1] if at + 1 < len(ids) else None,

@@ -64,6 +64,7 @@ class World:
         self.uploads: dict[str, Image.Image] = {}
         self.outputs = {each.id: each for each in make_outputs(outputs)}
         self.conversations: dict[str, ConversationDetail] = {}
+        self.again: dict[str, dict[str, Any]] = {}  # what an output is made again with, where a test says so
         self.fault: dict[str, tuple[int, dict[str, Any]]] = {}
         self.answers: list[Callable[..., Any]] = []  # of other parts of the stand-in: asked first
 

@@ -5,6 +5,7 @@ import base64
 import time
 from collections.abc import Mapping
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from genloom.server.engine.messages import GenerationRequest, Preview, Progress,
 from genloom.server.jobs.outcomes import JobCancelled, ProcessDied
 from genloom.server.jobs.pairs import plan_pairs
 from genloom.server.jobs.store import Job
+from genloom.types import Message
 
 if TYPE_CHECKING:
     from genloom.server.jobs.jobs import Jobs
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 _NUM_PREVIEWS = 6
 _SECONDS_BETWEEN_TEXTS = 0.05
 _SECONDS_BETWEEN_REPORTS = 0.5
+_SECONDS_OF_A_TEMPLATE = 300.0  # also while the worker starts
 _SECONDS_BETWEEN_LOOKS = 0.1  # at an engine that starts
 
 
@@ -124,14 +127,16 @@ async def generate(jobs: "Jobs", job: Job) -> dict[str, Any]:
     prompts = tuple(params["prompts"]) or (params["prompt"],)
     generation = Generation(jobs, job)
     if len(stored) < len(prompts) * params["n"]:
+        filled = await fill_template(generation, params)
         request = GenerationRequest(
             model=params["model"],
             prompts=prompts,
+            messages=filled.messages,
             n=params["n"],
             seed=params["seed"],
             skip_nonces=nonces,
-            stop=tuple(params["stop"]),
-            params={**params["params"], **resolve_files(jobs, params["files"])},
+            stop=(*params["stop"], *filled.stop),
+            params={**params["params"], **filled.params, **resolve_files(jobs, params["files"])},
             given=(params["given"],) if params["given"] else (),
             presets=tuple(params["preset"]),
             adapters=tuple(params["adapters"]),
@@ -143,10 +148,39 @@ async def generate(jobs: "Jobs", job: Job) -> dict[str, Any]:
             keeps_partial=True,
             num_previews=_NUM_PREVIEWS,
             owner=get_record_owner(job),
-            metadata={"job": job.id},
+            metadata={"job": job.id, **filled.facts},
         )
         await generation.run(request)
     return {"outputs": [*stored, *generation.outputs], "withheld": generation.num_withheld}
+
+
+@dataclass(frozen=True)
+class FilledTemplate:
+    """What a prompt of the library asks with its values, how the answer is drawn, and what records say of it."""
+
+    messages: tuple[Message, ...] = ()
+    params: Mapping[str, Any] = field(default_factory=dict)
+    stop: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+async def fill_template(generation: Generation, params: Mapping[str, Any]) -> FilledTemplate:
+    """Return what a job with a template asks; nothing for one without."""
+    template = params.get("template")
+    if template is None:
+        return FilledTemplate()
+    await generation.report(stage="Waiting for the model")
+    filled = await generation.jobs.slow_worker.ask(
+        "fill_prompt",
+        seconds=_SECONDS_OF_A_TEMPLATE,
+        model=params["model"],
+        prompt=template["name"],
+        given=template["given"],
+        length=template["length"],
+        params=params["params"],
+    )
+    messages = tuple(Message(**each) for each in filled["messages"])
+    return FilledTemplate(messages, filled["params"], tuple(filled["stop"]), filled["facts"])
 
 
 def find_stored(jobs: "Jobs", job: Job) -> tuple[list[str], tuple[int, ...]]:

@@ -25,6 +25,7 @@ from genloom.server.jobs.processes import STOP_SECONDS, JobProcesses
 from genloom.server.jobs.store import Job, JobStore, Lane
 from genloom.server.jobs.titles import build_title
 from genloom.server.library import Marks, open_library
+from genloom.server.prompts import resolve_prompts
 from genloom.server.uploads import Uploads
 from genloom.server.worker.client import Worker
 from genloom.store import files
@@ -111,7 +112,8 @@ class Jobs:
     def add(self, kind: str, params: Mapping[str, Any], user: User, title: str = "") -> Job:
         """Queue a job; raise GenloomError for parameters that could not work."""
         user.check_scope(get_scope(kind))
-        checked = resolve_names(self, kind, parse_params(kind, dict(params)), user)
+        named = resolve_prompts(self.workspace, kind, parse_params(kind, dict(params)))
+        checked = resolve_names(self, kind, named, user)
         if self.store.count("queued") >= MAX_QUEUED:
             raise APIError("studio.queue_full", status=503, headers={"retry-after": "30"}, limit=MAX_QUEUED)
         job = self.store.add(kind, get_lane(kind), user.id, title or build_title(kind, checked), checked)

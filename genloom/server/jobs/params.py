@@ -30,9 +30,20 @@ class Params(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
 
+class Template(Params):
+    """A prompt of the library, with the values of its variables."""
+
+    name: Name  # e.g. email, email/2
+    given: Annotated[dict[Annotated[str, Field(max_length=100)], Text | list[Text]], Field(max_length=64)] = Field(
+        default_factory=dict
+    )
+    length: Annotated[str, Field(max_length=40)] = ""
+
+
 class Generate(Params):
     model: Name
     prompt: Text = ""
+    template: Template | None = None
     prompts: Annotated[list[Text], Field(max_length=MAX_OUTPUTS)] = Field(default_factory=list)
     n: Annotated[int, Field(ge=1, le=MAX_OUTPUTS)] = 1
     seed: Seed | None = None
@@ -56,6 +67,8 @@ class Generate(Params):
     def _check_count(self) -> "Generate":
         if self.n * max(len(self.prompts), 1) > MAX_OUTPUTS:
             raise ValueError(f"a job makes at most {MAX_OUTPUTS} outputs")
+        if self.template and (self.prompts or self.prompt or self.given or self.continue_from):
+            raise ValueError("a template stands in place of prompts")
         return self
 
 
@@ -220,6 +233,14 @@ class Copies(Params):
         return self
 
 
+class TestPrompt(Params):
+    """The tests of a prompt of the library, answered by a model."""
+
+    prompt: Name
+    model: Name
+    seed: Seed = 0
+
+
 class Bias(Params):
     model: Name
     against: OptionalName = ""
@@ -250,6 +271,7 @@ KINDS: dict[str, type[Params]] = {
     "copies": Copies,
     "bias": Bias,
     "privacy": Privacy,
+    "test_prompt": TestPrompt,
 }
 # What the engine runs, and what does not wait for a training; all others run one after the other.
 _LANES: dict[str, Lane] = {

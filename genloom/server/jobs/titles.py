@@ -20,6 +20,7 @@ TITLES = {
     "copies": "Look for copies in {subject}",
     "bias": "Measure the bias of {subject}",
     "privacy": "Measure the privacy of {subject}",
+    "test_prompt": "Test {subject}",
 }
 
 
@@ -27,6 +28,7 @@ def build_title(kind: str, params: Mapping[str, Any]) -> str:
     """Return what a list of jobs shows."""
     subject = (
         params.get("name")
+        or (params.get("prompt") if kind == "test_prompt" else "")
         or params.get("data")
         or params.get("model")
         or params.get("source")

@@ -53,8 +53,8 @@ def describe_verification(found: Verification, name: str, *, is_own: bool = True
     from genloom.server.errors import hide_folders
 
     content = {**found.to_json(), "file": name, "is_workspace": bool(found.output)}
-    for field in ("problem", "mark_problem"):
-        content[field] = hide_folders(content[field].replace(str(found.path), name))
+    for field, text in (("problem", found.problem), ("mark_problem", found.mark_problem)):
+        content[field] = hide_folders(text.replace(str(found.path), name))
     if not is_own:
         content |= {"output": None, "facts": {}}
     return content

@@ -141,6 +141,14 @@ def export_model(workspace: Workspace, job: Job, reporter: Reporter) -> dict[str
     return {"file": out.name, "bytes": out.stat().st_size, "download": address, "report": str(result)}
 
 
+def test_prompt(workspace: Workspace, job: Job, reporter: Reporter) -> dict[str, Any]:
+    """Answer the tests of a prompt of the library, and check the answers, which are outputs."""
+    params = job["params"]
+    reporter.progress(share=None, stage="Answering the tests")
+    report = workspace.prompts.test(params["prompt"], model=params["model"], seed=params["seed"])
+    return {"report": report.to_record()}
+
+
 WORK: dict[str, Callable[[Workspace, Job, Reporter], dict[str, Any]]] = {
     "collect": collect,
     "train": train,
@@ -155,6 +163,7 @@ WORK: dict[str, Callable[[Workspace, Job, Reporter], dict[str, Any]]] = {
     "copies": find_copies,
     "bias": measure_bias,
     "privacy": measure_privacy,
+    "test_prompt": test_prompt,
 }
 
 

@@ -163,7 +163,7 @@ def restore_from_bin(id: str, user: CurrentUser, jobs: CurrentJobs) -> Any:
         conversations.publish_change(jobs, user, entry.name)
     else:
         jobs.workspace.restore(id)
-        event = {"models": "model.restored", "data": "dataset.restored"}.get(entry.kind)
+        event = {"models": "model.restored", "data": "dataset.restored", "prompts": "prompt.changed"}.get(entry.kind)
         if event:
             jobs.events.publish(event, {"name": entry.name})
     return entry.to_record()
@@ -195,7 +195,7 @@ def is_shared(jobs: Jobs, user: User, entry: Any) -> bool:
         return row is not None and user.owns(row["owner"])
     if entry.kind == "knowledge":
         return owns_removed(jobs.workspace, entry, user)
-    return entry.kind in ("models", "data")
+    return entry.kind in ("models", "data", "prompts")
 
 
 def list_processes() -> list[dict[str, Any]]:

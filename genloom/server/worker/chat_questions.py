@@ -1,4 +1,4 @@
-"""Questions about chats: what a model reads beside a conversation, and which passages support its answer."""
+"""Questions about chats: what a model reads beside a conversation or for a prompt, and what supports its answer."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -24,14 +24,9 @@ def read_context(
 
     `knowledge` is a name, "" for none; `attachments` are paths. Neither needs the weights of the model.
     """
-    from genloom.capabilities import ChatCodec
     from genloom.generate.text.conversation import DEFAULT_MAX_REPLY_TOKENS
-    from genloom.model import read_codec
 
-    design, codec = read_codec(workspace.store, workspace.store.get_model(model))
-    if not isinstance(codec, ChatCodec) or codec.chat_template is None:
-        raise GenloomError("generate.cannot_chat_template", model=model)
-    length = design.context_length
+    codec, length = _read_chat_codec(workspace, model)
     room = length - min(max_tokens or DEFAULT_MAX_REPLY_TOKENS, length // 2)
     read = [Message(each["role"], each["content"]) for each in messages]
     facts: dict[str, Any] = {}
@@ -46,6 +41,41 @@ def read_context(
         facts["attachments"] = found["attachments"] = excerpts
     packed = [{"role": each.role, "content": each.content, "is_trusted": each.is_trusted} for each in read]
     return {"messages": packed, "facts": {name: value for name, value in facts.items() if value}, "found": found}
+
+
+def fill_prompt(
+    workspace: Workspace, model: str, prompt: str, given: Mapping[str, Any], length: str, params: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the conversation that asks for an answer to a prompt of the library, and how the answer is drawn.
+
+    It does not need the weights of the model.
+    """
+    from genloom.api.prompts import fit_to_codec
+    from genloom.api.writing import apply_length
+    from genloom.assistant.prompts.requests import describe_template
+
+    codec, context_length = _read_chat_codec(workspace, model)
+    found = workspace.prompts.get(prompt)
+    values, _, limits = apply_length(found, given, length)
+    settings = {**found.settings, **limits, **{name: value for name, value in params.items() if value is not None}}
+    messages = fit_to_codec(found, values, codec, context_length, settings)
+    return {
+        "messages": [{"role": each.role, "content": each.content, "is_trusted": each.is_trusted} for each in messages],
+        "params": settings,
+        "stop": list(found.stop),
+        "facts": describe_template(found, values),
+    }
+
+
+def _read_chat_codec(workspace: Workspace, model: str) -> tuple[Any, int]:
+    """Return the codec and the context length of a model that chats, without its weights."""
+    from genloom.capabilities import ChatCodec
+    from genloom.model import read_codec
+
+    design, codec = read_codec(workspace.store, workspace.store.get_model(model))
+    if not isinstance(codec, ChatCodec) or codec.chat_template is None:
+        raise GenloomError("generate.cannot_chat_template", model=model)
+    return codec, design.context_length
 
 
 def _add_knowledge(
@@ -113,4 +143,8 @@ def cite_answer(workspace: Workspace, answer: str, sources: Sequence[Mapping[str
     ]
 
 
-QUESTIONS: Mapping[str, Callable[..., Any]] = {"read_context": read_context, "cite_answer": cite_answer}
+QUESTIONS: Mapping[str, Callable[..., Any]] = {
+    "read_context": read_context,
+    "cite_answer": cite_answer,
+    "fill_prompt": fill_prompt,
+}

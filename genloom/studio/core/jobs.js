@@ -14,9 +14,9 @@ export const isOver = (job) => job.state === 'succeeded' || job.state === 'faile
 
 /** The title of a job in the reader's language; the server's, which is English, where there is none. @param {Job} job */
 export function nameJob(job) {
-  const { name, data, model, source } = /** @type {any} */ (job.params);
+  const { name, data, model, source, prompt } = /** @type {any} */ (job.params);
   const key = `shell.job_title_${job.kind}`;
-  return hasMessage(key) ? t(key, { subject: name || data || model || source || '' }).trim() : job.title;
+  return hasMessage(key) ? t(key, { subject: name || data || (job.kind === 'test_prompt' ? prompt : model) || source || '' }).trim() : job.title;
 }
 
 /** What a job does now, in the reader's language, or in the server's words. @param {string | null | undefined} stage */

@@ -309,7 +309,7 @@ export interface Imported {
 
 export interface Job {
   id: string;
-  kind: "generate" | "chat" | "arena" | "knowledge" | "collect" | "train" | "learn" | "evaluate" | "compare" | "forget" | "import" | "export" | "verify" | "copies" | "bias" | "privacy";
+  kind: "generate" | "chat" | "arena" | "knowledge" | "collect" | "train" | "learn" | "evaluate" | "compare" | "forget" | "import" | "export" | "verify" | "copies" | "bias" | "privacy" | "test_prompt";
   title: string;
   state: "queued" | "running" | "succeeded" | "failed" | "cancelled";
   owner: string;
@@ -483,7 +483,7 @@ export interface NewConversation {
 }
 
 export interface NewJob {
-  kind: "generate" | "chat" | "arena" | "knowledge" | "collect" | "train" | "learn" | "evaluate" | "compare" | "forget" | "import" | "export" | "verify" | "copies" | "bias" | "privacy";
+  kind: "generate" | "chat" | "arena" | "knowledge" | "collect" | "train" | "learn" | "evaluate" | "compare" | "forget" | "import" | "export" | "verify" | "copies" | "bias" | "privacy" | "test_prompt";
   params?: Record<string, any>;
 }
 
@@ -676,6 +676,63 @@ export interface Progress {
 export interface Promotion {
   reason?: string;
   allow_withdrawn?: boolean;
+}
+
+export interface Prompt {
+  name: string;
+  ref: string;
+  version: number;
+  versions: number;
+  description: string;
+  owner: string;
+  examples: number;
+  tests: number;
+  lengths: Record<string, number>;
+  takes_length: boolean;
+  variables: (PromptVariable)[];
+}
+
+export interface PromptChange {
+  prompt?: string | null;
+  system?: string | null;
+  description?: string | null;
+  note?: string;
+}
+
+export interface PromptDetail {
+  name: string;
+  ref: string;
+  version: number;
+  versions: number;
+  description: string;
+  owner: string;
+  examples: number;
+  tests: number;
+  lengths: Record<string, number>;
+  takes_length: boolean;
+  variables: (PromptVariable)[];
+  system: string;
+  prompt: string;
+  history: (PromptVersion)[];
+}
+
+export interface PromptVariable {
+  name: string;
+  description: string;
+  is_required: boolean;
+  is_list: boolean;
+  default: string;
+  choices: (string)[];
+  is_closed: boolean;
+}
+
+export interface PromptVersion {
+  version: number;
+  created: string | null;
+  owner: string;
+  note: string;
+  up: number;
+  down: number;
 }
 
 export interface Provenance {

@@ -9,7 +9,7 @@ import { jobs, startJob } from '../core/jobs.js';
 import { bindKeys } from '../core/keys.js';
 import { canEdit, findModel, models, nameMedium, nameModel, readAdditions, readModels, readOptions, readPrompts } from '../core/models.js';
 import { changes, rateOutput, removeOutputs, withChanges } from '../core/outputs.js';
-import { href, replaceRoute, route } from '../core/router.js';
+import { go, href, replaceRoute, route } from '../core/router.js';
 import { createSetting } from '../core/store.js';
 import { toast, toastError } from '../components/toast.js';
 import '../components/output-card.js';
@@ -137,7 +137,7 @@ export class Make extends Element {
     if (model && findModel(model)) await this.chooseModel(model);
     if (query.get('prompt') !== null) this.prompt = query.get('prompt') ?? '';
     try {
-      if (query.get('again')) await this.recall(query.get('again') ?? '');
+      if (query.get('again') && !(await this.recall(query.get('again') ?? ''))) return;
       if (query.get('source')) await this.useAsStart(query.get('source') ?? '');
     } catch (error) {
       toastError(error);
@@ -150,13 +150,17 @@ export class Make extends Element {
     }
   }
 
-  /** Take every setting of an output. @param {string} id */
+  /** Take every setting of an output; false if the page of its prompt takes them. @param {string} id */
   async recall(id) {
     const output = await get(`outputs/${id}`);
-    const { model, prompt, n, seed, params, given, files } = output.again;
+    const { model, prompt, n, seed, params, given, files, template } = output.again;
+    if (template) {
+      go(['prompts', template.name.split('/')[0]], { again: id });
+      return false;
+    }
     if (!findModel(model)) {
       toast(t('make.model_gone', { model }), { kind: 'error' });
-      return;
+      return true;
     }
     await this.chooseModel(model);
     this.prompt = prompt ?? output.prompt;
@@ -166,6 +170,7 @@ export class Make extends Element {
     await this.source.recall(files ?? {});
     isOpen.set(true);
     toast(t('make.recalled'), { kind: 'good' });
+    return true;
   }
 
   /** Start from an output: with its own model, or with the present one if it can edit the medium. @param {string} id */

@@ -54,7 +54,7 @@ class QuickEngine:
     async def submit(self, request: GenerationRequest) -> AsyncGenerator[EngineEvent]:
         prompts = [p for p in request.prompts for _ in range(request.n)]
         if request.messages:
-            prompts = [request.messages[-1].content]
+            prompts = [request.messages[-1].content] * request.n
         rows = [(number, prompt, derive(request.seed, prompt, number)) for number, prompt in enumerate(prompts)]
         rows = [row for row in rows if row[2] not in request.skip_nonces]
         yield Started([], request.model, "text", "", 1, prompts, num_steps=1)

@@ -21,6 +21,7 @@ JobKind = Literal[
     "copies",
     "bias",
     "privacy",
+    "test_prompt",
 ]
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Side = Literal["a", "b"]

@@ -82,8 +82,9 @@ class Pending extends Element {
 
   render() {
     const progress = this.job?.progress;
+    const params = /** @type {any} */ (this.job?.params);
     return html`<div class="card output pending"><div class="output-shown">
-        ${this.hasText ? html`<div class="text-card" dir="auto"><div class="stream"><span class="text-before">${/** @type {any} */ (this.job?.params).prompt}</span><gl-stream-text .isTail=${true}></gl-stream-text></div></div>`
+        ${this.hasText ? html`<div class="text-card" dir="auto"><div class="stream"><span class="text-before">${params.template ? '' : params.prompt}</span><gl-stream-text .isTail=${true}></gl-stream-text></div></div>`
           : progress?.preview ? html`<img class="picture forming" src=${progress.preview} alt=${t('make.forming')}>` : html`<div class="shimmer"></div>`}</div>
       <div class="output-foot">${progressBar({ share: progress?.share, label: this.job ? nameJob(this.job) : '', note: nameStage(progress?.stage) || t('make.starting'), secondsLeft: progress?.seconds_left })}</div></div>`;
   }
@@ -101,7 +102,7 @@ export function makeGroup(group, page) {
   const [first] = outputs;
   const seed = /** @type {any} */ (job?.params)?.seed ?? (outputs.length === 1 ? first.seed : null);
   const items = /** @type {import('../../components/menu.js').Item[]} */ ([
-    { label: t('make.edit_prompt'), icon: 'pencil', run: () => go('make', { prompt: group.prompt, model: group.model }) },
+    /** @type {any} */ (job?.params)?.template ? null : { label: t('make.edit_prompt'), icon: 'pencil', run: () => go('make', { prompt: group.prompt, model: group.model }) },
     first ? { label: t('shell.again'), icon: 'repeat', run: () => go('make', { again: first.id }) } : null,
     outputs.length ? { label: t('make.remove_all', { n: outputs.length }), icon: 'trash2', danger: true, run: () => removeOutputs(outputs, () => page.requestUpdate()) } : null,
   ].filter((item) => item !== null));
