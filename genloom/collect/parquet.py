@@ -1,7 +1,7 @@
 """Open Parquet files, which may have any name."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,3 +43,12 @@ def is_text_type(data_type: Any) -> bool:
     if types.is_dictionary(data_type):
         return is_text_type(data_type.value_type)
     return types.is_string(data_type) or types.is_large_string(data_type) or types.is_string_view(data_type)
+
+
+def has_message_type(data_type: Any, role_keys: Collection[str]) -> bool:
+    """Return whether the values of a type are lists of objects with a role."""
+    from pyarrow import types
+
+    if not (types.is_list(data_type) or types.is_large_list(data_type)) or not types.is_struct(data_type.value_type):
+        return False
+    return any(field.name in role_keys for field in data_type.value_type)

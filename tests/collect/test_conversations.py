@@ -61,6 +61,16 @@ def talk(question: str, answer: str) -> dict[str, Any]:
         {"instruction": TURNS[0].content, "input": "", "output": ["Paris.", "Lyon."]},  # the best first
         {"prompt": TURNS[0].content, "completion": "Paris.", "label": True},
         {"conversation": [{"human": TURNS[0].content, "assistant": "Paris."}]},
+        {"chat_messages": [{"sender": "human", "text": TURNS[0].content, "content": [{"type": "thinking"}]},
+                           {"sender": "assistant", "text": "Paris.", "attachments": [], "files": []}], "name": "chat"},
+        {"contents": [{"role": "user", "parts": [{"text": TURNS[0].content}]},
+                      {"role": "model", "parts": [{"text": "Paris."}]}]},
+        {"dialogue": [{"role": "user", "text": TURNS[0].content}, {"role": "bot", "text": "Paris."}], "topic": "x"},
+        {"input": {"messages": [{"role": "user", "content": TURNS[0].content}], "tools": []},
+         "preferred_output": [{"role": "assistant", "content": "Paris."}],
+         "non_preferred_output": [{"role": "assistant", "content": "Lyon."}]},
+        {"question": TURNS[0].content, "answers": {"text": ["Paris.", "Paris"], "answer_start": [5, 5]}},
+        {"question": TURNS[0].content, "answers": ["Paris."]},
         {
             "chosen": f"\n\nHuman: {TURNS[0].content}\n\nAssistant: Paris.",
             "rejected": f"\n\nHuman: {TURNS[0].content}\n\nAssistant: Lyon.",
@@ -74,7 +84,7 @@ def talk(question: str, answer: str) -> dict[str, Any]:
             "rejected": [{"role": "user", "content": TURNS[0].content}, {"role": "assistant", "content": "Lyon."}],
         },
     ],
-)
+)  # fmt: skip
 def test_the_common_forms_give_the_same_conversation(record: dict[str, Any]) -> None:
     assert parse_turns(record) == TURNS
 
@@ -108,12 +118,41 @@ def test_other_records_are_not_conversations(record: dict[str, Any]) -> None:
         ({"messages": [{"role": "assistant", "content": None}]}, "message_without_text", 1),
         ({"messages": [{"role": "assistant", "content": "a"}, {"role": "system", "content": "b"}]},
          "late_system_message", 2),
+        ({"chat_messages": [{"sender": "human", "text": "a", "files": [{"name": "b"}]}]}, "message_not_text", 1),
         ({"question": "Why?", "answer": " "}, "message_empty", 2),
     ],
 )  # fmt: skip
 def test_a_broken_conversation_is_an_error(record: dict[str, Any], code: str, number: int | None) -> None:
     with raises_code(f"collect.{code}", **({} if number is None else {"number": number})):
         parse_turns(record)
+
+
+def test_the_passage_and_the_system_instruction_are_kept() -> None:
+    turns = parse_turns({"context": "It is 10 m high.", "question": "How high?", "answers": {"text": ["10 m"]}})
+    assert [turn.content for turn in turns] == ["How high?\n\nIt is 10 m high.", "10 m"]
+    contents = [{"role": "user", "parts": [{"text": "Hi"}]}, {"role": "model", "parts": [{"text": "Hello"}]}]
+    turns = parse_turns({"systemInstruction": {"parts": [{"text": "Be brief."}]}, "contents": contents})
+    assert [(turn.role, turn.content) for turn in turns] == [
+        ("system", "Be brief."),
+        ("user", "Hi"),
+        ("assistant", "Hello"),
+    ]
+
+
+def test_a_list_that_is_no_conversation_is_told_with_the_form_to_write(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({"id": "x", "said": [{"who": "me", "what": "Hello there"}]}))
+    workspace = Workspace(tmp_path / "w")
+    with raises_code("collect.nothing_readable") as error:
+        run(tmp_path / "a.jsonl", workspace)
+    assert "messages" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["chat_messages", "dialogue"])
+def test_messages_under_another_name_are_read_from_parquet(name: str, tmp_path: Path) -> None:
+    rows = [[{"sender": "human", "text": q}, {"sender": "assistant", "text": a}] for q, a in QUESTIONS]
+    pq.write_table(pa.table({name: rows, "title": ["a", "b", "c"]}), tmp_path / "a.parquet")
+    _, items = run(tmp_path / "a.parquet", Workspace(tmp_path / "w"))
+    assert sorted(item.value for item in items) == sorted(f"user: {q}\n\nassistant: {a}" for q, a in QUESTIONS)
 
 
 def test_the_turns_before_a_pair_are_kept() -> None:

@@ -14,7 +14,11 @@ LIST_COLUMNS = ("messages", "conversations", "conversation")
 PROMPT_COLUMNS = ("instruction", "prompt", "question", "query", "frage", "pregunta")
 CONTEXT_COLUMNS = ("input", "context")
 SYSTEM_COLUMNS = ("system", "system_prompt", "system_message")
-ANSWER_COLUMNS = ("output", "completion", "response", "answer", "reply", "antwort", "respuesta", "chosen")
+SYSTEM_CONTENT_COLUMNS = ("systeminstruction", "system_instruction")  # of Gemini, with `parts`
+ANSWER_COLUMNS = ("output", "completion", "response", "answer", "answers", "reply", "antwort", "respuesta", "chosen")
+PREFERRED_COLUMN = "preferred_output"  # of OpenAI's pairs, beside `input` with its messages
+ROLE_KEYS = ("role", "from", "sender")  # of a message
+CONTENT_KEYS = ("content", "value", "text", "parts")
 # Names that mean a prompt and its answer only beside each other.
 PAIRED_COLUMNS = (
     *((user, assistant) for user in ("user", "human") for assistant in ("assistant", "bot", "gpt", "response")),
@@ -32,6 +36,8 @@ CONVERSATION_COLUMNS = frozenset(
         *ANSWER_COLUMNS,
         *(n for p in PAIRED_COLUMNS for n in p),
         *SYSTEM_COLUMNS,
+        *SYSTEM_CONTENT_COLUMNS,
+        PREFERRED_COLUMN,
     )
 )
 TRANSCRIPT_ROLE = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant): ?")
@@ -46,16 +52,18 @@ def parse_turns(record: Mapping[str, Any]) -> tuple[Message, ...]:
     """Return the turns of a conversation, or () if the row is not one. Names are compared without their case.
 
     Supports the lists of OpenAI (`messages`: role, content) and ShareGPT (`conversations`: from, value), also as JSON
-    in a string; those of TRL (`prompt` and `completion` or `chosen`, each a list of messages); pairs: a prompt, perhaps
-    with an input or context, its answer (of several the first, which is the best) and the pairs before it (`history`);
-    the transcripts of hh-rlhf (`chosen`, `rejected`); and exports (see `chat_exports`).
+    in a string, and lists of such messages under any other name, as of Claude (`chat_messages`: sender, text) and
+    Gemini (`contents`: role, parts); those of TRL (`prompt` and `completion` or `chosen`, each a list of messages) and
+    OpenAI's pairs (`input`, `preferred_output`); pairs: a prompt, perhaps with an input or context, its answer (of
+    several the first, which is the best) and the pairs before it (`history`); the transcripts of hh-rlhf (`chosen`,
+    `rejected`); and exports (see `chat_exports`).
     Raises GenloomError for a row that looks like a conversation but cannot be learned from.
     """
     names = find_columns(record)
     if not names:
         return ()
     turns: list[Message] = []
-    fields = {str(name).strip().lower(): value for name, value in record.items()}
+    fields = {str(name).strip().lower(): _unwrap_value(value) for name, value in record.items()}
     first, *others = (fields[name.strip().lower()] for name in names)
     if chat_exports.find_column(record):
         turns = [_parse_message(entry, number) for number, entry in enumerate(chat_exports.list_entries(record), 1)]
@@ -74,7 +82,7 @@ def parse_turns(record: Mapping[str, Any]) -> tuple[Message, ...]:
         has_context = context.strip() and names[0].strip().lower() in PROMPT_COLUMNS
         turns = [Message("user", f"{prompt}\n\n{context}" if has_context else prompt), Message("assistant", answer)]
         turns[:0] = _parse_history(fields.get("history"))
-    system = _first_string(fields, SYSTEM_COLUMNS) or ""
+    system = _first_string(fields, SYSTEM_COLUMNS) or _read_system_content(fields)
     if system.strip() and turns and turns[0].role != "system":
         turns.insert(0, Message("system", system))
     _check_turns(turns)
@@ -86,12 +94,12 @@ def find_columns(record: Mapping[str, Any]) -> tuple[str, ...]:
     if export := chat_exports.find_column(record):
         return (export,)
     spelling = _find_spelling(tuple(record))
-    if not spelling:
-        return ()
-    fields = {name: record[spelled] for name, spelled in spelling.items()}
+    fields = {name: _unwrap_value(record[spelled]) for name, spelled in spelling.items()}
     for name in LIST_COLUMNS:
         if _is_message_list(fields.get(name)):
             return (spelling[name],)
+    if isinstance(fields.get("input"), list) and isinstance(fields.get(PREFERRED_COLUMN), list):
+        return (spelling["input"], spelling[PREFERRED_COLUMN])
     if isinstance(fields.get("chosen"), list) and _is_message_list(fields["chosen"]):
         has_prompt = isinstance(fields.get("prompt"), list)
         return (spelling["prompt"], spelling["chosen"]) if has_prompt else (spelling["chosen"],)
@@ -106,7 +114,7 @@ def find_columns(record: Mapping[str, Any]) -> tuple[str, ...]:
             return (spelling[user], spelling[assistant])
     if isinstance(chosen := fields.get("chosen"), str) and TRANSCRIPT_ROLE.match(chosen):
         return (spelling["chosen"],)
-    return ()
+    return next(((name,) for name, value in record.items() if has_messages(value)), ())
 
 
 @lru_cache(1024)  # the rows of a table have the same columns
@@ -136,6 +144,30 @@ def _is_message_list(value: Any) -> bool:
     return isinstance(value, list) or (isinstance(value, str) and value.lstrip().startswith("["))
 
 
+def has_messages(value: Any) -> bool:
+    """Return whether a value is a list that begins with a message: an object with a known role, and a content."""
+    if not isinstance(value, list) or not value or not isinstance(value[0], Mapping):
+        return False
+    role = next((value[0][key] for key in ROLE_KEYS if key in value[0]), None)
+    is_role = isinstance(role, str) and role.strip().lower() in ROLE_ALIASES
+    return is_role and any(key in value[0] for key in CONTENT_KEYS)
+
+
+def _unwrap_value(value: Any) -> Any:
+    """Return the messages or the texts inside a value, as in OpenAI's pairs and in SQuAD; any other value as it is."""
+    if isinstance(value, Mapping):
+        inner = value.get("messages", value.get("text"))
+        return inner if isinstance(inner, list) else value
+    return value
+
+
+def _read_system_content(fields: Mapping[str, Any]) -> str:
+    """Return the text of Gemini's system instruction; "" if there is none."""
+    content = next((fields[name] for name in SYSTEM_CONTENT_COLUMNS if isinstance(fields.get(name), Mapping)), {})
+    parts = content.get("parts")
+    return "".join(_parse_part(part, 1) for part in parts) if isinstance(parts, list) else ""
+
+
 def _parse_entries(message_list: Any) -> list[Any]:
     if isinstance(message_list, list):
         return message_list
@@ -150,7 +182,9 @@ def _parse_entries(message_list: Any) -> list[Any]:
 def _parse_message(entry: Any, number: int) -> Message:
     if not isinstance(entry, Mapping):
         raise GenloomError("collect.message_not_object", number=number)
-    name, content = entry.get("role", entry.get("from")), entry.get("content", entry.get("value"))
+    name = next((entry[key] for key in ROLE_KEYS if key in entry), None)
+    contents = [entry[key] for key in CONTENT_KEYS if entry.get(key) is not None]
+    content = next((each for each in contents if isinstance(each, str) and each), next(iter(contents), None))
     role = name.strip().lower() if isinstance(name, str) else ""
     if role not in ROLE_ALIASES:
         raise GenloomError("collect.message_role", number=number, role=name)
@@ -160,13 +194,15 @@ def _parse_message(entry: Any, number: int) -> Message:
         content = "".join(_parse_part(part, number) for part in content)
     if not isinstance(content, str):
         raise GenloomError("collect.message_without_text", number=number)
+    if entry.get("attachments") or entry.get("files"):  # of Claude
+        raise GenloomError("collect.message_not_text", number=number)
     is_left_out = entry.get("weight") == 0 or entry.get("train") is False  # as OpenAI and axolotl mark an answer
     return Message(ROLE_ALIASES[role], content, is_learned=not is_left_out)
 
 
 def _split_pair(entry: Any) -> list[Any]:
     """Return a question with its answer in one entry as two messages; any other entry as it is."""
-    if isinstance(entry, Mapping) and not entry.keys() & {"role", "from"}:
+    if isinstance(entry, Mapping) and entry.keys().isdisjoint(ROLE_KEYS):
         for user, assistant in PAIRED_COLUMNS:
             if user in entry and assistant in entry:
                 return [{"role": "user", "content": entry[user]}, {"role": "assistant", "content": entry[assistant]}]
@@ -191,8 +227,8 @@ def _parse_transcript(text: str) -> list[Message]:
 
 
 def _parse_part(part: Any, number: int) -> str:
-    if isinstance(part, Mapping) and part.get("type") == "text" and isinstance(part.get("text"), str):
-        return part["text"]
+    if isinstance(part, Mapping) and part.get("type", "text") == "text" and isinstance(part.get("text"), str):
+        return part["text"]  # Gemini's parts have no type
     raise GenloomError("collect.message_not_text", number=number)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from genloom.collect import table_files
 from genloom.collect.kept_columns import pick_columns
 from genloom.collect.licence import LICENCE_COLUMNS, find_row_licence
-from genloom.collect.parquet import list_text_columns, open_parquet
+from genloom.collect.parquet import has_message_type, list_text_columns, open_parquet
 from genloom.collect.text import chat_exports, conversations, marked_turns, turn_tables
 from genloom.errors import GenloomError
 from genloom.media.text.encoding import TextReader
@@ -213,9 +213,13 @@ def read_parquet_rows(path: Path, column: str, keep: Sequence[str] = ()) -> Iter
     with open_parquet(path) as file:
         text_columns = list_text_columns(file.schema_arrow)
         list_names = {*conversations.LIST_COLUMNS, *conversations.ANSWER_COLUMNS, "prompt", "history", "label"}
-        list_names |= {*turn_tables.ID_COLUMNS, *LICENCE_COLUMNS}
+        list_names |= {*turn_tables.ID_COLUMNS, *LICENCE_COLUMNS, *conversations.SYSTEM_CONTENT_COLUMNS}
+        list_names |= {"input", conversations.PREFERRED_COLUMN}
+        message_columns = [f.name for f in file.schema_arrow if has_message_type(f.type, conversations.ROLE_KEYS)]
         list_columns = [
-            f.name for f in file.schema_arrow if f.name not in text_columns and f.name.lower() in list_names
+            f.name
+            for f in file.schema_arrow
+            if f.name not in text_columns and (f.name.strip().lower() in list_names or f.name in message_columns)
         ]
         if not text_columns and not list_columns:
             raise GenloomError("collect.no_text_column", columns=", ".join(file.schema_arrow.names) or "no columns")
@@ -233,7 +237,11 @@ def read_parquet_rows(path: Path, column: str, keep: Sequence[str] = ()) -> Iter
         key = _find_text_column(column, head_records)
         yield from _note_columns(head_records, key, column)
         used_columns = {*conversations.CONVERSATION_COLUMNS, *LICENCE_COLUMNS, "history", "label"}
-        columns = [name for name in text_columns + list_columns if name == key or name.strip().lower() in used_columns]
+        columns = [
+            name
+            for name in text_columns + list_columns
+            if name == key or name in message_columns or name.strip().lower() in used_columns
+        ]
         columns += [name for name in file.schema_arrow.names if name in keep and name not in columns]
         number = 0
         for batch in file.iter_batches(SNIFF_ROWS, columns=columns):
@@ -281,6 +289,9 @@ def _find_text_column(column: str, records: list[dict[str, Any]]) -> str:
             return ""
         if not names:
             raise GenloomError("collect.no_rows")
+        lists = [name for record in records for name, value in record.items() if _is_list_of_objects(value)]
+        if lists:
+            raise GenloomError("collect.unknown_list", columns=", ".join(map(str, names)), column=lists[0])
         raise GenloomError("collect.no_text_column", columns=", ".join(map(str, names)))
     return best_name
 
@@ -312,6 +323,10 @@ def _note_columns(records: list[Any], key: str, column: str) -> Iterator[TextRow
 def _is_prose(value: str) -> bool:
     """Return whether a value holds several words, which some scripts write without spaces."""
     return WORDS_PATTERN.search(value) is not None or UNSPACED_PATTERN.search(value) is not None
+
+
+def _is_list_of_objects(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, Mapping) for each in value)
 
 
 def _is_conversation(record: Mapping[str, Any]) -> bool:
