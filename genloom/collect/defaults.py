@@ -19,9 +19,10 @@ if TYPE_CHECKING:  # pyarrow takes a third of a second to import
     from genloom.collect.sources import SourceFile
 
 
-def build_defaults(medium: Any) -> dict[str, Any]:
-    """Return every optional name of a preparation with its value for this medium."""
-    noun, plural = medium.kind, get_ability(medium, "plural")
+def build_defaults(medium: Any, preparation: Any = None) -> dict[str, Any]:
+    """Return every optional name of a preparation with its value for this medium, in the preparation's own words."""
+    noun = getattr(preparation, "noun", medium.kind)
+    plural = getattr(preparation, "plural", get_ability(medium, "plural"))
     return {
         "Config": Options,
         "noun": noun,

@@ -142,7 +142,7 @@ def get_preparation(medium: str) -> Preparation:
     from genloom.collect.defaults import build_defaults
 
     module = plugins.find_part("preparation", medium)
-    defaults = build_defaults(plugins.find_part("medium", medium))
+    defaults = build_defaults(plugins.find_part("medium", medium), module)
     own_names = {name: value for name, value in vars(module).items() if name in {*defaults, *REQUIRED_NAMES}}
     return cast(Preparation, SimpleNamespace(**{**defaults, **own_names}))
 

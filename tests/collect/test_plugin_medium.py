@@ -86,7 +86,7 @@ def test_five_functions_and_defaults_collect_a_medium(melodies: Path, workspace:
     assert np.array_equal(items[4].meta["chords"], np.array([[[4, 1]], [[2, 3]]], np.float32))
     assert [note.is_skipped for note in report.notes] == [False], "the other file is noted"
     card = (report.folder / "CARD.md").read_text()
-    assert "A hash of its content and the seed decides whether a beeps of the collection" in card
+    assert "A hash of its content and the seed decides whether a melody of the collection" in card
 
 
 def test_a_medium_has_its_own_options_and_defaults(melodies: Path, workspace: Workspace) -> None:

@@ -5,6 +5,7 @@ import pytest
 from genloom.media import music
 from genloom.media.music.abc import write_abc
 from genloom.media.music.score import Meter, Note, Part, Score, Tempo
+from tests.errors import raises_code
 
 ABC_HEAD = "X:1\nM:4/4\nL:1/4\nK:C\n"
 
@@ -172,3 +173,40 @@ def test_jumps_of_abc_that_cannot_be_played_are_counted(body: str) -> None:
     ((score, repairs),) = music.read(f"{ABC_HEAD}{body}\n".encode(), ".abc")
     assert [note.pitch for note in score.parts[0].notes] == [60, 62, 64]
     assert repairs.unread > 0
+
+
+@pytest.mark.parametrize(
+    "words", ["w:la la la la\n", "w: la-la la_ *\nw: a second verse\n", "W: at the end\n", "s: * * !f!\n"]
+)
+def test_words_below_the_notes_of_abc_change_nothing(words: str) -> None:
+    ((score, repairs),) = music.read(f"{ABC_HEAD}|:C D E F|G A G F:|\n{words}".encode(), ".abc")
+    assert len(score.parts[0].notes) == 16
+    assert repairs.unread == 0
+
+
+def test_abc_without_a_key_is_told() -> None:
+    with raises_code("music.no_key_field"):
+        music.read(b"X:1\nT:Tune\nCDEF|GABc|\n", ".abc")
+
+
+def test_transposing_instruments_are_read_as_they_sound() -> None:
+    """A clarinet in B flat beside a flute: both sound C, and the key is that of the flute."""
+    transposition = "<transpose><diatonic>-1</diatonic><chromatic>-2</chromatic></transpose>"
+    notes = "".join(
+        f'<measure number="{n}">{"{head}" if n == 1 else ""}<note><pitch><step>{{step}}</step><octave>5</octave>'
+        "</pitch><duration>4</duration></note></measure>"
+        for n in range(1, 4)
+    )
+    head = "<attributes><divisions>1</divisions><key><fifths>{}</fifths></key><time><beats>4</beats><beat-type>4"
+    head += "</beat-type></time>{}</attributes>"
+    names = [("P1", "Clarinet in Bb"), ("P2", "Flute"), ("P3", "Posaune"), ("P4", "P4")]
+    listed = "".join(f'<score-part id="{id}"><part-name>{name}</part-name></score-part>' for id, name in names)
+    written = [(head.format(2, transposition), "D"), *[(head.format(0, ""), "C")] * 3]
+    parts = "".join(
+        f'<part id="{id}">{notes.format(head=begin, step=step)}</part>'
+        for (id, _), (begin, step) in zip(names, written, strict=True)
+    )
+    content = f'<?xml version="1.0"?><score-partwise><part-list>{listed}</part-list>{parts}</score-partwise>'
+    ((score, _),) = music.read(content.encode(), ".musicxml")
+    assert {note.pitch for part in score.parts for note in part.notes} == {72}
+    assert [part.program for part in score.parts] == [71, 73, 57, 0]

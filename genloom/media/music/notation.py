@@ -13,11 +13,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr
 from dataclasses import astuple, replace
 from fractions import Fraction
+from functools import cache
 from itertools import zip_longest
 from typing import Any
 
 from genloom.errors import GenloomError
 from genloom.media.music import abc_jumps
+from genloom.media.music.controls import read_programs
 from genloom.media.music.libraries import load_library
 from genloom.media.music.midi import MAX_NOTES, MAX_PARTS, MAX_TICKS, Repairs, read_meters, round_bpm
 from genloom.media.music.score import (
@@ -36,6 +38,7 @@ from genloom.media.music.score import (
 FORMATS = {".musicxml": "musicxml", ".xml": "musicxml", ".mxl": "musicxml", ".abc": "abc", ".krn": "humdrum"}
 NAMES = {".musicxml": "MusicXML", ".xml": "MusicXML", ".mxl": "MusicXML", ".abc": "ABC", ".krn": "Humdrum **kern"}
 MAX_REPEATS = 16  # of one passage
+ABC_WORDS = re.compile(r"^[wWs]:.*\n?", re.MULTILINE)  # below a line of notes, and symbols, which music21 misplaces
 ABC_REPEAT = re.compile(r":[|:\]]")
 MAX_BYTES = 32 << 20  # of a file, and of what is in a compressed one
 
@@ -49,6 +52,8 @@ def read_notation(data: bytes, suffix: str, problems: list[str]) -> Iterator[tup
     if len(data) > MAX_BYTES:
         raise GenloomError("music.file_too_large", limit=MAX_BYTES >> 20)
     text = decode_text(data)
+    if FORMATS[suffix] == "abc":
+        text = ABC_WORDS.sub("", text)
     if FORMATS[suffix] == "musicxml" and "<!ENTITY" in text:
         raise GenloomError("music.xml_entities")
     tunes = split_tunes(text) if FORMATS[suffix] == "abc" else [text]
@@ -130,6 +135,8 @@ def parse_pieces(text: str, suffix: str, is_whole: bool = True) -> Iterator[tupl
     num_jumps = abc_jumps.count_jumps(text) if suffix == ".abc" else 0
     num_unread = 0 if is_whole else num_jumps
     if suffix == ".abc":
+        if re.search(r"^K:|\[K:", text, re.MULTILINE) is None:
+            raise GenloomError("music.no_key_field")
         text = modernise_abc(abc_jumps.carry_signs(text) if num_jumps and is_whole else text)
     try:
         with redirect_stderr(io.StringIO()) as output, warnings.catch_warnings():
@@ -202,6 +209,7 @@ def convert_piece(piece: Any) -> tuple[Score, Repairs] | None:
     """Return a music21 stream as a score; None without notes."""
     import music21
 
+    piece = piece.toSoundingPitch()  # of transposing instruments
     streams, num_unplayed = play_repeats(list(piece.parts) if hasattr(piece, "parts") and piece.parts else [piece])
     pad, shifts = find_upbeat(streams[0]), find_shifts(streams[0])
     begins = [begin for begin, _ in shifts]
@@ -305,12 +313,30 @@ def find_shifts(stream: Any) -> list[tuple[float, int]]:
 
 
 def find_program(stream: Any) -> int:
+    """Return the program of a part: that which its instrument states, else that which its name names, else 0."""
     instrument = stream.getInstrument(returnDefault=False)
-    if instrument is None:
-        return 0
     if type(instrument).__name__ in ("UnpitchedPercussion", "Percussion"):
         return DRUMS
-    return int(instrument.midiProgram) if instrument.midiProgram is not None else 0
+    if instrument is not None and instrument.midiProgram is not None:
+        return int(instrument.midiProgram)
+    names = [stream.partName, getattr(instrument, "partName", ""), getattr(instrument, "instrumentName", "")]
+    return next((program for name in names if name and (program := find_named_program(str(name))) is not None), 0)
+
+
+@cache
+def find_named_program(name: str) -> int | None:
+    """Return the program of the instrument that the name of a part names, also in other languages; None without one."""
+    import music21
+
+    if "drum" in name.lower():
+        return DRUMS
+    if programs := read_programs(name.lower()):
+        return programs[0]
+    try:  # it also takes single letters for voices
+        program = music21.instrument.fromString(name).midiProgram if len(name) > 3 else None
+    except music21.exceptions21.Music21Exception:
+        return None
+    return None if program is None else int(program)
 
 
 def find_bpm(piece: Any) -> float:
