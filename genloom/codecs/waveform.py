@@ -1,10 +1,10 @@
-"""Sounds as their wave in frames: the samples of a frame are the channels of a signal over time, of any length.
+"""Sounds as their wave in frames: the samples of a frame are the channels of a signal over time.
 
 Shape letters: H samples of a frame, T frames.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from genloom.codecs.codec_json import damaged_error, read_json, write_config
 from genloom.errors import GenloomError, format_message
-from genloom.media.audio.processing import mix_to_mono, resample
+from genloom.media.audio.processing import measure_levels, mix_to_mono, resample
 from genloom.media.audio.sound import MAX_RATE, MIN_RATE, Sound, make_sound
 from genloom.types import SignalSpace
 
@@ -21,15 +21,21 @@ MAX_HOP, MAX_FRAMES = 2048, 1 << 14
 NUM_SCALE_SAMPLES, SCALE_STRIDE = 512, 3  # training samples that say how loud sounds are, every third
 LOUD_SHARE = 0.1  # of its loudest frame, from which a frame counts: silence says nothing
 LARGEST_SCALE = 1e4
+SILENT_SHARE = 1e-3  # of the loudest frame, below which the end of a sound is silence
 
 
 @dataclass(frozen=True)
 class Config:
-    """The rate, the samples of a frame and the most frames; longer sounds are cut. `scale` is measured by `fit`."""
+    """The rate, the samples of a frame and the most frames; longer sounds are cut.
+
+    Shorter sounds are filled with silence, which is cut off again: a model learns from captions how long a sound is.
+    Without `fills_silence`, sounds have their own lengths, and who generates says how long they are to be.
+    """
 
     rate: int = 16_000
     hop: int = 256  # samples of a frame
     frames: int = 128  # of the longest sound: 2 s at these numbers
+    fills_silence: bool = True
     scale: float = 0.0  # that samples are multiplied with; 0: so that loud frames have a mean square of 1
 
     def __post_init__(self) -> None:
@@ -54,7 +60,7 @@ class Codec:
         """Return the codec, with the scale of the loud frames of some of the items."""
         if config.scale:
             return cls(config)
-        unit, squares = cls(Config(config.rate, config.hop, config.frames, 1.0)), []
+        unit, squares = cls(replace(config, scale=1.0)), []
         for number, item in enumerate(items):
             if number % SCALE_STRIDE:
                 continue
@@ -63,7 +69,7 @@ class Codec:
             if number >= SCALE_STRIDE * NUM_SCALE_SAMPLES:
                 break
         scale = 1 / float(np.sqrt(np.mean(squares))) if squares else 1.0
-        return cls(Config(config.rate, config.hop, config.frames, min(round(scale, 4), LARGEST_SCALE)))
+        return cls(replace(config, scale=min(round(scale, 4), LARGEST_SCALE)))
 
     @property
     def scale(self) -> float:
@@ -71,13 +77,14 @@ class Codec:
 
     @property
     def space(self) -> SignalSpace:
-        return SignalSpace(self.config.hop, (self.config.frames,), has_lengths=True)
+        return SignalSpace(self.config.hop, (self.config.frames,), has_lengths=not self.config.fills_silence)
 
     def encode(self, value: Sound) -> np.ndarray:
         """Return the frames of the mean of the channels at the rate of the codec; the last one is filled with zeros."""
         hop = self.config.hop
         samples = resample(mix_to_mono(value), self.config.rate).samples[0][: hop * self.config.frames]
-        padded = np.pad(samples, (0, -len(samples) % hop))
+        length = hop * self.config.frames if self.config.fills_silence else -(-len(samples) // hop) * hop
+        padded = np.pad(samples, (0, length - len(samples)))
         return np.ascontiguousarray(padded.reshape(-1, hop).T) * np.float32(self.scale)
 
     def encode_many(self, values: Iterable[Sound]) -> Iterator[np.ndarray]:
@@ -86,7 +93,8 @@ class Codec:
     def decode(self, x: Sequence[int] | np.ndarray) -> Sound:
         """Return the sound of frames (hop, T) of any number; what is louder than full scale is clipped."""
         samples = np.asarray(x, np.float32).T.reshape(-1) / np.float32(self.scale)
-        return make_sound(np.nan_to_num(samples), self.config.rate)
+        sound = make_sound(np.nan_to_num(samples), self.config.rate)
+        return cut_end(sound, self.config.hop) if self.config.fills_silence else sound
 
     def decode_many(self, x_BHT: Iterable[np.ndarray]) -> list[Sound]:
         return [self.decode(x) for x in x_BHT]
@@ -100,11 +108,16 @@ class Codec:
         path = folder / "codec.json"
         content: dict[str, Any] = read_json(path)
         if content.pop("codec", None) != "waveform" or set(content) != set(asdict(Config())):
-            raise damaged_error(
-                path,
-                format_message("codecs.wrong_codec_table", codec="waveform", keys="codec, frames, hop, rate, scale"),
-            )
+            keys = ", ".join(["codec", *sorted(asdict(Config()))])
+            raise damaged_error(path, format_message("codecs.wrong_codec_table", codec="waveform", keys=keys))
         try:
             return cls(Config(**content))
         except GenloomError as error:
             raise damaged_error(path, str(error)) from None
+
+
+def cut_end(sound: Sound, hop: int) -> Sound:
+    """Return the sound without the frames of silence at its end; at least one frame stays."""
+    levels = measure_levels(sound.samples, hop)
+    loud = np.flatnonzero(levels > SILENT_SHARE * levels.max())
+    return sound.cut(0, (int(loud[-1]) + 1) * hop if len(loud) else hop)

@@ -20,7 +20,8 @@ def unfold_wave(x_BHT: Tensor) -> Tensor:
 def spectral_distance(x_BHT: Tensor, other_BHT: Tensor) -> Tensor:
     """Return the mean difference of log-magnitudes, and the relative one of magnitudes, over the resolutions, B.
 
-    Both signals are zero in their padding, where their spectra are equal; the mean is over the frames of x that sound.
+    Both signals are zero in their padding, where their spectra are equal; the mean is over the frames in which one
+    of them sounds.
     """
     wave_BN, other_BN = unfold_wave(x_BHT.float()), unfold_wave(other_BHT.float())
     total_B = wave_BN.new_zeros(len(wave_BN))
@@ -32,7 +33,7 @@ def spectral_distance(x_BHT: Tensor, other_BHT: Tensor) -> Tensor:
         difference = (magnitudes_BFT - other_magnitudes_BFT).flatten(1)
         relative_B = difference.norm(dim=1) / magnitudes_BFT.flatten(1).norm(dim=1).clamp(min=FLOOR)
         logs = (magnitudes_BFT + FLOOR).log() - (other_magnitudes_BFT + FLOOR).log()
-        sounding_BT = (magnitudes_BFT.amax(1) > SILENCE).float()
+        sounding_BT = (torch.maximum(magnitudes_BFT, other_magnitudes_BFT).amax(1) > SILENCE).float()
         log_B = (logs.abs().mean(1) * sounding_BT).sum(1) / sounding_BT.sum(1).clamp(min=1)
         total_B = total_B + relative_B + log_B
     return total_B / max(len(sizes), 1)

@@ -12,11 +12,23 @@ from genloom.testing import check_codec
 from tests.errors import raises_code
 from tests.sounds import make_noise, make_tone
 
-SMALL = Config(rate=16_000, hop=64, frames=200)
+SMALL = Config(rate=16_000, hop=64, frames=200, fills_silence=False)
+FILLED = Config(rate=16_000, hop=64, frames=200)
 
 
 def test_contract() -> None:
     check_codec(Codec(SMALL), [make_noise(1, 0.3), make_tone(300, 0.004), make_tone(500, 0.5)])
+
+
+def test_a_filled_sound_ends_where_it_ended() -> None:
+    codec = Codec(FILLED)
+    short = make_noise(1, 0.2)
+    assert codec.encode(short).shape == (64, 200)
+    assert codec.decode(codec.encode(short)) == short
+    assert not codec.space.has_lengths
+    assert codec.decode(np.zeros((64, 200))).frames == 64
+    assert codec.decode(codec.encode(make_noise(1, 3.0))).frames == 64 * 200
+    check_codec(codec, [short, make_noise(2, 0.5)])
 
 
 def test_frames_hold_the_samples_and_the_last_is_filled() -> None:
@@ -59,7 +71,10 @@ def test_settings_out_of_bounds_are_refused(code: str, settings: dict[str, float
 
 def test_a_damaged_folder_is_refused(tmp_path: Path) -> None:
     Codec(SMALL).save(tmp_path)
-    for content in ({"codec": "waveform"}, {"codec": "waveform", "rate": 1, "hop": 64, "frames": 2, "scale": 0}):
+    for content in (
+        {"codec": "waveform"},
+        {"codec": "waveform", "rate": 1, "hop": 64, "frames": 2, "scale": 0, "fills_silence": True},
+    ):
         (tmp_path / "codec.json").write_text(json.dumps(content))
         with pytest.raises(GenloomError, match=r"codec\.json"):
             Codec.load(tmp_path)

@@ -5,7 +5,6 @@ Shape letters: B sounds, K keys, S the side of a thumbnail, P = S × S its bytes
 
 import hashlib
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from genloom.collect.duplicates import Sketches
 from genloom.media.audio.fingerprints import find_landmarks
 from genloom.media.audio.processing import mix_to_mono, trim_silence
 from genloom.media.audio.sound import Sound
-from genloom.media.audio.spectrum import compute_mel_decibels
+from genloom.media.audio.spectrum import average_parts, compute_mel_decibels
 
 SIDE = 16  # of a thumbnail: parts of the length, and bands up to 4 kHz
 RANGE_DB = 50.0  # of a thumbnail below its loudest cell
@@ -44,8 +43,7 @@ def build_sketch_input(sound: Sound, group: str) -> SketchInput:
 def make_thumbnail(sound: Sound) -> np.ndarray:
     """Return the spectrogram in 16 parts of the length and 16 bands, uint8, relative to its loudest cell."""
     levels = compute_mel_decibels(sound, SIDE, floor=-120.0, highest=min(HIGHEST_HZ, sound.rate / 2))
-    edges = np.linspace(0, len(levels), SIDE + 1).astype(int)
-    cells = np.stack([levels[a : max(b, a + 1)].mean(0) for a, b in pairwise(edges)])
+    cells = average_parts(levels, SIDE)
     shares = ((cells - cells.max()) / RANGE_DB + 1).clip(0, 1)
     return np.rint(255 * shares).astype(np.uint8).ravel()
 

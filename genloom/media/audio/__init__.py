@@ -18,6 +18,7 @@ plural: str = "sounds"
 unit: str = "second"
 persons: tuple[str, ...] = ("voice",)
 tokens_per_sample: int = 128
+feature_extractor: str = "mel_statistics"  # features for comparing sounds: a module of evaluate/features
 
 suffixes: tuple[str, ...] = (".flac", ".wav", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aiff", ".aif")
 save_suffixes: tuple[str, ...] = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aiff", ".png")

@@ -4,6 +4,7 @@ Shape letters: N samples, T frames, F frequencies, M mel bands.
 """
 
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
@@ -53,3 +54,9 @@ def compute_mel_decibels(sound: Sound, bands: int = 64, floor: float = -90.0, hi
     magnitudes = compute_sound_magnitudes(sound)
     mel = magnitudes @ build_mel_matrix(sound.rate, magnitudes.shape[1], bands, highest)
     return 20 * np.log10(np.maximum(mel, 10 ** (floor / 20)))
+
+
+def average_parts(levels_TM: np.ndarray, count: int) -> np.ndarray:
+    """Return the means of so many parts of the length, about equally long, (count, M)."""
+    edges = np.linspace(0, len(levels_TM), count + 1).astype(int)
+    return np.stack([levels_TM[begin : max(end, begin + 1)].mean(0) for begin, end in pairwise(edges)])

@@ -4,7 +4,7 @@ import numpy as np
 
 from genloom.media.audio.measures import measure_sound
 from genloom.media.audio.sound import Sound
-from genloom.media.audio.spectrum import compute_mel_decibels, to_mel
+from genloom.media.audio.spectrum import average_parts, compute_mel_decibels, to_mel
 
 BANDS, PARTS = 8, 4  # of the spectrum, and of the length
 
@@ -21,6 +21,4 @@ def measure_style_features(sound: Sound) -> np.ndarray:
         measures.noise,
     ]
     levels = compute_mel_decibels(sound, BANDS, floor=-80.0)
-    quarters = [part.mean(0) / 40 for part in np.array_split(levels, PARTS) if len(part)]
-    quarters += [quarters[-1]] * (PARTS - len(quarters))
-    return np.concatenate([own, *quarters]).astype(np.float32)
+    return np.concatenate([own, *average_parts(levels, PARTS) / 40]).astype(np.float32)
