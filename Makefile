@@ -166,7 +166,7 @@ UV := build/lock/bin/uv
 RESOLVE := $(UV) pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header $(UPGRADE)
 
 lock: $(UV)  ## compute lock/*.txt from pyproject.toml
-	$(RESOLVE) --group dev --extra assistant --extra audio --extra designs --extra molecules --extra music --extra pictures --extra pretrained --extra private --extra studio --extra team --extra trust pyproject.toml --output-file lock/cuda.txt
+	$(RESOLVE) --group dev --extra assistant --extra audio --extra designs --extra molecules --extra music --extra pictures --extra pretrained --extra private --extra speech --extra studio --extra team --extra trust pyproject.toml --output-file lock/cuda.txt
 	grep -vE '^(nvidia-|cuda-|triton==)' lock/cuda.txt \
 	  | sed -E "s/^(torch==[0-9.]+)$$/\1+cpu ; sys_platform == 'linux'\n\1 ; sys_platform != 'linux'/" > lock/cpu.txt
 	$(RESOLVE) --group bench --constraint lock/cuda.txt --output-file build/lock/bench.txt

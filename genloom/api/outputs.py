@@ -118,6 +118,14 @@ class Output:
             generate.model_changed, store.output_changed: the model or the file is not as it was;
             generate.replay_differs, generate.replay_differs_by_machine: the bytes are not equal.
         """
+        if self.record.get("speech"):
+            from genloom.api.speech import replay_speech
+
+            return replay_speech(self)
+        if self.record.get("transcript"):
+            from genloom.api.transcription import replay_transcription
+
+            return replay_transcription(self)
         from genloom.generate.output_records import replay_output
 
         return replay_output(self.workspace.store, self.id)[1]

@@ -33,6 +33,14 @@ def sign_file_of(output: "Output", data: bytes, suffix: str) -> "OutgoingFile":
     return sign_output(output.workspace.store, output.record, data, suffix)
 
 
+def write_signed_file(output: "Output", source: Path, target: Path, note: Note | None) -> None:
+    """Write a file of an output to a path as it leaves, without reading it into memory."""
+    from genloom.trust import outgoing
+
+    if problem := outgoing.write_signed_file(output.workspace.store, output.record, source, target):
+        (note or warn_unsigned)(problem)
+
+
 def sign_display(outputs: "Sequence[Output]", display: "Display") -> "Display":
     """Return what a page shows of outputs, with a signature if its format holds one."""
     from genloom.media.abilities import guess_suffix

@@ -27,6 +27,8 @@ from genloom.api import design as designing
 from genloom.api import knowledge as knowing
 from genloom.api import progress as progress_bars
 from genloom.api import ratings as rating
+from genloom.api import speech as speaking
+from genloom.api import transcription as transcribing
 from genloom.api.argument_types import check_arguments
 from genloom.api.datasets import Dataset
 from genloom.api.doctor import diagnose
@@ -198,6 +200,10 @@ class Workspace:
     summarize = tasks.summarize
     classify = classifying.classify
     design = designing.create_designs
+    speak = speaking.speak
+    iter_speech = speaking.iter_speech
+    list_voices = speaking.list_voices
+    transcribe = transcribing.transcribe
 
     remove = removal.remove
     restore = removal.restore

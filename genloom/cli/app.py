@@ -18,6 +18,8 @@ VERBS = {
     "code": "Write Python that passes tests in a sandbox, best candidate first; or fill a gap in a file.",
     "translate": "Translate a document with any chat model, piece by piece, with a glossary if one is given.",
     "summarize": "Summarize a document with any chat model, beside extracts, and mark what it does not support.",
+    "speak": "Speak a text with a pretrained voice, sentence by sentence; the file says that it is synthetic.",
+    "transcribe": "Write down what is said in a recording, as text, subtitles or JSON with the time of each word.",
     "classify": "Give each text of a table one of your labels, without training or by a trained classifier.",
     "import": "Import a pretrained model: by name, from a Hugging Face or PEFT folder or a .gguf file.",
     "export": "Export a model to a Hugging Face folder, a .gguf file or a PEFT adapter.",

@@ -46,6 +46,8 @@ def convert_arpabet(phones: list[str], is_british: bool) -> str:
             vowel = "əɹ" if stress == "0" else "ɜɹ"
         else:
             vowel = _VOWELS.get(base, "")
+            if is_british and vowel == "ɑ" and phones[index + 1 : index + 2] == ["R"]:
+                vowel = "ɑː"
         parts.append(_STRESS.get(stress, "") + (_BRITISH.get(vowel, vowel) if is_british else vowel))
     return "".join(parts)
 

@@ -220,6 +220,7 @@ _RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
     (re.compile(r"(?<=by ) ?x ?(?=\d)"), ""),
     (re.compile(r"(?<=[A-Za-z])-?(\d+(?:\.\d+)?)"), lambda m: f" {spell_number(m[1])} "),
     (re.compile(rf"(?<![\w])([+-](?=\d))?({_NUMBER})"), lambda m: f" {spell_number(m[0])} "),
+    (re.compile(r"\d+(?:\.\d+)?"), lambda m: f" {spell_number(m[0])} "),
     (re.compile(r"\s[-–](?=\s)"), " —"),
     (re.compile(r"–"), " — "),
     (re.compile(r"\s+([,.;:!?])"), r"\1"),

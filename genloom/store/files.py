@@ -138,6 +138,15 @@ def write_atomic(path: Path, data: bytes | str, mode: int = 0o666) -> None:
             os.fsync(file.fileno())
 
 
+def move_file(source: Path, path: Path) -> None:
+    """Move a whole file on the same disk to a path atomically, as `write_atomic` writes one."""
+    with translate_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sync_to_disk(source)
+        os.replace(source, path)
+        sync_to_disk(path.parent)
+
+
 @contextmanager
 def _rename_at_end(draft: Path, path: Path) -> Generator[None]:
     """Let a draft that was written and synced take the place of `path`; remove it if the block fails."""

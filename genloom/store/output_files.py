@@ -50,8 +50,13 @@ def list_reservations(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"*/*{_RESERVED_SUFFIX}"))
 
 
-def write_output(folder: Path, content: str | bytes, suffix: str, record: Mapping[str, Any], reserved: str = "") -> str:
-    """Write an output and, last, its record; return its id: that which was reserved, or a new one."""
+def write_output(
+    folder: Path, content: str | bytes | Path, suffix: str, record: Mapping[str, Any], reserved: str = ""
+) -> str:
+    """Write an output and, last, its record; return its id: that which was reserved, or a new one.
+
+    A file on the same disk, for content that is too long for the memory, is moved.
+    """
     data = content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content
     extension = suffix.lstrip(".")
     assert extension.isalnum(), suffix
@@ -62,7 +67,10 @@ def write_output(folder: Path, content: str | bytes, suffix: str, record: Mappin
         output = reserved or _find_free_id(day_folder, moment)
         # The record is <id>.json, so that the value of a medium of JSON files has another name.
         path = day_folder / (f"{output}.value.json" if extension == "json" else f"{output}.{extension}")
-        files.write_atomic(path, data)
+        if isinstance(data, Path):
+            files.move_file(data, path)
+        else:
+            files.write_atomic(path, data)
         identity = {
             "id": output,
             "file": path.name,

@@ -201,8 +201,12 @@ class Workspace:
         """Give up the ids that processes had reserved which have died since."""
         output_files.release_dead_ids(self._outputs)
 
-    def save_output(self, content: str | bytes, suffix: str, record: Mapping[str, Any], reserved: str = "") -> str:
+    def save_output(
+        self, content: str | bytes | Path, suffix: str, record: Mapping[str, Any], reserved: str = ""
+    ) -> str:
         """Store an output and its record, and return its id: that which was reserved, or a new one.
+
+        A file on the same disk, for content that is too long for the memory, is moved.
 
         It exists once its record, written last, is on disk.
         """

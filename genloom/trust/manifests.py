@@ -150,6 +150,26 @@ def sign_bytes(
     return SignedFile(signed.getvalue(), None)
 
 
+def sign_file(
+    key: SigningKey, source: Path, target: Path, suffix: str, facts: Mapping[str, Any], *, title: str = ""
+) -> bytes | None:
+    """Write a file with a signed manifest that holds the facts, without reading it into memory; see `sign_bytes`.
+
+    Returns the manifest of a format that holds none: then nothing is written.
+    """
+    import c2pa
+
+    builder = c2pa.Builder.from_json(json.dumps(_define_manifest(facts, title, "", False)), _open_context(key))
+    format = EMBEDDING_FORMATS.get(suffix.lower())
+    with source.open("rb") as content:
+        if format is None:
+            builder.set_no_embed()
+            return builder.sign(_BOUND_FORMAT, content, io.BytesIO())
+        with target.open("w+b") as signed:
+            builder.sign(format, content, signed)
+    return None
+
+
 def _define_manifest(facts: Mapping[str, Any], title: str, source_type: str, is_edit: bool) -> dict[str, Any]:
     program = {"name": "Genloom", "version": genloom.__version__}
     when = {"when": facts["created"]} if facts.get("created") else {}

@@ -4,6 +4,7 @@ A missing package or key never keeps an output back: it leaves unsigned, with th
 """
 
 import hashlib
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,11 +13,11 @@ from typing import Any
 
 from genloom.errors import GenloomError, format_message
 from genloom.settings import parse_settings
-from genloom.store.files import write_atomic
+from genloom.store.files import hash_file, open_replacement, write_atomic
 from genloom.store.workspace import Workspace
 from genloom.trust import manifests, signing
 from genloom.trust.manifests import Ingredient, SignedFile
-from genloom.trust.revocation import record_signature
+from genloom.trust.revocation import record_signature, record_signed_digest
 
 PREFERENCES_FILE = "trust.toml"  # in the workspace
 _SOURCE_FIELDS = ("source_file", "image", "source")  # of the record of an edit, in the order of preference
@@ -64,6 +65,44 @@ def sign_output(workspace: Workspace, record: Mapping[str, Any], data: bytes, su
         return sign_data(workspace.root, data, suffix, facts, find_source(workspace, record))
     except GenloomError as error:
         return OutgoingFile(data, problem=str(error))
+
+
+def write_signed_file(workspace: Workspace, record: Mapping[str, Any], source: Path, target: Path) -> str:
+    """Write a file of an output to a path with its signature, and return why it is not signed; "" if it is.
+
+    Unlike `sign_output`, it does not read the file into memory. `source` is of the format of the target's suffix.
+    """
+    sidecar_path, sidecar, problem = manifests.get_sidecar_path(target), None, ""
+    with open_replacement(target) as draft:
+        try:
+            facts = collect_facts(workspace, record, read_preferences(workspace.root))
+            title = str(record.get("id") or "")
+            sidecar = _sign_file(signing.load_signing_key(workspace.root), source, draft, target.suffix, facts, title)
+        except (GenloomError, ImportError, RuntimeError) as error:  # also a library that this system cannot load
+            problem = str(error)
+        if problem or sidecar is not None:
+            shutil.copyfile(source, draft)
+    if sidecar is not None:
+        write_atomic(sidecar_path, sidecar)
+    else:
+        sidecar_path.unlink(missing_ok=True)
+    if not problem:
+        digest = hash_file(target) if sidecar is None else hashlib.sha256(sidecar).hexdigest()
+        record_signed_digest(workspace.root, digest)
+    return problem
+
+
+def _sign_file(
+    key: signing.SigningKey, source: Path, target: Path, suffix: str, facts: Mapping[str, Any], title: str
+) -> bytes | None:
+    """Write a signed file, or return the manifest of a format that holds none; GenloomError if it cannot be signed."""
+    from c2pa import C2paError
+
+    try:
+        return manifests.sign_file(key, source, target, suffix, facts, title=title)
+    except C2paError as error:
+        reason = str(error).strip() or type(error).__name__
+        raise GenloomError("trust.not_signed", output=title or "The file", reason=reason) from error
 
 
 def sign_outputs(workspace: Workspace, records: Sequence[Mapping[str, Any]], data: bytes, suffix: str) -> OutgoingFile:

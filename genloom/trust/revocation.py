@@ -108,7 +108,11 @@ def record_signature(root: Path, signed: bytes) -> None:
 
     A file leaves as well if that cannot be written.
     """
-    digest = hashlib.sha256(signed).hexdigest()
+    record_signed_digest(root, hashlib.sha256(signed).hexdigest())
+
+
+def record_signed_digest(root: Path, digest: str) -> None:
+    """Note the SHA-256 of a file with its manifest as signed by this workspace; see `record_signature`."""
     line = f"\n{digest} {_check_digest(digest)}".encode()  # in one piece, after whatever a crash has left
     with suppress(OSError):
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK

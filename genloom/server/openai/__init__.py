@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from genloom.server.openai import (
+    audio,
     chat,
     completions,
     embeddings,
@@ -19,6 +20,7 @@ from genloom.server.openai import (
 def build_router() -> APIRouter:
     """Return the routes under /v1."""
     router = APIRouter()
-    for module in (models, chat, completions, responses, embeddings, images, files, fine_tuning, outputs, unavailable):
+    asked = (models, chat, completions, responses, embeddings, images, audio)
+    for module in (*asked, files, fine_tuning, outputs, unavailable):
         router.include_router(module.router)
     return router

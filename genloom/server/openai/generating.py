@@ -26,8 +26,12 @@ CLOSED_REQUEST = 499  # the status in the log for a client that left
 
 MEDIUM = "text"  # of the answers of all routes but those of images
 # Where models of a medium are asked, by medium.
-ROUTES = {"text": "POST /v1/chat/completions or /v1/completions", "image": "POST /v1/images/generations"}
 OTHER_ROUTE = 'POST /api/jobs with {"kind": "generate"}'
+ROUTES = {
+    "text": "POST /v1/chat/completions or /v1/completions",
+    "image": "POST /v1/images/generations",
+    "audio": f"POST /v1/audio/speech or {OTHER_ROUTE}",
+}
 
 Result = TypeVar("Result")
 

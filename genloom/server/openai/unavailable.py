@@ -1,4 +1,4 @@
-"""Addresses whose models are not there: speech, transcription and moderation."""
+"""Addresses whose models are not there: moderation; and the refusal of models that do something else."""
 
 from typing import Any
 
@@ -58,7 +58,4 @@ def add_route(path: str, body: Body) -> None:
         raise await run_in_threadpool(build_refusal, request.app.state.workspace, name)
 
 
-add_route("/v1/audio/speech", "json")
-add_route("/v1/audio/transcriptions", "multipart")
-add_route("/v1/audio/translations", "multipart")
 add_route("/v1/moderations", "json")

@@ -1,0 +1,343 @@
+"""Speech: texts that a pretrained voice speaks, sentence by sentence; stored, and spoken again from their records."""
+
+import tempfile
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genloom.api.outputs import Output
+from genloom.api.policy import apply_policy
+from genloom.errors import GenloomError, format_message
+from genloom.processors import count_processors
+from genloom.store.files import expand_home, hash_file, temp_folder
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from genloom.api.models import Model
+    from genloom.api.signing import Note
+    from genloom.api.workspace import Workspace
+    from genloom.speech.kokoro import Kokoro
+    from genloom.speech.narration import Passage
+
+RUNTIME, PRETRAINED = "kokoro", "kokoro"
+MAX_CHARACTERS = 5_000_000  # of a text; a voice speaks them in three days
+MEDIUM, SUFFIX = "audio", ".flac"
+_MAX_PROMPT_CHARACTERS = 2_000  # in the record of an output; a longer text is kept beside it
+
+
+@dataclass(frozen=True)
+class SpeechProgress:
+    """A passage that was spoken, or a pause."""
+
+    levels: "np.ndarray"  # samples in 16 bits
+    rate: int
+    done: float  # share of the text
+    seconds: float  # of speech so far
+
+
+@dataclass(frozen=True)
+class SpeechSettings:
+    """How a text is spoken."""
+
+    voice: str
+    rate: float
+
+
+def speak(
+    workspace: "Workspace",
+    text: str | Path,
+    *,
+    voice: str = "",
+    rate: float = 1.0,
+    model: "Model | str" = "",
+    out: str | Path | None = None,
+    note: "Note | None" = None,
+    progress: "bool | Callable[[float, str], None] | None" = None,
+) -> Output:
+    """Speak a text with a voice; the sound is stored, and marked as synthetic in its metadata.
+
+    Parameters
+    ----------
+    text
+        Text, or the path of a document (a Path). [pause 1s] and <break time="500ms"/> are pauses, and
+        [Kokoro](/kˈOkəɹO/) is a word with its phonemes.
+    voice
+        Voice, e.g. af_heart or bm_george; `list_voices` lists them. "": af_heart.
+    rate
+        Speed, from 0.5 to 2.
+    model
+        Model that speaks. "": the newest one.
+    out
+        File for the sound: .wav, .mp3, .flac, .ogg or .opus. None: it is only stored.
+    note
+        Function that gets the reason if the file cannot be signed. None: a Python warning.
+    progress
+        Whether a bar is shown on standard error (None: in notebooks only), or a function of the share done and the
+        next step.
+
+    Raises
+    ------
+    GenloomError
+        speech.no_model: no model that speaks is imported; speech.unknown_voice, speech.bad_rate,
+        speech.nothing_to_speak, speech.text_too_long, speech.bad_save_suffix.
+    """
+    target = None if out is None else resolve_speech_path(expand_home(out))
+    with workspace.open_callback("Speaking", progress) as report:
+        output = speak_text(workspace, text, voice, rate, model, report=report)
+    if target is not None:
+        save_speech(output, target, note)
+    return output
+
+
+def speak_text(
+    workspace: "Workspace",
+    text: str | Path,
+    voice: str,
+    rate: float,
+    model: "Model | str",
+    metadata: Mapping[str, Any] | None = None,
+    report: Callable[[float, str], object] = lambda done, note: None,
+) -> Output:
+    """Return the stored output of a text that is spoken; `metadata` is added to its record."""
+    for event in iter_spoken(workspace, text, voice, rate, model, metadata):
+        if isinstance(event, Output):
+            return event
+        report(event.done, f"{event.seconds:.0f} s of speech")
+    raise AssertionError("speech ends with its output")
+
+
+def iter_speech(
+    workspace: "Workspace",
+    text: str | Path,
+    *,
+    voice: str = "",
+    rate: float = 1.0,
+    model: "Model | str" = "",
+) -> Generator[SpeechProgress | Output]:
+    """Yield each passage as it is spoken, and last the stored output; takes the arguments of `speak`."""
+    return iter_spoken(workspace, text, voice, rate, model)
+
+
+def iter_spoken(
+    workspace: "Workspace",
+    text: str | Path,
+    voice: str,
+    rate: float,
+    model: "Model | str",
+    metadata: Mapping[str, Any] | None = None,
+) -> Generator[SpeechProgress | Output]:
+    """Yield each passage as it is spoken, and last the stored output, with `metadata` in its record."""
+    from genloom.speech.kokoro import DEFAULT_VOICE, MAX_SPEED, MIN_SPEED, check_voice
+
+    if not MIN_SPEED <= rate <= MAX_SPEED:
+        raise GenloomError("speech.bad_rate", rate=rate, minimum=MIN_SPEED, maximum=MAX_SPEED)
+    folder = find_runtime_model(workspace, RUNTIME, PRETRAINED, model).folder
+    settings = SpeechSettings(check_voice(folder.runtime_folder, voice or DEFAULT_VOICE), float(rate))
+    content = read_spoken_text(text)
+    apply_policy(workspace, [content], folder.ref)
+    speaker = open_kokoro(folder.runtime_folder)
+    with temp_folder(workspace.folder / "outputs") as draft:
+        path = draft / f"speech{SUFFIX}"
+        seconds = yield from _narrate(speaker, content, settings, folder.ref, path)
+        record = _build_record(workspace, folder, content, settings, seconds)
+        output_id = workspace.store.save_output(path, SUFFIX, {**(metadata or {}), **record})
+    yield workspace.output(output_id)
+
+
+def _narrate(
+    speaker: "Kokoro", text: str, settings: SpeechSettings, ref: str, path: Path
+) -> Generator[SpeechProgress, None, float]:
+    """Write the speech to a file, yield each passage, and return how many seconds it lasts."""
+    from genloom.speech.sound_stream import SoundWriter
+
+    num_frames = 0
+    with SoundWriter(path, speaker.rate, build_tags(ref, settings.voice)) as writer:
+        for levels, done in iter_levels(speaker, text, settings):
+            writer.write(levels)
+            num_frames += len(levels)
+            yield SpeechProgress(levels, speaker.rate, done, num_frames / speaker.rate)
+    return num_frames / speaker.rate
+
+
+def iter_levels(speaker: "Kokoro", text: str, settings: SpeechSettings) -> "Generator[tuple[np.ndarray, float]]":
+    """Yield the samples of each passage in 16 bits, and the share of the text that is spoken then."""
+    import numpy as np
+
+    from genloom.speech.english_phonemes import open_phonemizer
+    from genloom.speech.kokoro import MAX_PHONEMES, is_british
+    from genloom.speech.markup import Pause
+    from genloom.speech.narration import iter_passages
+    from genloom.speech.sound_stream import round_samples
+
+    phonemizer = open_phonemizer(speaker.folder, is_british(settings.voice))
+    passages: list[Passage | Pause] = list(iter_passages(text, phonemizer.phonemize, MAX_PHONEMES))
+    total = sum(len(part.phonemes) for part in passages if not isinstance(part, Pause))
+    if not total:
+        raise GenloomError("speech.nothing_to_speak", text=" ".join(text.split())[:60])
+    num_spoken = 0
+    for part in passages:
+        if isinstance(part, Pause):
+            yield np.zeros(round(part.seconds * speaker.rate), np.int16), num_spoken / total
+            continue
+        num_spoken += len(part.phonemes)
+        yield round_samples(speaker.synthesize(part.phonemes, settings.voice, settings.rate)), num_spoken / total
+
+
+def read_spoken_text(text: str | Path) -> str:
+    """Return a text, or that of a document; GenloomError for one that is empty or too long."""
+    from genloom import plugins
+    from genloom.media.opening import open_limited
+
+    if isinstance(text, Path):
+        text = str(open_limited(plugins.find_part("medium", "text").open, expand_home(text)).value)
+    if not text.strip():
+        raise GenloomError("speech.nothing_to_speak", text="")
+    if len(text) > MAX_CHARACTERS:
+        raise GenloomError("speech.text_too_long", count=len(text), maximum=MAX_CHARACTERS)
+    return text
+
+
+def find_runtime_model(workspace: "Workspace", runtime: str, pretrained: str, model: "Model | str" = "") -> "Model":
+    """Return the model of this name, or the newest that a runtime runs; GenloomError, with the cure, without one."""
+    if model:
+        found = workspace.model(model)
+        if found.folder.runtime != runtime:
+            raise GenloomError("speech.other_model", model=found.ref, runtime=runtime, source=pretrained)
+        return found
+    folders = [folder for folder in workspace.store.list_active_models() if folder.runtime == runtime]
+    if not folders:
+        raise GenloomError("speech.no_model", runtime=runtime, source=pretrained)
+    exact = [folder for folder in folders if folder.name == pretrained]
+    return workspace.model(max(exact or folders, key=lambda folder: folder.created).ref)
+
+
+@lru_cache(1)
+def open_kokoro(folder: Path) -> "Kokoro":
+    """Return the model in a folder, which is loaded once."""
+    from genloom.speech.kokoro import Kokoro
+    from genloom.speech.libraries import load_library
+
+    load_library("onnxruntime")
+    return Kokoro(folder, count_processors())
+
+
+def list_voices(workspace: "Workspace", model: "Model | str" = "") -> dict[str, str]:
+    """Return the voices of the model that speaks, by name, with their accents."""
+    from genloom.speech import kokoro
+
+    folder = find_runtime_model(workspace, RUNTIME, PRETRAINED, model).folder.runtime_folder
+    return {voice: kokoro.describe_voice(voice) for voice in kokoro.list_voices(folder)}
+
+
+def build_tags(ref: str, voice: str) -> dict[str, str]:
+    """Return the tags of a file of speech, which tell that it is synthetic."""
+    import genloom
+
+    return {
+        "title": "Synthetic speech",
+        "comment": format_message("speech.synthetic", model=ref, voice=voice),
+        "software": f"Genloom {genloom.__version__}",
+    }
+
+
+def describe_runtime() -> dict[str, str]:
+    """Return what the samples and the bytes of a file depend on besides the model."""
+    from genloom.processors import describe_processor
+    from genloom.speech.libraries import load_library
+
+    onnxruntime, soundfile = load_library("onnxruntime"), load_library("soundfile")
+    return {
+        "onnxruntime": str(onnxruntime.__version__),
+        "libsndfile": str(soundfile.__libsndfile_version__),
+        "kind": describe_processor(),
+    }
+
+
+def _build_record(
+    workspace: "Workspace", folder: Any, text: str, settings: SpeechSettings, seconds: float
+) -> dict[str, Any]:
+    is_long = len(text) > _MAX_PROMPT_CHARACTERS
+    text_digest = workspace.store.save_original(text.encode("utf-8", "surrogatepass"), ".txt") if is_long else ""
+    prompt = f"{text[:_MAX_PROMPT_CHARACTERS]}…" if is_long else text
+    return {
+        "model": folder.ref,
+        "medium": MEDIUM,
+        "model_digest": folder.digest,
+        "prompt": prompt,
+        "row": 0,
+        "speech": {
+            "voice": settings.voice,
+            "rate": settings.rate,
+            "seconds": round(seconds, 3),
+            **({"text": text_digest} if is_long else {}),
+        },
+        "machine": describe_runtime(),
+    }
+
+
+def replay_speech(output: Output) -> Path:
+    """Speak an output again from its record, and return its file; GenloomError if the new bytes differ."""
+    workspace, record = output.workspace, output.record
+    output.verify()
+    folder = workspace.model(str(record["model"])).folder
+    if folder.digest != record["model_digest"]:
+        raise GenloomError("generate.model_changed", model=folder.ref, output=output.id)
+    speech: Mapping[str, Any] = record["speech"]
+    settings = SpeechSettings(str(speech["voice"]), float(speech["rate"]))
+    with tempfile.TemporaryDirectory(prefix="genloom-") as temporary:
+        path = Path(temporary) / output.path.name
+        for _ in _narrate(open_kokoro(folder.runtime_folder), read_recorded_text(output), settings, folder.ref, path):
+            pass
+        if hash_file(path) != record["sha256"]:
+            raise build_replay_error(output, describe_runtime())
+    return output.path
+
+
+def read_recorded_text(output: Output) -> str:
+    """Return the whole text of an output of speech."""
+    if digest := output.record["speech"].get("text"):
+        return output.workspace.store.load_original(str(digest)).decode("utf-8", "surrogatepass")
+    return output.prompt
+
+
+def build_replay_error(output: Output, machine: Mapping[str, Any]) -> GenloomError:
+    """Return the error of a replay whose bytes differ, with what has changed on this machine."""
+    saved = output.record.get("machine") or {}
+    changes = [
+        f"{name}: {saved.get(name, 'not recorded')} → {now}" for name, now in machine.items() if saved.get(name) != now
+    ]
+    if changes:
+        return GenloomError("generate.replay_differs_by_machine", output=output.id, changes="; ".join(changes))
+    return GenloomError("generate.replay_differs", output=output.id)
+
+
+def resolve_speech_path(path: Path) -> Path:
+    """Return the path of a file of speech; GenloomError for a suffix of no format that it is written in."""
+    from genloom.speech.sound_stream import SUFFIXES
+
+    if path.suffix.lower() not in SUFFIXES:
+        raise GenloomError("speech.bad_save_suffix", suffix=path.suffix or "such", suffixes=", ".join(SUFFIXES))
+    return path
+
+
+def save_speech(output: Output, path: Path, note: "Note | None" = None) -> Path:
+    """Write an output of speech to a path in the format of its suffix, with its tags and its signature.
+
+    No more than a block of it is in memory.
+    """
+    from genloom.api.signing import write_signed_file
+    from genloom.speech.sound_stream import convert_sound
+
+    output.verify()
+    if path.suffix.lower() == output.path.suffix:
+        write_signed_file(output, output.path, path, note)
+        return path
+    tags = build_tags(output.model, str(output.record["speech"]["voice"]))
+    with tempfile.TemporaryDirectory(prefix="genloom-") as folder:
+        converted = Path(folder) / f"speech{path.suffix.lower()}"
+        convert_sound(output.path, converted, tags)
+        write_signed_file(output, converted, path, note)
+    return path

@@ -1,0 +1,113 @@
+"""`genloom speak`: a text, spoken by a pretrained voice."""
+
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from genloom.api.outputs import Output
+from genloom.api.speech import MAX_CHARACTERS, resolve_speech_path, save_speech, speak
+from genloom.cli.console import Console
+from genloom.cli.descriptions import describe_like
+from genloom.cli.options.numbers import finite_float
+from genloom.cli.options.workspace import WorkOptions
+from genloom.cli.output_path import resolve_output_file
+from genloom.errors import GenloomError
+from genloom.text_format import format_duration, format_table
+
+if TYPE_CHECKING:
+    from genloom.speech.sound_stream import Player
+
+Rate = Annotated[float, finite_float(lambda x: 0.5 <= x <= 2, "a number from 0.5 to 2")]
+
+
+@describe_like(speak)
+def run(
+    text: str | None = None,
+    /,
+    *,
+    file: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
+    voice: str = "",
+    rate: Rate = 1.0,
+    model: str = "",
+    list_voices: bool = False,
+    play: bool = False,
+    out: Path | None = None,
+    common: WorkOptions = WorkOptions(),
+) -> None:
+    """Speak a text with a pretrained voice, sentence by sentence; the file says that it is synthetic.
+
+    Needs a model: genloom import kokoro.
+
+    Parameters
+    ----------
+    text
+        Text. [pause 1s] and <break time="500ms"/> are pauses.
+    file
+        Document that is read instead: text, Markdown, PDF, Word and the like; "-" for standard input.
+    voice
+        Voice, e.g. af_heart or bm_george. [default: af_heart]
+    model
+        Model that speaks. [default: the newest]
+    list_voices
+        Show the voices.
+    play
+        Play the speech while it is made.
+    out
+        File for the speech: .wav, .mp3, .flac, .ogg or .opus. [default: only stored]
+    """
+    workspace, console = common.open()
+    if list_voices:
+        print_voices(workspace.list_voices(model), console)
+        return
+    source = read_source(text, file)
+    target = None if out is None else resolve_speech_path(resolve_output_file(out, "speech.wav"))
+    output: Output | None = None
+    with open_player(play) as player, console.show_progress("Speaking", 1.0) as bar:
+        for event in workspace.iter_speech(source, voice=voice, rate=rate, model=model):
+            if isinstance(event, Output):
+                output = event
+                continue
+            bar.update(event.done, format_duration(event.seconds))
+            if player is not None:
+                player.play(event.levels)
+    assert output is not None, "speech ends with its output"
+    if target is not None:
+        save_speech(output, target, console.print_note_once)
+        console.print_line(f"Written to {target}.")
+    seconds = output.record["speech"]["seconds"]
+    console.print_note(f"{format_duration(seconds)} of speech by {output.model}, stored as {output.id}")
+    where = {"out": str(target)} if target else {}
+    console.print_result({**output.to_record(), "speech": dict(output.record["speech"]), **where})
+
+
+def read_source(text: str | None, file: Path | None) -> str | Path:
+    """Return the text, or the document that holds it; GenloomError unless there is exactly one of them."""
+    if (text is None) == (file is None):
+        raise GenloomError("speech.one_text")
+    if file is None:
+        return str(text)
+    return sys.stdin.read(MAX_CHARACTERS + 1) if str(file) == "-" else file
+
+
+@contextmanager
+def open_player(is_wanted: bool) -> "Generator[Player | None]":
+    """Yield a player of speech, and wait at the end until it has played all; None if it is not wanted."""
+    if not is_wanted:
+        yield None
+        return
+    from genloom.speech.kokoro import RATE
+    from genloom.speech.sound_stream import Player
+
+    player = Player(RATE)
+    yield player
+    player.finish()
+
+
+def print_voices(voices: dict[str, str], console: Console) -> None:
+    """Print the names of the voices, with their accents."""
+    console.print_lines(format_table([*voices.items()]))
+    console.print_result({"voices": voices})

@@ -1,0 +1,158 @@
+"""Speech by a model of the workspace: stored, replayed to the byte, marked as synthetic, refused with a cure."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import genloom as gl
+from genloom.api.outputs import Output
+from genloom.api.speech import SpeechProgress
+from genloom.errors import GenloomError
+from genloom.speech.kokoro import RATE, Kokoro
+from genloom.speech.sound_stream import round_samples
+from tests.speech.tiny_voice import SAMPLES_PER_TOKEN, add_voice_model
+
+soundfile = pytest.importorskip("soundfile")
+pytest.importorskip("onnxruntime")
+TEXT = "Good morning. It is half past seven."
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> gl.Workspace:
+    workspace = gl.Workspace(tmp_path / "home")
+    add_voice_model(workspace.store)
+    return workspace
+
+
+def read_levels(path: Path) -> np.ndarray:
+    return soundfile.read(path, dtype="int16")[0]
+
+
+def test_a_text_is_spoken_stored_replayed_and_rated(ws: gl.Workspace) -> None:
+    output = ws.speak(TEXT)
+    assert output.record["medium"] == "audio"
+    assert output.record["speech"]["voice"] == "af_heart"
+    assert output.prompt == TEXT
+    assert output.replay() == output.path
+    assert output.rate(up=True)
+    assert ws.output("last").id == output.id
+    levels = read_levels(output.path)
+    assert len(levels) % SAMPLES_PER_TOKEN == 0
+    assert output.record["speech"]["seconds"] == pytest.approx(len(levels) / RATE, abs=0.001)
+
+
+def test_the_samples_are_those_of_the_library_alone(ws: gl.Workspace) -> None:
+    folder = ws.model("kokoro").folder.runtime_folder
+    expected = Kokoro(folder).synthesize("ɡˈʊd mˈɔɹnɪŋ.", "af_bella", 1.5)
+    output = ws.speak("Good morning.", voice="bella", rate=1.5)
+    assert np.array_equal(read_levels(output.path), round_samples(expected))
+    assert np.array_equal(Kokoro(folder, threads=2).synthesize("ɡˈʊd mˈɔɹnɪŋ.", "af_bella", 1.5), expected)
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3", ".opus"])
+def test_every_file_says_that_it_is_synthetic(ws: gl.Workspace, tmp_path: Path, suffix: str) -> None:
+    pytest.importorskip("c2pa")
+    path = tmp_path / f"hello{suffix}"
+    output = ws.speak(TEXT, out=path)
+    with soundfile.SoundFile(path) as file:
+        assert (file.samplerate, file.channels) == (RATE, 1)
+        assert "Synthetic speech" in file.copy_metadata()["comment"]
+        if suffix in (".wav", ".flac"):
+            assert np.array_equal(file.read(dtype="int16"), read_levels(output.path))
+    evidence = ws.verify(path)
+    assert evidence.manifest is not None
+    assert (evidence.manifest.state, evidence.manifest.facts["output"]) == ("unchanged", output.id)
+    assert evidence.manifest.source_type == "trainedAlgorithmicMedia"
+
+
+def test_speech_is_heard_while_it_is_made(ws: gl.Workspace) -> None:
+    events = list(ws.iter_speech("Good morning. [pause 1s] It is half past seven.\n\nYes, it is five past seven."))
+    *passages, output = events
+    assert isinstance(output, Output)
+    steps = [event for event in passages if isinstance(event, SpeechProgress)]
+    assert [len(step.levels) for step in steps if not step.levels.any()] == [RATE, round(0.4 * RATE)]
+    assert steps[-1].done == 1
+    assert np.array_equal(np.concatenate([step.levels for step in steps]), read_levels(output.path))
+
+
+def test_a_long_text_is_kept_beside_its_record(ws: gl.Workspace) -> None:
+    text = "Good morning, it is seven. " * 100
+    output = ws.speak(text)
+    assert len(output.prompt) < 2100
+    assert output.replay() == output.path
+
+
+def test_a_document_is_spoken(ws: gl.Workspace, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("Good morning.\n\nIt is half past seven.")
+    assert ws.speak(tmp_path / "letter.txt").record["speech"]["seconds"] > 0.4
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"text": "…!"}, "speech.nothing_to_speak"),
+        ({"text": " \n"}, "speech.nothing_to_speak"),
+        ({"text": "世界"}, "speech.nothing_to_speak"),
+        ({"text": "Hi", "voice": "af_hart"}, "speech.unknown_voice"),
+        ({"text": "Hi", "rate": 3.0}, "speech.bad_rate"),
+        ({"text": "Hi", "rate": float("nan")}, "speech.bad_rate"),
+        ({"text": "Hi", "out": "x.txt"}, "speech.bad_save_suffix"),
+        ({"text": "Hi", "model": "nobody"}, "store.unknown_name"),
+        ({"text": "a" * 5_000_001}, "speech.text_too_long"),
+    ],
+)
+def test_what_cannot_be_spoken_is_refused_and_nothing_is_stored(
+    ws: gl.Workspace, options: dict[str, object], code: str
+) -> None:
+    with pytest.raises(GenloomError) as caught:
+        ws.speak(**options)  # ty: ignore[invalid-argument-type]
+    assert caught.value.code == code
+    assert not ws.outputs
+    assert not ws.store.list_leftovers()
+
+
+def test_an_unknown_voice_suggests_the_nearest(ws: gl.Workspace) -> None:
+    with pytest.raises(GenloomError, match="af_heart"):
+        ws.speak("Hi", voice="hart")
+    assert ws.list_voices()["bm_george"] == "British, male"
+
+
+def test_a_model_with_a_runtime_is_like_the_others_and_is_refused_where_networks_are_needed(ws: gl.Workspace) -> None:
+    model = ws.model("kokoro")
+    assert model.card["source"]["licence"] == "apache-2.0"
+    assert "Kokoro" in str(ws.card("kokoro"))
+    assert not ws.doctor(deep=True).problems
+    for call in (lambda: model.generate("Hi"), lambda: model.load(), lambda: model.export("x")):
+        with pytest.raises(GenloomError) as caught:
+            call()
+        assert caught.value.code == "model.has_runtime"
+    (model.folder.runtime_folder / "vocab.json").write_text("{}")
+    assert ws.doctor(verify=True).problems
+    ws.remove("models", "kokoro")
+    with pytest.raises(GenloomError) as caught:
+        ws.speak("Hi")
+    assert caught.value.code == "speech.no_model"
+
+
+def test_a_changed_model_or_file_is_not_replayed(ws: gl.Workspace) -> None:
+    output = ws.speak(TEXT)
+    output.path.write_bytes(output.path.read_bytes()[:-1])
+    with pytest.raises(GenloomError) as caught:
+        output.replay()
+    assert caught.value.code == "store.output_changed"
+
+
+def test_the_command_speaks_and_lists_voices(ws: gl.Workspace, tmp_path: Path) -> None:
+    def run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "genloom", "speak", *arguments, "--workspace", str(ws.folder)]
+        return subprocess.run(command, capture_output=True, text=True, input=stdin, check=False)
+
+    done = run("--file", "-", "--out", str(tmp_path / "a.wav"), "--rate", "1.2", stdin=TEXT)
+    assert done.returncode == 0, done.stderr
+    assert soundfile.info(tmp_path / "a.wav").samplerate == RATE
+    assert "am_onyx" in run("--list-voices").stdout
+    assert run().returncode == 2
+    assert run("Hi", "--file", "x").returncode == 2
