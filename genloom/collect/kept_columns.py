@@ -22,7 +22,10 @@ MAX_TEXT_CHARS = 10_000
 MAX_ARRAY_VALUES = 1 << 22
 RESERVED_NAMES = (*REQUIRED_COLUMNS, "content", "caption", "turns")
 NUMERIC_KINDS = ("int", "float")
+DECIMAL_KIND = "decimal"  # a number written with a decimal comma
 MISSING_MARKS = frozenset(("n/a", "na", "nan", "null", "none", "-", "--", "?", "#n/a", "inf", "-inf"))
+DECIMAL_COMMA = re.compile(r"[+-]?\d+(?:,\d+)?(?:[eE][+-]?\d+)?")
+SURE_DECIMAL_COMMA = re.compile(r"[+-]?(?:0,\d+|\d+,(?:\d{1,2}|\d{4,}))(?:[eE][+-]?\d+)?")  # not between thousands
 CODE_PATTERN = re.compile(r"[+-]?0\d+")  # a code such as 0042, which is not a number
 
 
@@ -81,21 +84,35 @@ class ColumnBuilder:
             values = [normalize_value(name, row.get(name)) for row in rows]
             if any(value is not None for value in values):
                 self.found_names.add(name)
-            if kind in NUMERIC_KINDS:
+            if kind in (*NUMERIC_KINDS, DECIMAL_KIND):
                 values = [None if is_missing_mark(value) else value for value in values]
             columns |= build_value_columns(name, kind, values)
         return columns
 
 
 def choose_kind(values: Iterable[Any]) -> str:
-    """Return "array", "bool", "int", "float" or "text", the narrowest type of all values; numbers may be written."""
+    """Return the narrowest type of all values: "array", "bool", "int", "float", "decimal" or "text".
+
+    Numbers may be texts, with a decimal comma in a column of "decimal".
+    """
     present = [value for value in values if value is not None]
     numbers = [value for value in present if not is_missing_mark(value)]
     for kind in ("array", "bool", *NUMERIC_KINDS):
         tested = numbers if kind in NUMERIC_KINDS else present
         if tested and all(convert_value(kind, value) is not None for value in tested):
             return kind
-    return "text"
+    return DECIMAL_KIND if have_decimal_commas(numbers) else "text"
+
+
+def have_decimal_commas(values: Iterable[Any]) -> bool:
+    """Return whether all texts among the values are numbers with a decimal comma or without one, and some surely are.
+
+    In 1,234 the comma may also stand between thousands.
+    """
+    texts = [
+        value.strip() for value in values if isinstance(value, str) and value.strip() and not is_missing_mark(value)
+    ]
+    return any(map(SURE_DECIMAL_COMMA.fullmatch, texts)) and all(map(DECIMAL_COMMA.fullmatch, texts))
 
 
 def is_missing_mark(value: Any) -> bool:
@@ -113,6 +130,8 @@ def convert_value(kind: str, value: Any) -> Any:
         return None if isinstance(value, np.ndarray) else value if isinstance(value, str) else str(value)
     if isinstance(value, bool | np.ndarray) or (isinstance(value, str) and CODE_PATTERN.fullmatch(value)):
         return None
+    if kind == DECIMAL_KIND and isinstance(value, str):
+        value = value.replace(",", ".")
     try:
         number = int(value) if kind == "int" and not isinstance(value, float) else float(value)
     except ValueError:
@@ -135,5 +154,11 @@ def build_value_columns(name: str, kind: str, values: Sequence[Any]) -> "dict[st
         flat = [None if array is None else array.ravel() for array in converted]
         lists = {name: pa.array(flat, pa.list_(pa.float32()))}
         return {**lists, f"{name}{SHAPE_SUFFIX}": pa.array(shapes, pa.list_(pa.int32()))}
-    types = {"bool": pa.bool_(), "int": pa.int64(), "float": pa.float64(), "text": pa.string()}
+    types = {
+        "bool": pa.bool_(),
+        "int": pa.int64(),
+        "float": pa.float64(),
+        DECIMAL_KIND: pa.float64(),
+        "text": pa.string(),
+    }
     return {name: pa.array(converted, types[kind])}

@@ -94,12 +94,21 @@ def test_a_missing_value_is_none(tmp_path: Path, workspace: Workspace) -> None:
     assert [item.meta["logp"] for item in items] == [2.5, None]
 
 
+def test_decimal_commas_are_numbers(tmp_path: Path, workspace: Workspace) -> None:
+    rows = "".join(f"{words};{value}\n" for words, value in zip(WORDS, ("2,5", "n/a", "-0,125"), strict=True))
+    (tmp_path / "rows.csv").write_text(f"text;logp\n{rows}")
+    assert [item.meta["logp"] for item in run(tmp_path / "rows.csv", workspace, ["logp"])] == [2.5, None, -0.125]
+
+
 @pytest.mark.parametrize(
     ("values", "kind"),
     [
         (["1", "2"], "int"),
         ([1, "2.5"], "float"),
         (["0012", "7"], "text"),  # a code
+        (["5,5", "7", "-0,125"], "decimal"),
+        (["1,234", "7"], "text"),  # a thousand, or a decimal comma
+        (["5,5", "6.5"], "text"),
         ([True, False], "bool"),
         ([True, 1], "text"),
         (["a", 1], "text"),

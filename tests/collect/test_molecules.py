@@ -132,8 +132,30 @@ def test_missing_columns_and_wrong_options_are_errors(workspace: gl.Workspace, t
     with raises_code("collect.reserved_column"):
         workspace.collect(tmp_path / "assay.csv", property=["logp"])
     workspace.collect(tmp_path / "assay.csv", property=["pIC50"])
-    assert [item.meta["pIC50"] for item in read_items(workspace, "assay")] == [5.0]
-    assert "collect.rows_skipped" in list_codes(workspace, "assay")
+    assert {item.value.smiles: item.meta.get("pIC50") for item in read_items(workspace, "assay")} == {
+        "CCO": 5.0,
+        "CCN": None,
+    }
+    assert "molecule.values_unread" in list_codes(workspace, "assay")
+
+
+@pytest.mark.parametrize(
+    ("values", "read"),
+    [
+        (("5,5", "6,25", "7"), [5.5, 6.25, 7.0]),
+        (("5.5", ">7", "n/a"), [5.5, None, None]),
+        (("1,234", "2", ""), [None, 2.0, None]),
+    ],
+)
+def test_numbers_are_read_with_decimal_commas_and_missing_ones_cost_no_molecule(
+    values: tuple[str, ...], read: list[float | None], workspace: gl.Workspace, tmp_path: Path
+) -> None:
+    rows = "".join(f"{smiles};{value};0,5\n" for smiles, value in zip(("CCO", "CCN", "CCCC"), values, strict=True))
+    (tmp_path / "assay.csv").write_text(f"SMILES;pIC50;logp\n{rows}")
+    workspace.collect(tmp_path / "assay.csv", property=["pIC50"])
+    items = {item.value.smiles: item.meta for item in read_items(workspace, "assay")}
+    assert [items[smiles].get("pIC50") for smiles in ("CCO", "CCN", "CCCC")] == read
+    assert {meta["logp"] for meta in items.values()} == {0.5}
 
 
 def test_near_duplicates_are_removed_if_that_is_asked_for(workspace: gl.Workspace, tmp_path: Path) -> None:

@@ -143,7 +143,8 @@ def read(file: SourceFile, options: Config) -> Iterator[RawMolecule | Note]:
 def read_table(file: SourceFile, options: Config) -> Iterator[RawMolecule | Note]:
     """Yield the molecules in the rows of a table."""
     folder_licence = licence.find_folder_licence(file.path.parent, file.root)
-    num_unread, problems = 0, dict[str, GenloomError]()
+    num_unread, problems, unread_values = 0, dict[str, GenloomError](), Counter[str]()
+    first_unread = dict[str, GenloomError]()
     for row in rows.read_rows(file.path, options.smiles, options.property, list_descriptors(options), options.keep):
         problem, smiles = row.problem, row.structure
         if problem is None and smiles.startswith("InChI="):
@@ -153,11 +154,18 @@ def read_table(file: SourceFile, options: Config) -> Iterator[RawMolecule | Note
             num_unread += 1
             problems.setdefault(problem.code, GenloomError("molecule.numbered", number=row.number, reason=problem))
             continue
+        for error in row.unread_values:
+            column = error.fields["column"]
+            unread_values[column] += 1
+            first_unread.setdefault(column, GenloomError("molecule.numbered", number=row.number, reason=error))
         source = row.source or f"{file.name}:{row.number}"
         yield RawMolecule(smiles, source, row.name, row.licence or folder_licence, row.numbers, row.kept_values)
     if problems:
         reasons = "; ".join(map(str, problems.values()))
         error = GenloomError("collect.rows_skipped", rows=format_count(num_unread, "row"), reasons=reasons)
+        yield Note.from_error(file.name, error, is_skipped=False)
+    for column, count in unread_values.items():
+        error = GenloomError("molecule.values_unread", count=count, column=column, first=first_unread[column])
         yield Note.from_error(file.name, error, is_skipped=False)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from genloom.collect import licence, table_files
-from genloom.collect.kept_columns import is_missing_mark, pick_columns
+from genloom.collect.kept_columns import have_decimal_commas, is_missing_mark, pick_columns
 from genloom.collect.parquet import list_text_columns, open_parquet
 from genloom.errors import GenloomError
 from genloom.media.molecule.syntax import find_fault
@@ -37,6 +37,7 @@ class Row:
     numbers: Mapping[str, float | None] = field(default_factory=dict)  # properties by name
     kept_values: Mapping[str, Any] = field(default_factory=dict)
     problem: GenloomError | None = None
+    unread_values: tuple[GenloomError, ...] = ()  # of properties that are no numbers, which are left empty
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,10 @@ class Columns:
     """The columns of a table that are read."""
 
     structure: str
-    properties: tuple[str, ...] = ()  # measured numbers that must be there
+    properties: tuple[str, ...] = ()  # measured numbers
     descriptors: tuple[str, ...] = ()  # computed properties that the table may have already
     keep: tuple[str, ...] = ()
+    decimal_commas: frozenset[str] = frozenset()  # the columns whose numbers have them
 
 
 def normalise_name(name: str) -> str:
@@ -157,7 +159,8 @@ def choose_columns(
         raise GenloomError("molecule.no_structure_column", columns=shown)
     present = {normalise_name(name): name for name in names}
     own = tuple(present[name] for name in descriptors if name in present and present[name] not in properties)
-    return Columns(found, tuple(properties), own, tuple(name for name in keep if name in names))
+    commas = {name for name in (*properties, *own) if have_decimal_commas(record.get(name) for record in head)}
+    return Columns(found, tuple(properties), own, tuple(name for name in keep if name in names), frozenset(commas))
 
 
 def parse_row(number: int, record: Any, columns: Columns) -> Row:
@@ -166,10 +169,17 @@ def parse_row(number: int, record: Any, columns: Columns) -> Row:
         return Row(number, problem=record)
     try:
         kept_values = pick_columns(record, columns.keep)
-        numbers = {name: to_number(name, record.get(name)) for name in columns.properties}
-        numbers |= {normalise_name(name): to_number(name, record.get(name)) for name in columns.descriptors}
     except GenloomError as error:
         return Row(number, problem=error)
+    numbers, unread_values = dict[str, float | None](), list[GenloomError]()
+    for name in (*columns.properties, *columns.descriptors):
+        key = name if name in columns.properties else normalise_name(name)
+        try:
+            numbers[key] = to_number(name, record.get(name), has_decimal_comma=name in columns.decimal_commas)
+        except GenloomError as error:
+            unread_values.append(error)
+            if name in columns.properties:  # a descriptor is computed
+                numbers[key] = None
     lower = {normalise_name(str(name)): value for name, value in record.items() if name != columns.structure}
     structure = record.get(columns.structure)
     text = str(structure).strip() if structure is not None else ""
@@ -179,13 +189,17 @@ def parse_row(number: int, record: Any, columns: Columns) -> Row:
     name = next((str(lower[key]).strip() for key in NAME_COLUMNS if isinstance(lower.get(key), str)), "")
     statement = next((lower[key] for key in licence.LICENCE_COLUMNS if isinstance(lower.get(key), str)), "")
     known = licence.identify_licence(statement) if statement.strip() else ""
-    return Row(number, text, name[:200], known, source if isinstance(source, str) else "", numbers, kept_values)
+    source = source if isinstance(source, str) else ""
+    unread = tuple(unread_values)
+    return Row(number, text, name[:200], known, source, numbers, kept_values, unread_values=unread)
 
 
-def to_number(name: str, value: Any) -> float | None:
+def to_number(name: str, value: Any, *, has_decimal_comma: bool = False) -> float | None:
     """Return a measured number; None for a missing one; GenloomError for a text that is none."""
     if value is None or (isinstance(value, str) and (not value.strip() or is_missing_mark(value))):
         return None
+    if has_decimal_comma and isinstance(value, str):
+        value = value.replace(",", ".")
     try:
         number = float(value)
     except (TypeError, ValueError):
