@@ -20,9 +20,10 @@ MAX_SAMPLES_IN_MEMORY = 1 << 22  # compared at a time
 LEVELS, OWNER_BITS = 4, 30
 MIN_SAMPLES = 2  # of passages in common; fewer are too weak evidence, unless a document hardly has more
 MAX_PASSAGE_DOCUMENTS = 64  # a passage in more documents is a heading, a form or a prompt, and is ignored
-# A document joins the documents that hold an eighth of it or more, if together they hold half of it. A document of
-# which three quarters occur in others, but scattered over many of them, cannot join them all and is never held out.
-MIN_PAIR_SHARE, MIN_OVERLAP_SHARE, MIN_SCATTERED_SHARE = 1 / 8, 1 / 2, 3 / 4
+# A document joins the documents that hold an eighth of it or more, if together they hold half of it; those that hold
+# less than half as much as the largest are left out if the others hold half of it without them. A document of which
+# three quarters occur in others, but scattered over many of them, cannot join them all and is never held out.
+MIN_PAIR_SHARE, MIN_OVERLAP_SHARE, MIN_SCATTERED_SHARE, MIN_RELATIVE_SHARE = 1 / 8, 1 / 2, 3 / 4, 1 / 2
 
 
 @dataclass(frozen=True)
@@ -125,8 +126,14 @@ class OverlapIndex:
         is_tiny = (level == 0) & (num_samples < 2 * MIN_SAMPLES)
         is_strong = counts >= np.maximum(MIN_PAIR_SHARE * num_samples, np.where(is_tiny, 1, MIN_SAMPLES))
         document, container = document[is_strong], container[is_strong]
-        share_D = np.bincount(document, (counts / num_samples)[is_strong], minlength=len(levels_D))
-        has_enough = share_D[document] >= MIN_OVERLAP_SHARE
+        share = (counts / num_samples)[is_strong]
+        largest_D = np.zeros(len(levels_D))
+        np.maximum.at(largest_D, document, share)
+        # A sentence of a form must not join families that are whole without it.
+        is_large = share >= MIN_RELATIVE_SHARE * largest_D[document]
+        large_share_D, share_D = (np.bincount(document, each, len(levels_D)) for each in (share * is_large, share))
+        is_whole = large_share_D[document] >= MIN_OVERLAP_SHARE
+        has_enough = (share_D[document] >= MIN_OVERLAP_SHARE) & (is_large | ~is_whole)
         return document[has_enough], container[has_enough]
 
     def _iter_passages(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:

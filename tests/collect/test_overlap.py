@@ -246,6 +246,21 @@ def test_a_short_text_and_its_variant_are_in_one_split(notes: Path, workspace: W
     assert measure_containment(workspace)[0] < 0.1
 
 
+def test_a_template_of_questions_does_not_join_the_families_of_answers(notes: Path, workspace: Workspace) -> None:
+    draw = random.Random(0)
+    templates = ("What about {}?", "Tell me about {} please.", "I want to know about {}")
+    rows = [
+        {"prompt": template.format(draw.choice(WORDS)), "completion": answer}
+        for answer in (prose(draw, 10) for _ in range(60))
+        for template in templates
+    ]
+    draw.shuffle(rows)
+    (notes / "qa.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = run(notes, workspace)
+    assert sum(report.splits[split]["documents"] for split in ("val", "test")) >= 8
+    assert max(measure_containment(workspace)) < 0.5
+
+
 def test_a_common_answer_does_not_make_a_group(tmp_path: Path) -> None:
     draw = random.Random(4)
     for answer, count, num_grouped in (
