@@ -152,6 +152,8 @@ def leave_out_seen(
     """
     find_shared = getattr(find_evaluation(dataset.medium), "find_shared_documents", None)
     seen = find_seen_documents(workspace, models, dataset, split, find_shared)
+    if not seen.num_documents:
+        raise GenloomError("evaluate.no_held_out", data=dataset.name, split=split)
     if len(seen.ids) == seen.num_documents:
         joined_models = " and ".join(seen.models)
         raise GenloomError("evaluate.all_seen", models=joined_models, data=dataset.name, split=split)

@@ -277,3 +277,15 @@ def test_what_a_model_has_learned_from_does_not_measure_it(tales: Workspace, wor
         with raises_code("evaluate.all_seen", data="seen", models=model.ref):
             measure()
     assert alone.details["left_out"] == 0
+
+
+def test_a_split_without_documents_is_told_from_one_that_was_learned(tales: Workspace, worlds: ModuleType) -> None:
+    own = pq.read_table(next(tales.get_dataset("tales").folder.glob("*.parquet"))).to_pydict()
+    worlds.store_columns(tales, "unheld", {**own, "split": ["train"] * len(own["split"])})
+    model = load_model(tales, "tales")
+    for measure in (
+        lambda: evaluate_model(tales, model, "unheld"),
+        lambda: compare_models(tales, model, model, "unheld"),
+    ):
+        with raises_code("evaluate.no_held_out", data="unheld", split="val"):
+            measure()
