@@ -241,6 +241,17 @@ class TestPrompt(Params):
     seed: Seed = 0
 
 
+class Design(Params):
+    """Parts for the goals of a document (design.toml)."""
+
+    goals: Text
+    count: Annotated[int, Field(ge=1, le=16)] = 4
+    model: OptionalName = ""  # "none": topology optimization alone
+    refine: Annotated[int, Field(ge=0, le=500)] | None = None
+    guide: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
+    seed: Seed | None = None
+
+
 class Bias(Params):
     model: Name
     against: OptionalName = ""
@@ -272,6 +283,7 @@ KINDS: dict[str, type[Params]] = {
     "bias": Bias,
     "privacy": Privacy,
     "test_prompt": TestPrompt,
+    "design": Design,
 }
 # What the engine runs, and what does not wait for a training; all others run one after the other.
 _LANES: dict[str, Lane] = {
@@ -281,6 +293,7 @@ _LANES: dict[str, Lane] = {
     "knowledge": "light",
     "verify": "light",
     "copies": "light",
+    "design": "light",
 }
 _SCOPES: dict[str, Scope] = {
     "generate": "generate",
@@ -289,6 +302,7 @@ _SCOPES: dict[str, Scope] = {
     "knowledge": "generate",
     "verify": "read",
     "copies": "read",
+    "design": "generate",
 }
 
 

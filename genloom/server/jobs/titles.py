@@ -21,6 +21,7 @@ TITLES = {
     "bias": "Measure the bias of {subject}",
     "privacy": "Measure the privacy of {subject}",
     "test_prompt": "Test {subject}",
+    "design": "Design parts",
 }
 
 

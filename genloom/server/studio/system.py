@@ -30,6 +30,7 @@ _KINDS = {
     "runs": ("runs", "*/run.json"),
     "conversations": ("conversations", "*.json"),
     "uploads": ("uploads", "*/upload.json"),
+    "designs": ("designs", "*"),
     "exports": ("exports", "*"),
     "reports": ("reports", "*"),
     "cache": ("cache", "*/*"),

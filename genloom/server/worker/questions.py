@@ -11,7 +11,7 @@ from genloom.errors import GenloomError
 from genloom.media.abilities import get_ability
 from genloom.plugins import find_part, list_part_names
 from genloom.rate.outputs import find_medium
-from genloom.server.worker import chat_questions, trust_questions
+from genloom.server.worker import chat_questions, design_questions, trust_questions
 from genloom.store import manifest
 from genloom.store.dataset import SPLITS
 from genloom.store.files import write_atomic
@@ -209,6 +209,7 @@ QUESTIONS: Mapping[str, Callable[..., Any]] = {
     "find_problems": find_problems,
     "list_presets": list_presets,
     **chat_questions.QUESTIONS,
+    **design_questions.QUESTIONS,
     **trust_questions.QUESTIONS,
 }
 

@@ -193,6 +193,22 @@ export interface Decision {
   text: string | null;
 }
 
+export interface DesignExample {
+  name: string;
+  title: string;
+}
+
+export interface DesignGoals {
+  document: string;
+  title: string;
+  size: (number)[];
+  elements: (number)[];
+  state: string;
+  understood: (Meaning)[];
+  limits: (LimitOfGoals)[];
+  picture: string;
+}
+
 export interface Disk {
   free: number;
   total: number;
@@ -283,6 +299,12 @@ export interface Freed {
   bytes: number;
 }
 
+export interface GoalsQuestion {
+  document?: string;
+  words?: string;
+  example?: string;
+}
+
 export interface Health {
   name: string;
   ok: boolean;
@@ -309,7 +331,7 @@ export interface Imported {
 
 export interface Job {
   id: string;
-  kind: "generate" | "chat" | "arena" | "knowledge" | "collect" | "train" | "learn" | "evaluate" | "compare" | "forget" | "import" | "export" | "verify" | "copies" | "bias" | "privacy" | "test_prompt";
+  kind: "generate" | "chat" | "arena" | "knowledge" | "collect" | "train" | "learn" | "evaluate" | "compare" | "forget" | "import" | "export" | "verify" | "copies" | "bias" | "privacy" | "test_prompt" | "design";
   title: string;
   state: "queued" | "running" | "succeeded" | "failed" | "cancelled";
   owner: string;
@@ -364,6 +386,11 @@ export interface KnowledgeContext {
   warnings: (string)[];
 }
 
+export interface LimitOfGoals {
+  name: string;
+  value: string;
+}
+
 export interface LogPoint {
   step: number;
   seconds: number | null;
@@ -388,6 +415,11 @@ export interface Login {
 export interface Mark {
   is_marked: boolean;
   key: string | null;
+}
+
+export interface Meaning {
+  words: string;
+  meaning: string;
 }
 
 export interface MediumCount {
@@ -483,7 +515,7 @@ export interface NewConversation {
 }
 
 export interface NewJob {
-  kind: "generate" | "chat" | "arena" | "knowledge" | "collect" | "train" | "learn" | "evaluate" | "compare" | "forget" | "import" | "export" | "verify" | "copies" | "bias" | "privacy" | "test_prompt";
+  kind: "generate" | "chat" | "arena" | "knowledge" | "collect" | "train" | "learn" | "evaluate" | "compare" | "forget" | "import" | "export" | "verify" | "copies" | "bias" | "privacy" | "test_prompt" | "design";
   params?: Record<string, any>;
 }
 

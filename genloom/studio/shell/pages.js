@@ -17,6 +17,7 @@ export const PAGES = [
   { name: 'make', tag: 'gl-make', icon: 'sparkles', group: 'create', scope: 'generate', onPhone: true, key: 'm', load: () => import('../pages/make.js') },
   { name: 'chat', tag: 'gl-chat', icon: 'messagesSquare', group: 'create', scope: 'generate', onPhone: true, key: 'c', load: () => import('../pages/chat.js') },
   { name: 'prompts', tag: 'gl-prompts', icon: 'library', group: 'create', scope: 'generate', key: 'p', load: () => import('../pages/prompts.js') },
+  { name: 'designs', tag: 'gl-designs', icon: 'box', group: 'create', scope: 'generate', key: 'e', load: () => import('../pages/designs.js') },
   { name: 'gallery', tag: 'gl-gallery', icon: 'images', group: 'create', scope: 'read', onPhone: true, key: 'a', load: () => import('../pages/gallery.js') },
   { name: 'arena', tag: 'gl-arena', icon: 'scale', group: 'learn', scope: 'rate', onPhone: true, key: 'r', load: () => import('../pages/arena.js') },
   { name: 'teach', tag: 'gl-teach', icon: 'graduationCap', group: 'learn', scope: 'read', key: 'h', load: () => import('../pages/teach.js') },

@@ -22,6 +22,7 @@ JobKind = Literal[
     "bias",
     "privacy",
     "test_prompt",
+    "design",
 ]
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Side = Literal["a", "b"]
