@@ -141,13 +141,13 @@ def iter_spoken(
     speaker = open_kokoro(folder.runtime_folder)
     with temp_folder(workspace.folder / "outputs") as draft:
         path = draft / f"speech{SUFFIX}"
-        seconds = yield from _narrate(speaker, content, settings, folder.ref, path)
+        seconds = yield from _write_speech(speaker, content, settings, folder.ref, path)
         record = _build_record(workspace, folder, content, settings, seconds)
         output_id = workspace.store.save_output(path, SUFFIX, {**(metadata or {}), **record})
     yield workspace.output(output_id)
 
 
-def _narrate(
+def _write_speech(
     speaker: "Kokoro", text: str, settings: SpeechSettings, ref: str, path: Path
 ) -> Generator[SpeechProgress, None, float]:
     """Write the speech to a file, yield each passage, and return how many seconds it lasts."""
@@ -289,7 +289,9 @@ def replay_speech(output: Output) -> Path:
     settings = SpeechSettings(str(speech["voice"]), float(speech["rate"]))
     with tempfile.TemporaryDirectory(prefix="genloom-") as temporary:
         path = Path(temporary) / output.path.name
-        for _ in _narrate(open_kokoro(folder.runtime_folder), read_recorded_text(output), settings, folder.ref, path):
+        for _ in _write_speech(
+            open_kokoro(folder.runtime_folder), read_recorded_text(output), settings, folder.ref, path
+        ):
             pass
         if hash_file(path) != record["sha256"]:
             raise build_replay_error(output, describe_runtime())

@@ -28,7 +28,7 @@ ENGLISH = "en"
 
 @dataclass(frozen=True)
 class Transcription:
-    """What was said in a recording, with times."""
+    """The words of a recording, with their times."""
 
     transcript: "Transcript"
     output: Output

@@ -10,10 +10,14 @@ from typing import Any
 import numpy as np
 
 from genloom.errors import GenloomError
-from genloom.media.audio.libraries import load_library
-from genloom.media.audio.writing import BLOCK, FORMATS
+from genloom.speech.libraries import load_library
 
-SUFFIXES = tuple(suffix for suffix in FORMATS if suffix != ".aiff")  # of the files that speech is written to
+FORMATS = {  # of the files that speech is written to: format and subtype of libsndfile
+    ".wav": ("WAV", "PCM_16"), ".mp3": ("MP3", "MPEG_LAYER_III"), ".flac": ("FLAC", "PCM_16"),
+    ".ogg": ("OGG", "VORBIS"), ".opus": ("OGG", "OPUS"),
+}  # fmt: skip
+SUFFIXES = tuple(FORMATS)
+BLOCK = 1 << 14  # samples that are written together: libsndfile crashes when it encodes a long block as Vorbis
 _STEPS = 1 << 15
 _PLAYERS: Mapping[str, tuple[str, ...]] = {  # programs that play 16-bit samples from standard input
     "pw-cat": ("--playback", "--rate={rate}", "--channels=1", "--format=s16", "-"),

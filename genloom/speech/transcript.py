@@ -1,4 +1,4 @@
-"""What was said in a recording, with times: as text, SRT and WebVTT subtitles, and JSON."""
+"""The words of a recording, with their times: as text, SRT and WebVTT subtitles, and JSON."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -32,14 +32,15 @@ class Segment:
     def shift(self, seconds: float) -> "Segment":
         """Return the segment later by these seconds."""
         words = tuple(
-            replace(word, start=_round(word.start + seconds), end=_round(word.end + seconds)) for word in self.words
+            replace(word, start=_round_time(word.start + seconds), end=_round_time(word.end + seconds))
+            for word in self.words
         )
-        return replace(self, start=_round(self.start + seconds), end=_round(self.end + seconds), words=words)
+        return replace(self, start=_round_time(self.start + seconds), end=_round_time(self.end + seconds), words=words)
 
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was said in a recording."""
+    """The words of a recording."""
 
     segments: tuple[Segment, ...]
     language: str  # ISO 639-1
@@ -148,5 +149,5 @@ def format_time(seconds: float, point: str) -> str:
     return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d}{point}{rest % 1000:03d}"
 
 
-def _round(seconds: float) -> float:
+def _round_time(seconds: float) -> float:
     return round(seconds, 3)

@@ -117,6 +117,8 @@ METHODS = {
     "embed": gl.Workspace.embed,
     "translate": gl.Workspace.translate,
     "summarize": gl.Workspace.summarize,
+    "speak": gl.Workspace.speak,
+    "transcribe": gl.Workspace.transcribe,
     "write": gl.Workspace.write,
     "prompts": gl.Workspace.prompts,
     "classify": gl.Workspace.classify,

@@ -1,4 +1,4 @@
-"""`genloom transcribe`: what is said in a recording, with times."""
+"""`genloom transcribe`: the words of a recording, with their times."""
 
 from pathlib import Path
 from typing import Literal

@@ -3,7 +3,6 @@
 from fastapi import APIRouter
 
 from genloom.server.openai import (
-    audio,
     chat,
     completions,
     embeddings,
@@ -13,6 +12,7 @@ from genloom.server.openai import (
     models,
     outputs,
     responses,
+    speech,
     unavailable,
 )
 
@@ -20,7 +20,7 @@ from genloom.server.openai import (
 def build_router() -> APIRouter:
     """Return the routes under /v1."""
     router = APIRouter()
-    asked = (models, chat, completions, responses, embeddings, images, audio)
+    asked = (models, chat, completions, responses, embeddings, images, speech)
     for module in (*asked, files, fine_tuning, outputs, unavailable):
         router.include_router(module.router)
     return router

@@ -78,15 +78,15 @@ def answer_speech(workspace: Workspace, model: Model, body: SpeechRequest, owner
     name = body.response_format or "mp3"
     rate = 1.0 if body.speed is None else min(max(body.speed, 0.5), 2.0)
     with _busy:
-        output = speak_text(workspace, body.input, VOICES.get(voice.lower(), voice), rate, model, build_metadata(owner))
+        output = speak_text(workspace, body.input, VOICES.get(voice.lower(), voice), rate, model, describe_owner(owner))
     with tempfile.TemporaryDirectory(prefix="genloom-speech-") as folder:
         path = Path(folder) / f"speech.{'wav' if name == 'pcm' else name}"
         save_speech(output, path, note=lambda problem: None)  # which `genloom doctor` tells
-        data = read_samples(path) if name == "pcm" else path.read_bytes()
+        data = strip_header(path) if name == "pcm" else path.read_bytes()
     return Response(data, media_type=MIME_BY_FORMAT[name], headers={OUTPUT_HEADER: output.id})
 
 
-def read_samples(path: Path) -> bytes:
+def strip_header(path: Path) -> bytes:
     """Return the samples of a WAV file in 16 bits, without a header."""
     import wave
 
@@ -143,7 +143,7 @@ def answer_transcription(
                 model=model,
                 has_words=has_words,
                 to_english=to_english,
-                metadata=build_metadata(owner),
+                metadata=describe_owner(owner),
             )
     except GenloomError as error:
         if error.code != "speech.bad_recording":
@@ -179,7 +179,7 @@ def describe_transcription(transcription: Transcription, to_english: bool) -> di
     }
 
 
-def build_metadata(owner: str) -> dict[str, Any]:
+def describe_owner(owner: str) -> dict[str, Any]:
     """Return what the record of an output says about who asked for it."""
     return {"owner": owner} if owner else {}
 
