@@ -14,7 +14,7 @@ from typing import Any
 from genloom.program import name_program, quote_fields, quote_name
 
 _FOLDER = Path(__file__).parent / "messages"
-REASON_START = re.compile("(an?|at|its?|no|none|of|one|that|the|there|this|what|with|without) ")  # of a text
+REASON_START = re.compile("(an?|at|its?|no|none|of|one|region|that|the|there|this|what|with|without) ")  # of a text
 _MAX_CHARS = 5000  # of a text; a value from a damaged file may have megabytes
 
 
