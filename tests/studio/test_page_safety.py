@@ -7,6 +7,9 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.studio.stand_in import World
+from tests.studio.stand_in_designs import Designs
+from tests.studio.stand_in_knowledge import Documents, make_context
+from tests.studio.stand_in_prompts import PromptLibrary
 from tests.studio.stand_in_trust import Trust
 from tests.studio.waiting import wait_until
 
@@ -80,6 +83,42 @@ def test_prompts_names_tags_notes_and_files_are_text(visit: Any) -> None:
     page.get_by_role("combobox", name="Search").fill("window")
     expect(page.get_by_role("option").first).to_contain_text("window")
     assert page.evaluate("window.ran") is None
+
+
+def test_documents_prompts_and_designs_are_text(visit: Any) -> None:
+    world = World(outputs=0, tokens_per_second=2000)
+    text = HOSTILE[1]
+    Documents(world, "harbour")
+    world.reply = lambda _: f"The lighthouse. {text}"
+    library = PromptLibrary(world)
+    Designs(world)
+    library.save("toast", {"prompt": f"{text} {{who}}", "system": HOSTILE[0], "description": text, "note": text})
+    context = make_context(text)
+    assert context.knowledge is not None
+    for source in context.knowledge.sources:
+        source.title, source.text = text, HOSTILE[0]
+    world.find_context = lambda _: context
+    studio = visit(world)
+    page = studio.open("chat")
+    page.locator("#chat-box").fill("Who?")
+    page.keyboard.press("Enter")
+    page.locator(".sources details.source summary").first.click()
+    expect(page.get_by_text("<img src=x onerror").first).to_be_visible()
+    assert_nothing_ran(page)
+    for route in ("prompts", "prompts/toast"):
+        page = studio.open(route)
+        expect(page.get_by_text("<img src=x onerror").first).to_be_visible()
+        assert_nothing_ran(page)
+    page = studio.open("designs")
+    page.get_by_label("What should it be?").fill("a bridge")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Design", exact=True).click()
+    expect(page.locator(".design-card").first).to_be_visible()
+    job = next(each for each in world.jobs.values() if each.kind == "design")
+    job.result = {**(job.result or {}), "title": text}
+    page.reload()
+    expect(page.get_by_role("heading", name="<img src=x onerror")).to_be_visible()
+    assert_nothing_ran(page)
 
 
 def test_an_error_of_the_server_is_text(visit: Any) -> None:

@@ -1,10 +1,12 @@
 """The pages over the real server and a real model: make, rate, recall, remove, restore; nothing leaves the machine."""
 
+import os
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -19,12 +21,36 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("patience")]
 
 
+# Every process of the server notes the names that it asks for, and the addresses that it connects to.
+WATCH = """
+import os, sys
+
+def note(event, arguments):
+    if event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.connect", "socket.sendto"):
+        target = arguments[0] if event.startswith("socket.get") else arguments[1]
+        with open(os.environ["WATCHED_ADDRESSES"], "a", encoding="utf-8") as file:
+            file.write(f"{target}\\n")
+
+sys.addaudithook(note)
+"""
+
+
 @pytest.fixture
-def link(trained_copy: "Workspace") -> Iterator[str]:
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of all names and addresses that the processes of the server asked for."""
+    folder = tmp_path_factory.mktemp("watch")
+    (folder / "sitecustomize.py").write_text(WATCH, encoding="utf-8")
+    (folder / "asked.txt").touch()
+    return folder / "asked.txt"
+
+
+@pytest.fixture
+def link(trained_copy: "Workspace", asked: Path) -> Iterator[str]:
     """The link that `genloom studio` prints, over a workspace with the model `tales`."""
     command = [sys.executable, "-m", "genloom", "studio", "--no-browser", "--port", "0"]
     command += ["--workspace", str(trained_copy.root)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    watched = {**os.environ, "PYTHONPATH": str(asked.parent), "WATCHED_ADDRESSES": str(asked)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=watched) as process:
         assert process.stdout is not None
         lines = []
         for line in process.stdout:
@@ -55,7 +81,7 @@ def page(browser: Any, link: str) -> Iterator[Page]:
     assert hosts <= {urlsplit(link).netloc, ""}
 
 
-def test_make_rate_recall_remove_and_restore(page: Page) -> None:
+def test_make_rate_recall_remove_and_restore(page: Page, asked: Path) -> None:
     expect(page.locator("#make-prompt")).to_be_visible()
     assert "token" not in page.url
     page.locator(".model-picker select").select_option(label="tales")
@@ -86,3 +112,10 @@ def test_make_rate_recall_remove_and_restore(page: Page) -> None:
     expect(page.locator("h1")).to_contain_text("1 output")
     page.get_by_role("button", name="Undo").click()
     expect(page.locator("h1")).to_contain_text("2 outputs")
+    for route in ("chat", "prompts", "designs", "arena", "teach", "data", "train", "models", "verify", "system"):
+        page.goto(f"{page.url.split('#')[0]}#/{route}")
+        expect(page.locator(f"main.page-{route} h1").first).to_be_attached()
+    own = ("('127.0.0.1'", "127.0.0.1", "localhost", "None", "/")
+    lines = asked.read_text(encoding="utf-8").splitlines()
+    assert lines  # the server listens, so its own address is there
+    assert [line for line in lines if not line.startswith(own)] == []
