@@ -34,7 +34,7 @@ def sign_file_of(output: "Output", data: bytes, suffix: str) -> "OutgoingFile":
 
 
 def write_signed_file(output: "Output", source: Path, target: Path, note: Note | None) -> None:
-    """Write a file of an output to a path as it leaves, without reading it into memory."""
+    """Write a file of an output to a path as it leaves; a very large one stays unsigned, and `note` gets the reason."""
     from genloom.trust import outgoing
 
     if problem := outgoing.write_signed_file(output.workspace.store, output.record, source, target):

@@ -328,7 +328,7 @@ def resolve_speech_path(path: Path) -> Path:
 def save_speech(output: Output, path: Path, note: "Note | None" = None) -> Path:
     """Write an output of speech to a path in the format of its suffix, with its tags and its signature.
 
-    No more than a block of it is in memory.
+    No more than a block of it is in memory, besides its signing.
     """
     from genloom.api.signing import write_signed_file
     from genloom.speech.sound_stream import convert_sound

@@ -21,6 +21,7 @@ from genloom.trust.revocation import record_signature, record_signed_digest
 
 PREFERENCES_FILE = "trust.toml"  # in the workspace
 _SOURCE_FIELDS = ("source_file", "image", "source")  # of the record of an edit, in the order of preference
+MAX_SIGNED_BYTES = 256 << 20  # of a file that is written from another file
 _MAX_PROMPT_CHARS = 10_000
 _MAX_LISTED = 100  # outputs that a signature of several tells of
 _MAX_PREFERENCES_BYTES = 1 << 20
@@ -70,11 +71,14 @@ def sign_output(workspace: Workspace, record: Mapping[str, Any], data: bytes, su
 def write_signed_file(workspace: Workspace, record: Mapping[str, Any], source: Path, target: Path) -> str:
     """Write a file of an output to a path with its signature, and return why it is not signed; "" if it is.
 
-    Unlike `sign_output`, it does not read the file into memory. `source` is of the format of the target's suffix.
+    `source` is of the format of the target's suffix. Signing takes three times the size of a file in memory, so a file
+    beyond MAX_SIGNED_BYTES is not signed; nothing else here reads it into memory.
     """
     sidecar_path, sidecar, problem = manifests.get_sidecar_path(target), None, ""
     with open_replacement(target) as draft:
         try:
+            if source.stat().st_size > MAX_SIGNED_BYTES:
+                raise GenloomError("trust.too_large_to_sign", path=target, limit=MAX_SIGNED_BYTES >> 20)
             facts = collect_facts(workspace, record, read_preferences(workspace.root))
             title = str(record.get("id") or "")
             sidecar = _sign_file(signing.load_signing_key(workspace.root), source, draft, target.suffix, facts, title)

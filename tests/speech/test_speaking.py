@@ -85,6 +85,36 @@ def test_a_long_text_is_kept_beside_its_record(ws: gl.Workspace) -> None:
     assert output.replay() == output.path
 
 
+def test_a_very_large_file_leaves_unsigned_and_says_so(
+    ws: gl.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genloom.trust.outgoing.MAX_SIGNED_BYTES", 1000)
+    notes: list[str] = []
+    ws.speak(TEXT, out=tmp_path / "a.wav", note=notes.append)
+    assert "larger" in notes[0]
+    with soundfile.SoundFile(tmp_path / "a.wav") as file:
+        assert "Synthetic speech" in file.copy_metadata()["comment"]
+
+
+LONG = """
+import resource, sys
+import genloom as gl
+ws = gl.Workspace(sys.argv[1])
+ws.speak("Good morning, it is half past seven. " * 80)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+output = ws.speak("Good morning, it is half past seven. " * 80 * 100)
+print(output.record["speech"]["seconds"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_a_book_of_a_hundred_pages(ws: gl.Workspace) -> None:
+    done = subprocess.run([sys.executable, "-c", LONG, str(ws.folder)], capture_output=True, text=True, check=True)
+    seconds, kilobytes = map(float, done.stdout.split())
+    assert seconds > 7000
+    assert kilobytes < 60_000
+
+
 def test_a_document_is_spoken(ws: gl.Workspace, tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("Good morning.\n\nIt is half past seven.")
     assert ws.speak(tmp_path / "letter.txt").record["speech"]["seconds"] > 0.4
