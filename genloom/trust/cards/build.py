@@ -21,6 +21,11 @@ _LIMITS = (
     "Its outputs carry a mark in their noise and signed metadata where they leave Genloom.",
     "Who has the weights can sample without the mark.",
 )
+_RUNTIME_LIMITS = (
+    "Its outputs can be wrong; it was trained elsewhere, and its data are not known here.",
+    "A library of its own runs it: its outputs carry no mark, and signed metadata where they leave Genloom.",
+    "Sounds that it makes say in their tags that they are synthetic.",
+)
 
 
 def build_model_card(workspace: Workspace, ledger: Ledger, folder: ModelFolder) -> Card:
@@ -50,9 +55,11 @@ def build_model_card(workspace: Workspace, ledger: Ledger, folder: ModelFolder) 
         Section("Training and results", (Table(("fact", "value"), tuple(_list_results(folder, results))),)),
         *_build_bias(find_report(workspace.root, folder.ref, folder.digest)),
         *_build_privacy(find_privacy_report(workspace.root, folder.ref, folder.digest)),
-        Section("Limits", _LIMITS),
+        Section("Limits", _RUNTIME_LIMITS if folder.runtime else _LIMITS),
     ]
     summary = f"A version of a model made with Genloom{f', for the medium {medium}' if medium else ''}."
+    if folder.runtime:
+        summary = f"{folder.card['source'].get('description', 'A pretrained model')}, imported into Genloom."
     if bases:
         summary += f" It was tuned from {', '.join(base.name for base in bases)}."
     facts = {
