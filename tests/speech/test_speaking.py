@@ -11,6 +11,7 @@ import genloom as gl
 from genloom.api.outputs import Output
 from genloom.api.speech import SpeechProgress
 from genloom.errors import GenloomError
+from genloom.server.studio.models import build_model
 from genloom.speech.kokoro import RATE, Kokoro
 from genloom.speech.sound_stream import round_samples
 from tests.speech.tiny_voice import SAMPLES_PER_TOKEN, add_voice_model
@@ -155,6 +156,7 @@ def test_a_model_with_a_runtime_is_like_the_others_and_is_refused_where_networks
     assert model.card["source"]["licence"] == "apache-2.0"
     assert "28 English voices" in str(ws.card("kokoro"))
     assert "mark in their noise" not in str(ws.card("kokoro"))
+    assert build_model(model, None, True)["can"] == ["speak", "delete"]
     assert not ws.doctor(deep=True).problems
     for call in (lambda: model.generate("Hi"), lambda: model.load(), lambda: model.export("x")):
         with pytest.raises(GenloomError) as caught:

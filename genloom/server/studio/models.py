@@ -189,7 +189,10 @@ def build_model(model: WorkspaceModel, receipt: str | None, is_active: bool) -> 
     is_written = get_ability(find_part("medium", medium), "parse") is not None
     is_sequential = is_autoregressive(str((job.get("objective") or {}).get("name")))
     data = card.get("data") or {}
-    can = ["generate", "teach", "tune", *(["chat"] if is_written and folder.has_learned_roles else [])]
+    if folder.runtime:
+        can = [str(card["runtime"]["verb"])]  # speak or transcribe
+    else:
+        can = ["generate", "teach", "tune", *(["chat"] if is_written and folder.has_learned_roles else [])]
     return {
         "ref": model.ref,
         "name": model.name,

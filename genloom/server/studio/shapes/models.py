@@ -58,7 +58,7 @@ class Model(Shape):
     receipt: str | None = None
     outputs: int = 0
     has_prompt: bool = True
-    can: list[str] = Field(default_factory=list)  # generate, chat, edit, continue, teach, tune, delete, export
+    can: list[str] = Field(default_factory=list)  # generate, chat, edit, continue, teach, tune, delete, export; speak, transcribe
 
 
 class Node(Shape):
