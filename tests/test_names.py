@@ -26,7 +26,7 @@ _SHARED = """Config Codec SamplingParams build build_columns main run check eval
     default_config resize_config with_dropout read select fit activations_per_token save show sheet count_units
     build_router find_shared build_document count_matching_files compute_sketches compute_similarity describe_changes
     EditOptions build_edit unpack_edit measure_safeguards describe open preview encode decode parse
-    require_save_suffix extract_style_features"""
+    require_save_suffix extract_style_features cut split render render_sound build_metadata load_library"""
 SHARED = frozenset(_SHARED.split())
 
 # Single words that functions of a module may be named: contracts of plug-ins and commands, the verbs of the steps and

@@ -13,7 +13,7 @@ import numpy as np
 
 from genloom.codecs.codec_json import damaged_error, read_json, write_config
 from genloom.errors import GenloomError, format_message
-from genloom.media.audio.processing import measure_levels, mix_to_mono, resample
+from genloom.media.audio.processing import change_rate, measure_levels, mix_to_mono
 from genloom.media.audio.sound import MAX_RATE, MIN_RATE, Sound, make_sound
 from genloom.types import SignalSpace
 
@@ -82,7 +82,7 @@ class Codec:
     def encode(self, value: Sound) -> np.ndarray:
         """Return the frames of the mean of the channels at the rate of the codec; the last one is filled with zeros."""
         hop = self.config.hop
-        samples = resample(mix_to_mono(value), self.config.rate).samples[0][: hop * self.config.frames]
+        samples = change_rate(mix_to_mono(value), self.config.rate).samples[0][: hop * self.config.frames]
         length = hop * self.config.frames if self.config.fills_silence else -(-len(samples) // hop) * hop
         padded = np.pad(samples, (0, length - len(samples)))
         return np.ascontiguousarray(padded.reshape(-1, hop).T) * np.float32(self.scale)

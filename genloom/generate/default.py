@@ -37,10 +37,8 @@ if TYPE_CHECKING:
 class EditOptions:
     """The source of an edit, and the part of it to change."""
 
-    source: Path | None = option(None, "File of the medium to start from; needs --fill or --strength.")
-    fill: str | None = option(
-        None, "Part of the source to generate, FROM:TO in shares of its length: 0.25:0.5; 0.5: continues half of it."
-    )
+    source: Path | None = option(None, "File to start from; needs --fill or --strength.")
+    fill: str | None = option(None, "Part to generate, FROM:TO in shares of the length: 0.25:0.5; 0.5: continues half.")
     strength: float | None = share_option("Strength of the change, above 0 to 1: 1 replaces the source.")
 
 

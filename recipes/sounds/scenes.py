@@ -9,7 +9,7 @@ from genloom.media.audio.measures import LENGTH_DB
 from genloom.media.audio.processing import trim_silence
 from genloom.media.audio.sound import Sound, make_sound
 from recipes.sounds.kinds import COUNTS, KINDS, Form, Kind
-from recipes.sounds.signals import RATE, finish
+from recipes.sounds.signals import RATE, finish_wave
 
 REGISTERS = {"deep": (65.0, 160.0), "middle": (210.0, 620.0), "high": (780.0, 2200.0)}  # hertz
 LENGTHS = {"short": (0.25, 0.55), "": (0.75, 1.3), "long": (1.7, 2.0)}  # seconds of the envelope
@@ -35,28 +35,28 @@ class Scene:
 
 
 def build_scene(seed: int, number: int, kind: str = "") -> Scene:
-    """Return the sound of a seed and a number; of this kind, or of one that they choose."""
+    """Return the sound of a seed and a number; of this kind, or of one that they choose_word."""
     rng = np.random.default_rng((seed, number, 3))
     names = list(KINDS)
     chosen = names[int(rng.integers(len(names)))]
     name = kind or chosen
     each = KINDS[name]
-    register, length = choose(rng, each.registers), choose(rng, each.lengths)
+    register, length = choose_word(rng, each.registers), choose_word(rng, each.lengths)
     low, high = REGISTERS[register or "middle"]
     form = Form(
         hertz=round(float(low * (high / low) ** rng.uniform()), 1),
         seconds=round(float(rng.uniform(*LENGTHS[length])), 3),
-        bright=choose(rng, each.tones) == "bright",
+        bright=choose_word(rng, each.tones) == "bright",
         count=int(rng.integers(1, 5)) if each.plural else 1,
-        direction=choose(rng, each.directions),
-        fast=choose(rng, each.speeds) == "fast",
+        direction=choose_word(rng, each.directions),
+        fast=choose_word(rng, each.speeds) == "fast",
     )
-    wave = finish(each.make(rng, form), float(rng.uniform(0.5, 0.9)))[:MAX_SAMPLES]
+    wave = finish_wave(each.make(rng, form), float(rng.uniform(0.5, 0.9)))[:MAX_SAMPLES]
     sound = make_sound(wave, RATE)
     return Scene(sound, write_caption(rng, each, register, length, form, sound), name, register, length, form)
 
 
-def choose(rng: np.random.Generator, options: tuple[str, ...]) -> str:
+def choose_word(rng: np.random.Generator, options: tuple[str, ...]) -> str:
     return options[int(rng.integers(len(options)))] if options else ""
 
 

@@ -17,13 +17,13 @@ def list_times(seconds: float) -> Wave:
     return np.arange(count_samples(seconds)) / RATE
 
 
-def decay(seconds: float, attack: float = 0.002) -> Wave:
+def build_decay(seconds: float, attack: float = 0.002) -> Wave:
     """Return an envelope that falls by 60 decibels over the seconds, after a rise of `attack` seconds."""
     times = list_times(seconds)
     return np.minimum(times / max(attack, 1e-4), 1) * 10 ** (-3 * np.maximum(times - attack, 0) / seconds)
 
 
-def hold(seconds: float, attack: float, release: float) -> Wave:
+def build_hold(seconds: float, attack: float, release: float) -> Wave:
     """Return an envelope that rises, stays, and falls at the end."""
     times = list_times(seconds)
     rise = np.minimum(times / max(attack, 1e-4), 1)
@@ -31,7 +31,7 @@ def hold(seconds: float, attack: float, release: float) -> Wave:
     return np.sin(np.pi / 2 * np.clip(np.minimum(rise, fall), 0, 1)) ** 2
 
 
-def glide(frequencies: Wave) -> Wave:
+def sing_glide(frequencies: Wave) -> Wave:
     """Return a sine of changing frequency in hertz."""
     return np.sin(2 * np.pi * np.cumsum(frequencies) / RATE)
 
@@ -57,14 +57,14 @@ def shape_noise(rng: np.random.Generator, seconds: float, low: float, high: floa
     return wave / max(float(np.sqrt(np.mean(wave**2))), 1e-9)
 
 
-def wander(rng: np.random.Generator, seconds: float, changes: float) -> Wave:
+def draw_curve(rng: np.random.Generator, seconds: float, changes: float) -> Wave:
     """Return a smooth random curve from -1 to 1 with about so many changes a second."""
     times = list_times(seconds)
     knots = rng.uniform(-1, 1, max(int(seconds * changes) + 3, 4))
     return np.interp(times, np.linspace(0, seconds, len(knots)), knots)
 
 
-def repeat(waves: list[Wave], gap: float) -> Wave:
+def repeat_waves(waves: list[Wave], gap: float) -> Wave:
     """Return waves that begin one after the other, so many seconds apart."""
     step = count_samples(gap)
     total = np.zeros(step * (len(waves) - 1) + max(len(wave) for wave in waves))
@@ -73,7 +73,7 @@ def repeat(waves: list[Wave], gap: float) -> Wave:
     return total
 
 
-def finish(wave: Wave, peak: float) -> Wave:
+def finish_wave(wave: Wave, peak: float) -> Wave:
     """Return a wave of this peak that neither begins nor ends with a click."""
     edge = min(32, len(wave) // 2)
     wave = wave - wave.mean()

@@ -50,7 +50,7 @@ def test_other_rates_are_kept_or_changed_to_one_that_the_format_has() -> None:
 
 def test_resampling_keeps_the_pitch_and_the_length() -> None:
     tone = make_tone(440, rate=44_100)
-    lower = processing.resample(tone, 16_000)
+    lower = processing.change_rate(tone, 16_000)
     assert lower.seconds == pytest.approx(tone.seconds, abs=1e-3)
     peak = np.abs(np.fft.rfft(lower.samples[0])).argmax() / lower.seconds
     assert peak == pytest.approx(440, abs=3)
@@ -189,7 +189,7 @@ def test_a_missing_library_is_told_with_its_cure() -> None:
 def test_sounds_are_equal_by_their_samples_and_joined_at_one_rate() -> None:
     assert make_tune(1) == make_tune(1) != make_tune(2)
     assert hash(make_tune(1)) == hash(make_tune(1))
-    joined = processing.concatenate([make_tone(200, channels=2), make_tone(300, rate=44_100)])
+    joined = processing.join_sounds([make_tone(200, channels=2), make_tone(300, rate=44_100)])
     assert (joined.channels, joined.rate) == (2, 16_000)
     assert joined.seconds == pytest.approx(1.0, abs=0.01)
     faded = processing.fade_edges(make_noise(0))

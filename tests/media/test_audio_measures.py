@@ -5,7 +5,7 @@ import pytest
 
 from genloom.media.audio.fingerprints import find_landmarks, find_shared_stretch
 from genloom.media.audio.measures import find_pitch, measure_sound
-from genloom.media.audio.processing import resample
+from genloom.media.audio.processing import change_rate
 from genloom.media.audio.reading import read_sound
 from genloom.media.audio.sound import make_sound
 from genloom.media.audio.words import count_kept, read_seconds, read_wishes
@@ -61,7 +61,7 @@ def test_a_compressed_copy_shares_most_of_its_length(suffix: str) -> None:
 def test_a_cut_and_shifted_copy_is_found_where_it_lies() -> None:
     tune = make_tune(3)
     shifted = make_sound(np.pad(0.3 * tune.samples, ((0, 0), (8000, 0))), 16_000)
-    length, begin, other = find_shared_stretch(find_landmarks(tune), find_landmarks(resample(shifted, 44_100)))
+    length, begin, other = find_shared_stretch(find_landmarks(tune), find_landmarks(change_rate(shifted, 44_100)))
     assert length > 40
     assert other - begin == pytest.approx(50, abs=3)
 

@@ -74,6 +74,7 @@ OTHER_WRITERS = {
     "genloom/trust/bias.py": "a report about a model",
     "genloom/trust/privacy.py": "a report about a model",
     "genloom/trust/shared_features.py": "features of training items, in the cache",
+    "genloom/trust/audio/__init__.py": "what held-out sounds share with training sounds, in the cache",
     "genloom/trust/molecule/similarity_index.py": "fingerprints of training items, in the cache",
     "genloom/trust/signing.py": "keys",
     "genloom/trust/revocation.py": "revoked keys",

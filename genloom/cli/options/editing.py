@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, make_dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from cyclopts import Parameter
@@ -13,6 +14,7 @@ from genloom.cli.options.numbers import checked_int, finite_float, int_range
 from genloom.errors import GenloomError
 
 DEFAULT_STEPS_BETWEEN = 8
+NUMBER_TYPES = frozenset({int | None, float | None})
 
 
 @Parameter(name="*")
@@ -47,8 +49,14 @@ def build_edit_flags() -> Any:
             for f in fields(options_class):
                 if f.name not in options:
                     options[f.name] = types[f.name], dict(f.metadata)
-                elif f.metadata["help"] != options[f.name][1]["help"]:
-                    options[f.name][1]["help"] += f" Of {medium}: {f.metadata['help']}"
+                    continue
+                option_type, metadata = options[f.name]
+                if f.metadata["help"] != metadata["help"]:
+                    metadata["help"] += f" Of {medium}: {f.metadata['help']}"
+                if types[f.name] != option_type and {types[f.name], option_type} <= NUMBER_TYPES:
+                    # Each medium checks its own numbers, whole or not: seconds of a sound, bars of a tune.
+                    metadata |= {"is_allowed": isfinite, "requirement": "that is finite"}
+                    options[f.name] = float | None, metadata
     flags: dict[str, Any] = {}
     for name, (option_type, metadata) in options.items():
         flag: Any = Annotated[option_type, build_flag_parameter(option_type, metadata)]
@@ -81,9 +89,25 @@ DEFAULT_SHEET_OPTIONS, DEFAULT_EDIT_FLAGS = SheetOptions(), EditFlags()
 def get_edit_options(flags: EditFlags, model: Model) -> dict[str, Any]:
     """Return the flags that are given; raise for one that the model's medium lacks."""
     given = {name: value for name, value in vars(flags).items() if value is not None}
-    known_names = [f.name for f in fields(find_editing(model.load()).EditOptions)] if given else []
+    if not given:
+        return given
+    options_class = find_editing(model.load()).EditOptions
+    known_names = [f.name for f in fields(options_class)]
     if unknown_names := sorted(given.keys() - set(known_names)):
         option, *known = (name.rstrip("_").replace("_", "-") for name in (unknown_names[0], *known_names))
         known_flags = ", ".join(f"--{name}" for name in known)
         raise GenloomError("cli.edit_of_other_medium", option=option, model=model.ref, known=known_flags)
-    return given
+    types = get_type_hints(options_class)
+    return {name: to_whole_number(name, value) if types[name] == int | None else value for name, value in given.items()}
+
+
+def to_whole_number(name: str, value: float) -> int:
+    """Return the value of a flag that is whole for this medium, and not for others; GenloomError for another one."""
+    if value != int(value):
+        raise GenloomError(
+            "generate.bad_edit_option",
+            name=name.rstrip("_").replace("_", "-"),
+            requirement="a whole number",
+            value=value,
+        )
+    return int(value)

@@ -107,7 +107,7 @@ def select(files: Sequence[SourceFile]) -> tuple[list[SourceFile], list[Note]]:
 def read(file: SourceFile, options: Config) -> Iterator[RawSound | Note]:
     """Yield the sounds of a file; a longer recording than a clip is cut; bad input yields a Note and never raises."""
     try:
-        yield from read_table(file, options) if file.format == "parquet" else read_file(file, options)
+        yield from read_sound_rows(file, options) if file.format == "parquet" else read_file(file, options)
     except OSError as error:
         yield Note.from_error(file.name, GenloomError("collect.file_unreadable", reason=error.strerror or error))
     except MemoryError:
@@ -116,7 +116,7 @@ def read(file: SourceFile, options: Config) -> Iterator[RawSound | Note]:
         yield Note.from_error(file.name, error)
 
 
-def read_table(file: SourceFile, options: Config) -> Iterator[RawSound]:
+def read_sound_rows(file: SourceFile, options: Config) -> Iterator[RawSound]:
     """Yield the rows of a table, undecoded; sounds in tables are not cut."""
     folder_licence = find_folder_licence(file)
     keep = (*options.keep, *transcripts.SPEAKER_COLUMNS)
@@ -221,7 +221,7 @@ def process_sound(sound: Sound, options: Config, counters: Counters) -> Sound:
         sound = processing.mix_to_mono(sound)
         changed["mixed to mono"] += 1
     if options.rate and options.rate != sound.rate:
-        sound = processing.resample(sound, options.rate)
+        sound = processing.change_rate(sound, options.rate)
         changed["resampled"] += 1
     if options.trim:
         trimmed = processing.trim_silence(sound, -options.trim)

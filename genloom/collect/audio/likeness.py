@@ -26,7 +26,7 @@ HIGHEST_HZ = 4_000.0
 
 @dataclass(frozen=True)
 class SketchInput:
-    """What the sketch of a sound is made of."""
+    """The parts of which the sketch of a sound is made."""
 
     thumbnail_P: np.ndarray  # uint8
     hashes_K: np.ndarray  # uint64, the least ones of its landmarks; 0 where there are fewer
@@ -73,7 +73,7 @@ def compute_similarity(signature_P: np.ndarray, signatures_NP: np.ndarray) -> np
     cells = SIDE * SIDE
     thumbnails_NP, thumbnail_P = signatures_NP[:, :cells].astype(np.float32), signature_P[:cells].astype(np.float32)
     differences = np.abs(thumbnails_NP - thumbnail_P).mean(1)
-    own, others = read_samples(signature_P[None, cells:])[0], read_samples(signatures_NP[:, cells:])
+    own, others = unpack_samples(signature_P[None, cells:])[0], unpack_samples(signatures_NP[:, cells:])
     num_shared = ((others[:, :, None] == own) & (others[:, :, None] > 0)).any(2).sum(1)
     num_fewest = np.minimum((own > 0).sum(), (others > 0).sum(1))
     is_shared = num_shared >= np.maximum(MIN_SHARED, MIN_SHARED_SHARE * num_fewest)
@@ -81,7 +81,7 @@ def compute_similarity(signature_P: np.ndarray, signatures_NP: np.ndarray) -> np
     return np.where(is_shared, 1 - differences * (RANGE_DB / 255 / UNLIKE_DB), 0)
 
 
-def read_samples(signatures_NP: np.ndarray) -> np.ndarray:
+def unpack_samples(signatures_NP: np.ndarray) -> np.ndarray:
     """Return the sampled hashes in signatures."""
     return np.ascontiguousarray(signatures_NP).view(np.uint32)
 

@@ -38,4 +38,6 @@ class Config(Options):
     loudness: float = option(
         0.0, "Loudness in LUFS that every sound is set to, such as -23; 0 keeps it.", minimum=-60, maximum=0
     )
-    group: str = option("speaker", "What is kept together in one split.", choices=GROUPS)
+    group: str = option(
+        "speaker", "Sounds that stay together in one split: those of a speaker, of a folder, or none.", choices=GROUPS
+    )

@@ -27,7 +27,7 @@ def evaluate(context: EvaluationContext) -> Report:
     measures, held_measures = ([measure_sound(sound) for sound in sounds] for sounds in (outputs, held_out))
     prompts = [str(item.meta.get("caption") or "") for item in items]
     followed, held_followed = count_kept(prompts, measures), count_kept(prompts, held_measures)
-    distance = measure_distance(outputs, held_out)
+    distance = measure_spectral_distance(outputs, held_out)
     lines = [
         f"Distance of spectra to held-out sounds: {distance:.1f} (Fréchet, {mel_statistics.KEY}; 0: the same)",
         *(f"  {line}" for line in describe_medians(measures, held_measures)),
@@ -45,7 +45,7 @@ def evaluate(context: EvaluationContext) -> Report:
     return replace(report, lines=[*report.lines, *lines], details={**report.details, **details})
 
 
-def measure_distance(outputs: Sequence[Sound], held_out: Sequence[Sound]) -> float:
+def measure_spectral_distance(outputs: Sequence[Sound], held_out: Sequence[Sound]) -> float:
     """Return the Fréchet distance of the features of two collections."""
     extract = mel_statistics.build_extractor()
     first, second = (extract(sounds).astype(np.float64) for sounds in (outputs, held_out))

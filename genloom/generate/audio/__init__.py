@@ -40,15 +40,15 @@ MAX_ADDED_SECONDS = 600.0
 class EditOptions:
     """The source of an edit, and what is made of it."""
 
-    source: Path | None = option(None, "Sound to start from; needs --fill, --continue or --vary.")
-    fill: str | None = option(None, "Seconds of the source to generate anew, FROM-TO: 1.2-1.8.")
+    source: Path | None = option(None, "Sound to start from.")
+    fill: str | None = option(None, "Seconds to rewrite, FROM-TO: 1.2-1.8.")
     continue_: float | None = option(
         None,
-        "Seconds to add to the source.",
+        "Seconds to add.",
         is_valid=lambda value: 0 < value <= MAX_ADDED_SECONDS,
         requirement=f"above 0, at most {MAX_ADDED_SECONDS:.0f}",
     )
-    vary: float | None = share_option("Strength of the change of the whole source, above 0 to 1.")
+    vary: float | None = share_option("Strength of the change.")
 
 
 @dataclass(frozen=True, eq=False)

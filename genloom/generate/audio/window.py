@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from genloom.errors import GenloomError
-from genloom.media.audio.processing import resample
+from genloom.media.audio.processing import change_rate
 from genloom.media.audio.sound import Sound, make_sound
 
 FADE_SECONDS = 0.01  # in which what is made and the source overlap at an edge
@@ -40,7 +40,7 @@ class Window:
     def restore(self, made: Sound) -> Sound:
         """Return the canvas with what was made in its gap, at its own rate and in its own channels."""
         canvas = self.canvas
-        samples = resample(made, canvas.rate).samples.mean(0)
+        samples = change_rate(made, canvas.rate).samples.mean(0)
         fade = round(FADE_SECONDS * canvas.rate)
         first, last = (round(each * canvas.rate) for each in self.gap)
         first, last = max(first - fade, 0), min(last + fade, canvas.frames)

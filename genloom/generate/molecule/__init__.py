@@ -47,7 +47,7 @@ class EditOptions:
     link: str | None = option(None, 'Two fragments to join: "[*]c1ccccc1.[*]CCN".')
     like: str | None = option(None, "Molecule to vary: a name, or SMILES.")
     source: Path | None = option(None, "File of a molecule to vary; needs --vary.")
-    vary: float | None = share_option("Share of the molecule to change, above 0 to 1.")
+    vary: float | None = share_option("Share of it to change.")
     similarity: float | None = option(None, "Least Tanimoto similarity. [default: by --vary]", minimum=0, maximum=1)
     budget: int | None = option(None, "Most candidates to try. [default: 20 for each]", minimum=1, maximum=MAX_BUDGET)
 

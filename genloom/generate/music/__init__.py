@@ -53,12 +53,10 @@ class EditOptions:
     no_parallels: bool | None = option(
         None, "Whether parallel fifths and octaves are avoided; by default, in new pieces and voices."
     )
-    source: Path | None = option(
-        None, "Tune to start from; needs --continue, --fill, --vary, --harmonise or --accompany."
-    )
-    continue_: int | None = option(None, "Bars to add to the source.", minimum=1, maximum=MAX_ADDED_BARS)
-    fill: str | None = option(None, "Bars of the source to rewrite, FROM-TO, counted from 1: 5-8.")
-    vary: float | None = share_option("Share of the source's cells (a voice in a bar) to rewrite, above 0 to 1.")
+    source: Path | None = option(None, "Tune, for one of the tasks.")
+    continue_: int | None = option(None, "Bars to add.", minimum=1, maximum=MAX_ADDED_BARS)
+    fill: str | None = option(None, "Bars to rewrite: 5-8.")
+    vary: float | None = share_option("Share of cells (a voice in a bar).")
     harmonise: int | None = option(None, "Voices to add below the source.", minimum=1, maximum=8)
     accompany: str | None = option(None, 'Instruments to add below the source: "cello".')
 

@@ -1,4 +1,4 @@
-"""What people hear first of a sound, as numbers: its length, pitch, brightness, attack, noise and loudness.
+"""Measures of what people hear first of a sound: its length, pitch, brightness, attack, noise and loudness.
 
 Shape letters: N samples, T frames, F frequencies.
 """

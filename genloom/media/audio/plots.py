@@ -30,14 +30,14 @@ MAX_CAPTION = 400  # characters
 
 def draw_sound(sound: Sound) -> bytes:
     """Return the picture of a sound as PNG."""
-    return to_png(draw_image(sound))
+    return to_png(draw_sound_image(sound))
 
 
 def draw_sounds(sounds: Sequence[Sound], captions: Sequence[str]) -> bytes:
     """Return the pictures one below the other, each under its caption, as PNG."""
     from PIL import Image, ImageDraw, ImageFont
 
-    images, font = [draw_image(sound) for sound in sounds], ImageFont.load_default(12)
+    images, font = [draw_sound_image(sound) for sound in sounds], ImageFont.load_default(12)
     width = max(MIN_WIDTH + LEFT, *(image.width for image in images))
     texts = [wrap_text(caption[:MAX_CAPTION], width - 2 * MARGIN, font) for caption in captions]
     heights = [image.height + LINE_HEIGHT * len(lines) for image, lines in zip(images, texts, strict=True)]
@@ -51,7 +51,7 @@ def draw_sounds(sounds: Sequence[Sound], captions: Sequence[str]) -> bytes:
     return to_png(canvas)
 
 
-def draw_image(sound: Sound) -> Any:
+def draw_sound_image(sound: Sound) -> Any:
     """Return the wave above the spectrogram, as an image of Pillow."""
     from PIL import Image, ImageDraw, ImageFont
 

@@ -18,7 +18,7 @@ PEAK = 0.97
 KNEE = 0.8  # from which peaks are limited softly
 
 
-def resample(sound: Sound, rate: int) -> Sound:
+def change_rate(sound: Sound, rate: int) -> Sound:
     """Return the sound at this rate."""
     require_rate(rate)
     if rate == sound.rate:
@@ -90,12 +90,12 @@ def fade_edges(sound: Sound, seconds: float = 0.005) -> Sound:
     return make_sound(samples, sound.rate)
 
 
-def concatenate(sounds: Sequence[Sound]) -> Sound:
+def join_sounds(sounds: Sequence[Sound]) -> Sound:
     """Return the sounds one after the other, at the rate and with the channels of the first."""
     first = sounds[0]
     parts = []
     for sound in sounds:
-        samples = resample(sound, first.rate).samples
+        samples = change_rate(sound, first.rate).samples
         if len(samples) != first.channels:
             samples = np.repeat(samples.mean(0, keepdims=True), first.channels, 0)
         parts.append(samples)

@@ -30,7 +30,7 @@ MP4 = "M4A"
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself before its samples are decoded."""
+    """The facts that a file states before its samples are decoded."""
 
     format: str  # "WAV", "FLAC", "OGG", "MP3", "AIFF", "M4A" …
     rate: int

@@ -8,7 +8,7 @@ import numpy as np
 
 from genloom.errors import GenloomError
 from genloom.media.audio.libraries import load_library
-from genloom.media.audio.processing import resample
+from genloom.media.audio.processing import change_rate
 from genloom.media.audio.sound import Sound
 
 BLOCK = 1 << 14  # samples that are written together: libsndfile crashes when it encodes a long block as Vorbis
@@ -34,7 +34,7 @@ def write_sound(sound: Sound, suffix: str, tags: Mapping[str, str] | None = None
     if suffix not in SUFFIXES:
         raise GenloomError("audio.bad_save_suffix", suffix=suffix or "such")
     if rates := RATES.get(suffix):
-        sound = resample(sound, next((rate for rate in rates if rate >= sound.rate), rates[-1]))
+        sound = change_rate(sound, next((rate for rate in rates if rate >= sound.rate), rates[-1]))
     kept = {name: tag for name, tag in (tags or {}).items() if name in WRITTEN_TAGS and tag}
     return _write_mp4(sound, kept) if suffix == ".m4a" else _write_soundfile(sound, suffix, kept)
 

@@ -29,11 +29,11 @@ def list_matches(value: Sound, data: TrainingData, indexes: Sequence[LandmarkInd
         stretches = {each.number: each for each in find_stretches(index, value, NUM_MATCHES)}
         items = read_numbered(dataset, stretches) if stretches else []
         for number, item in zip(sorted(stretches), items, strict=True):
-            matches.append(build_match(value, stretches[number], item))
+            matches.append(build_stretch_match(value, stretches[number], item))
     return sorted(matches, key=lambda match: (-match.is_identical, -(match.length or 0)))[:NUM_MATCHES]
 
 
-def build_match(value: Sound, stretch: SharedStretch, item: Item) -> Match:
+def build_stretch_match(value: Sound, stretch: SharedStretch, item: Item) -> Match:
     return Match.from_item(
         item,
         length=to_milliseconds(stretch.seconds),
