@@ -36,9 +36,11 @@ def promote_version(
     previous_version = sync_active_version(workspace, ledger, folder.name)
     if previous_version == version:
         return ledger.get_event(_read_activations(ledger, folder.name)[-1][1])
-    return _activate_version(
-        workspace, ledger, folder, previous_version or 0, {"by": by, "reason": reason, "receipt": receipt}
-    )
+    details = {"by": by, "reason": reason, "receipt": receipt}
+    if previous_version is None:  # the newest, to which a rollback then returns
+        newest_version = workspace.get_model(name).version
+        previous_version = newest_version if newest_version != version else 0
+    return _activate_version(workspace, ledger, folder, previous_version, details)
 
 
 def pin_active_version(workspace: Workspace, ledger: Ledger, name: str) -> ModelFolder:
@@ -122,7 +124,9 @@ def _read_activations(ledger: Ledger, name: str) -> list[tuple[int, str]]:
     for event in ledger.iter_entries(["promotion"]):
         if event.body["model"] != name:
             continue
-        version = event.body["version"]
+        version, version_before = event.body["version"], event.body["champion_before"]
+        if not activations and version_before:
+            activations.append((version_before, event.id))
         if event.body.get("rollback"):  # also past versions that were removed
             earlier = [number for number, (each, _) in enumerate(activations[:-1]) if each == version]
             del activations[earlier[-1] if earlier else len(activations) :]
