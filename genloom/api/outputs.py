@@ -141,6 +141,11 @@ class Output:
 
         is_folder, path = is_folder_path(path), expand_home(path)
         target = path / self.path.name if is_folder else path
+        if self.record.get("speech"):
+            from genloom.api.speech import can_save_speech, save_speech
+
+            if can_save_speech(target):  # with the tags that it is synthetic, however long it is
+                return save_speech(self, target, note)
         if target.suffix.lower() in (self.path.suffix, ""):
             self.verify()
             written = self.path

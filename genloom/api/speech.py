@@ -316,11 +316,18 @@ def build_replay_error(output: Output, machine: Mapping[str, Any]) -> GenloomErr
     return GenloomError("generate.replay_differs", output=output.id)
 
 
-def resolve_speech_path(path: Path) -> Path:
-    """Return the path of a file of speech; GenloomError for a suffix of no format that it is written in."""
+def can_save_speech(path: Path) -> bool:
+    """Return whether the suffix of a path is that of a format that speech is written in."""
     from genloom.speech.sound_stream import SUFFIXES
 
-    if path.suffix.lower() not in SUFFIXES:
+    return path.suffix.lower() in SUFFIXES
+
+
+def resolve_speech_path(path: Path) -> Path:
+    """Return the path of a file of speech; GenloomError for a suffix of no format that it is written in."""
+    if not can_save_speech(path):
+        from genloom.speech.sound_stream import SUFFIXES
+
         raise GenloomError("speech.bad_save_suffix", suffix=path.suffix or "such", suffixes=", ".join(SUFFIXES))
     return path
 

@@ -69,6 +69,14 @@ def test_every_file_says_that_it_is_synthetic(ws: gl.Workspace, tmp_path: Path, 
     assert evidence.manifest.source_type == "trainedAlgorithmicMedia"
 
 
+def test_an_output_that_is_saved_later_says_so_too(ws: gl.Workspace, tmp_path: Path) -> None:
+    output = ws.speak(TEXT)
+    path = output.save(tmp_path / "later.mp3", note=lambda problem: None)
+    with soundfile.SoundFile(path) as file:
+        assert "Synthetic speech" in file.copy_metadata()["comment"]
+    assert output.save(tmp_path / "picture.png", note=lambda problem: None).read_bytes().startswith(b"\x89PNG")
+
+
 def test_speech_is_heard_while_it_is_made(ws: gl.Workspace) -> None:
     events = list(ws.iter_speech("Good morning. [pause 1s] It is half past seven.\n\nYes, it is five past seven."))
     *passages, output = events
