@@ -259,9 +259,12 @@ def describe_runtime() -> dict[str, str]:
 def _build_record(
     workspace: "Workspace", folder: Any, text: str, settings: SpeechSettings, seconds: float
 ) -> dict[str, Any]:
+    from genloom.speech.english_text import count_unread_letters
+
     is_long = len(text) > _MAX_PROMPT_CHARACTERS
     text_digest = workspace.store.save_original(text.encode("utf-8", "surrogatepass"), ".txt") if is_long else ""
     prompt = f"{text[:_MAX_PROMPT_CHARACTERS]}…" if is_long else text
+    num_unread = count_unread_letters(text)
     return {
         "model": folder.ref,
         "medium": MEDIUM,
@@ -273,6 +276,7 @@ def _build_record(
             "rate": settings.rate,
             "seconds": round(seconds, 3),
             **({"text": text_digest} if is_long else {}),
+            **({"unread_letters": num_unread} if num_unread else {}),
         },
         "machine": describe_runtime(),
     }

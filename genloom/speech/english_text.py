@@ -44,6 +44,11 @@ def expand_text(text: str) -> str:
     return " ".join(re.sub(r"\s+([,.;:!?…)])", r"\1", text).split())
 
 
+def count_unread_letters(text: str) -> int:
+    """Return how many letters of a text are of other scripts than the Latin one: they are not spoken."""
+    return sum(c.isalpha() and not c.isascii() and "LATIN" not in unicodedata.name(c, "") for c in text)
+
+
 def _read_month(name: str) -> str:
     return _SHORT_MONTHS.get(name.rstrip("."), name.rstrip("."))
 

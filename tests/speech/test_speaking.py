@@ -13,7 +13,7 @@ from genloom.api.speech import SpeechProgress
 from genloom.errors import GenloomError
 from genloom.server.studio.models import build_model
 from genloom.speech.kokoro import RATE, Kokoro
-from genloom.speech.sound_stream import round_samples
+from genloom.speech.sound_stream import Player, round_samples
 from tests.speech.tiny_voice import SAMPLES_PER_TOKEN, add_voice_model
 
 soundfile = pytest.importorskip("soundfile")
@@ -124,6 +124,10 @@ def test_memory_does_not_grow_with_a_book_of_a_hundred_pages(ws: gl.Workspace) -
     assert kilobytes < 60_000
 
 
+def test_letters_of_other_scripts_are_counted(ws: gl.Workspace) -> None:
+    assert ws.speak("Good morning, 世界 and café.").record["speech"]["unread_letters"] == 2
+
+
 def test_a_document_is_spoken(ws: gl.Workspace, tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("Good morning.\n\nIt is half past seven.")
     assert ws.speak(tmp_path / "letter.txt").record["speech"]["seconds"] > 0.4
@@ -184,6 +188,25 @@ def test_a_changed_model_or_file_is_not_replayed(ws: gl.Workspace) -> None:
     with pytest.raises(GenloomError) as caught:
         output.replay()
     assert caught.value.code == "store.output_changed"
+
+
+def test_speech_is_played_by_a_program_of_the_machine(
+    ws: gl.Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", str(programs))
+    with pytest.raises(GenloomError) as caught:
+        Player(RATE)
+    assert caught.value.code == "speech.no_player"
+    program = programs / "aplay"
+    program.write_text(f'#!/bin/sh\nexec /bin/cat > "{tmp_path / "played"}"\n')
+    program.chmod(0o755)
+    player, levels = Player(RATE), np.arange(-500, 500, dtype=np.int16)
+    player.play(levels)
+    player.play(levels[::-1])
+    player.finish()
+    assert (tmp_path / "played").read_bytes() == np.concatenate([levels, levels[::-1]]).astype("<i2").tobytes()
 
 
 def test_the_command_speaks_and_lists_voices(ws: gl.Workspace, tmp_path: Path) -> None:

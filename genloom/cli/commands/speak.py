@@ -16,7 +16,7 @@ from genloom.cli.options.numbers import finite_float
 from genloom.cli.options.workspace import WorkOptions
 from genloom.cli.output_path import resolve_output_file
 from genloom.errors import GenloomError
-from genloom.text_format import format_duration, format_table
+from genloom.text_format import format_count, format_duration, format_table
 
 if TYPE_CHECKING:
     from genloom.speech.sound_stream import Player
@@ -78,7 +78,11 @@ def run(
     if target is not None:
         save_speech(output, target, console.print_note_once)
         console.print_line(f"Written to {target}.")
-    seconds = output.record["speech"]["seconds"]
+    seconds, num_unread = output.record["speech"]["seconds"], output.record["speech"].get("unread_letters", 0)
+    if num_unread:
+        console.print_note(
+            f"{format_count(num_unread, 'letter')} of other scripts were left out: the voices read English."
+        )
     console.print_note(f"{format_duration(seconds)} of speech by {output.model}, stored as {output.id}")
     where = {"out": str(target)} if target else {}
     console.print_result({**output.to_record(), "speech": dict(output.record["speech"]), **where})
