@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -180,8 +181,8 @@ class Model:
                 precision or None,
                 report_progress,
                 is_folder=is_folder_path(out),
+                sign=partial(sign_export, self, note=note),
             )
-        sign_export(self, result.path, note)
         conflicts = find_model_conflicts(self.workspace.store, self.workspace.ledger, self.ref)
         return replace(result, notes=tuple(map(str, conflicts)))
 

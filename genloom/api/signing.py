@@ -83,21 +83,18 @@ def save_signed(
     write_outgoing(sign_data(workspace.folder, data, path.suffix, facts, source_type=source_type), path, note)
 
 
-def sign_export(model: "Model", path: Path, note: Note | None = None) -> None:
-    """Write a signed card of an exported model: its digest and data, and the digests of the exported files."""
+def sign_export(model: "Model", files: "Mapping[str, Path]", card: Path, note: Note | None = None) -> None:
+    """Write a signed card of an exported model: its digest and data, and the digests of the files by their names."""
     from genloom.store.files import hash_file
     from genloom.trust.manifests import WEIGHTS
     from genloom.trust.outgoing import read_lineage
 
-    files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
-    folder = path if path.is_dir() else path.parent
     facts = {
         "model": model.ref,
         "model_digest": model.digest,
         "data": list(read_lineage(model.workspace.store, model.ref, model.digest)),
-        "files": {str(each.relative_to(folder)): hash_file(each) for each in files},
+        "files": {name: hash_file(path) for name, path in files.items()},
     }
-    card = path / "genloom.json" if path.is_dir() else path.with_name(f"{path.name}.genloom.json")
     save_signed(model.workspace, card, f"{json.dumps(facts, indent=1)}\n".encode(), facts, note, WEIGHTS)
 
 

@@ -1,6 +1,6 @@
 """Export a model for other programs: write it, read it back, and compare before it is kept."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,7 @@ from genloom.store.files import atomic_folder, open_replacement
 from genloom.store.workspace import Workspace
 from genloom.types import TokenSpace
 
+SignFiles = Callable[[Mapping[str, Path], Path], None]  # the files by their names, and where the card belongs
 FORMATS = {"hf": tuple(DTYPES), "gguf": ("float16", "q8_0", "float32"), "peft": ("float32",)}
 
 
@@ -63,8 +64,11 @@ def export_model(
     report_progress: ProgressCallback,
     *,
     is_folder: bool = False,
+    sign: SignFiles | None = None,
 ) -> ExportResult:
     """Write the model `ref` to `out` in `file_format`, a key of FORMATS; `is_folder` also if `out` ends in .gguf.
+
+    `sign` writes the card of the files, before they are at their place.
 
     Raises GenloomError, and leaves nothing behind, if the format cannot express the model or the parity check fails.
     """
@@ -77,7 +81,7 @@ def export_model(
     report_progress(0.0, "Opening the model")
     model = load_model(workspace, ref)
     if file_format == "peft":
-        return export_adapter(workspace, model, out, report_progress)
+        return export_adapter(workspace, model, out, report_progress, sign)
     exportable = to_exportable(workspace, merge_adapters(model) if model.adapters else model)
     precision = precision or (find_stored_precision(model) if file_format == "hf" else FORMATS[file_format][0])
     file = f"{model.name}.gguf" if file_format == "gguf" else ""
@@ -100,6 +104,7 @@ def export_model(
             raise GenloomError(
                 "exchange.unreadable_export", model=model.ref, format=file_format, reason=reason
             ) from None
+        sign_files(sign, draft, final, is_folder=final != out or not file)
     report_progress(1.0, "")
     return ExportResult(final, precision, parity, rounding_error)
 
@@ -115,6 +120,18 @@ def open_output(out: Path, file: str, *, is_folder: bool) -> Generator[tuple[Pat
     else:
         with atomic_folder(out) as draft:
             yield draft / file, out / file
+
+
+def sign_files(sign: SignFiles | None, draft: Path, final: Path, *, is_folder: bool) -> None:
+    """Sign the written files: with a card among those of a folder, else beside the file."""
+    if sign is None:
+        return
+    if not is_folder:
+        sign({final.name: draft}, final.with_name(f"{final.name}.genloom.json"))
+        return
+    folder = draft if draft.is_dir() else draft.parent
+    files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    sign(files, folder / "genloom.json")
 
 
 def to_exportable(workspace: Workspace, model: Model) -> ExportableModel:
@@ -177,7 +194,9 @@ def describe_other_formats(workspace: Workspace, model: Model) -> str:
     return format_message("exchange.export_to", formats="--to hf or --to gguf")
 
 
-def export_adapter(workspace: Workspace, model: Model, out: Path, report_progress: ProgressCallback) -> ExportResult:
+def export_adapter(
+    workspace: Workspace, model: Model, out: Path, report_progress: ProgressCallback, sign: SignFiles | None = None
+) -> ExportResult:
     """Write a fine-tuned model's adapter in PEFT's format, read it back onto its base model and compare."""
     if model.folder is None or not model.folder.is_adapter:
         raise GenloomError("exchange.no_adapter", model=model.ref, hint=describe_other_formats(workspace, model))
@@ -205,5 +224,6 @@ def export_adapter(workspace: Workspace, model: Model, out: Path, report_progres
         parity = compare_logits(
             compute_model_logits(reloaded.eval(), ids), compute_model_logits(model.parts["model"], ids)
         )
+        sign_files(sign, draft, final, is_folder=True)
     report_progress(1.0, "")
     return ExportResult(final, "float32", parity, 0.0)

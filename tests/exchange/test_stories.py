@@ -64,6 +64,29 @@ def test_a_model_round_trips_and_writes_the_same(
     assert load_model(home, "again").codec.encode("hé").tolist() == load_model(home, "own").codec.encode("hé").tolist()
 
 
+def test_an_export_is_not_there_before_its_card(
+    home: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Killed between the two, it would stay without the card, and the command could not be repeated."""
+
+    def end(*given: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    create_own(home)
+    outs = [(tmp_path / "folder", "hf"), (tmp_path / "file.gguf", "gguf"), (tmp_path / "in-folder", "gguf")]
+    with monkeypatch.context() as patch:
+        patch.setattr("genloom.api.signing.save_signed", end)
+        for out, to in outs:
+            assert run(["export", "own", str(out), "--to", to]) == 130
+            assert not out.exists()
+    for out, to in outs:
+        call(capsys, "export", "own", str(out), "--to", to)
+        card = out / "genloom.json" if out.is_dir() else out.with_name(f"{out.name}.genloom.json")
+        names = json.loads(card.read_text())["files"]
+        assert all((card.parent / name).is_file() for name in names)
+        assert ("own.gguf" in names) == (to == "gguf" and out.is_dir())
+
+
 def test_import_prints_the_parity_and_the_next_command(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert run(["import", str(there)]) == 0

@@ -298,7 +298,7 @@ def test_an_exported_model_has_a_signed_card(ws: gl.Workspace, tmp_path: Path) -
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"weights")
     model: Any = ws.model("icons")
-    sign_export(model, folder)
+    sign_export(model, {"model.safetensors": folder / "model.safetensors"}, folder / "genloom.json")
     card = json.loads((folder / "genloom.json").read_text())
     assert card["model_digest"] == model.digest
     assert card["files"].keys() == {"model.safetensors"}
