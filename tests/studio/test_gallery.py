@@ -1,12 +1,14 @@
 """Gallery: find, look, rate, and remove with undo, among many."""
 
 import re
+from contextlib import suppress
 from typing import Any
 
-from playwright.sync_api import expect
+from playwright.sync_api import Error, Route, expect
 
 from tests.studio.stand_in import World
 from tests.studio.stand_in_trust import Trust
+from tests.studio.waiting import wait_until
 
 
 def test_filters_are_in_the_address_and_combine(visit: Any) -> None:
@@ -95,6 +97,27 @@ def test_many_outputs_scroll_to_any_place(visit: Any) -> None:
     assert page.locator(".cell").count() < 150
     lists = [body for method, path, body in studio.world.requests if path == "outputs"]
     assert len(lists) < 8  # what was scrolled past was not read
+
+
+def test_pages_that_were_scrolled_past_are_not_waited_for(visit: Any) -> None:
+    studio = visit(World(outputs=3_000))
+    page = studio.open("gallery")
+    expect(page.locator("[data-place='0']:not(.empty-cell)")).to_be_visible()
+    held: list[Route] = []
+    page.route("**/api/outputs?*", lambda route: held.append(route))  # the server takes its time
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight / 2)")
+    wait_until(page, lambda: held)
+    ended: list[str] = []
+    page.on("requestfailed", lambda request: ended.append(request.url))
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    wait_until(page, lambda: held[0].request.url in ended)
+    page.unroute("**/api/outputs?*")
+    page.evaluate("scrollTo(0, 0)")
+    for route in held:
+        with suppress(Error):  # it was given up
+            route.continue_()
+    page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    expect(page.locator("[data-place='2999']:not(.empty-cell)")).to_be_visible()
 
 
 def test_an_empty_bin_and_a_search_without_results_say_so(visit: Any) -> None:

@@ -31,6 +31,8 @@ export class OutputGrid extends Element {
     this.fault = null;
     /** @type {Set<number>} */
     this.asked = new Set();
+    /** Pages that are being read: a browser has six connections, which pages that were scrolled past must not hold. @type {Map<number, AbortController>} */
+    this.reading = new Map();
     this.round = 0;
     this.focusAt = 0;
     this.first = 0;
@@ -108,8 +110,14 @@ export class OutputGrid extends Element {
     if (!force && first === this.first && last === this.last) return;
     this.first = first;
     this.last = last;
+    for (const [page, reading] of this.reading) if (this.isPast(page)) reading.abort();
     for (let page = Math.floor(first / PAGE); page * PAGE < Math.min(last, this.total < 0 ? last : this.total); page++) this.read(page);
     this.requestUpdate();
+  }
+
+  /** Whether a page is not near the window any more. @param {number} page */
+  isPast(page) {
+    return this.total >= 0 && ((page + 1) * PAGE < this.first || page * PAGE > this.last);
   }
 
   /** @param {number} page */
@@ -118,13 +126,16 @@ export class OutputGrid extends Element {
     this.asked.add(page);
     const { round } = this;
     await new Promise((resolve) => setTimeout(resolve, this.total < 0 ? 0 : 40)); // a page that is scrolled past is not read
-    if (round !== this.round || (this.total >= 0 && ((page + 1) * PAGE < this.first || page * PAGE > this.last))) {
+    if (round !== this.round || this.isPast(page)) {
       this.asked.delete(page);
       return;
     }
+    const reading = new AbortController();
+    this.reading.set(page, reading);
     try {
-      const answer = await get('outputs', { ...this.query, offset: page * PAGE, limit: PAGE });
+      const answer = await get('outputs', { ...this.query, offset: page * PAGE, limit: PAGE }, reading.signal);
       if (round !== this.round) return;
+      reading.signal.throwIfAborted();
       answer.data.forEach((/** @type {Output} */ output, /** @type {number} */ n) => this.rows.set(page * PAGE + n, output));
       const before = this.total;
       this.total = answer.total ?? page * PAGE + answer.data.length + (answer.has_more ? PAGE : 0);
@@ -132,8 +143,14 @@ export class OutputGrid extends Element {
       if (before < 0) announce(t('gallery.found', { n: this.total }));
     } catch (error) {
       this.asked.delete(page);
+      if (reading.signal.aborted) {
+        if (round === this.round && !this.isPast(page)) this.read(page); // the reader came back
+        return;
+      }
       this.fault = error;
       this.dispatchEvent(new CustomEvent('fault', { detail: error }));
+    } finally {
+      if (this.reading.get(page) === reading) this.reading.delete(page);
     }
     this.requestUpdate();
   }
