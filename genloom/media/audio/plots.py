@@ -13,7 +13,7 @@ from genloom.media.audio.sound import Sound
 from genloom.media.audio.spectrum import compute_mel_decibels, to_mel
 from genloom.media.pictures import to_png, wrap_text
 
-WAVE_HEIGHT, BANDS, LEFT, BOTTOM, RIGHT, MARGIN, LINE_HEIGHT = 56, 128, 34, 18, 20, 6, 16  # pixels
+WAVE_HEIGHT, BANDS, LEFT, BOTTOM, RIGHT, MARGIN, LINE_HEIGHT = 56, 128, 34, 18, 20, 6, 18  # pixels
 PIXELS_PER_SECOND, MIN_WIDTH, MAX_WIDTH = 240, 240, 1200
 RANGE_DB = 80.0  # of the spectrogram below its loudest place
 TOP_HZ = 20_000.0
