@@ -10,6 +10,7 @@ from genloom.api.outputs import render_table
 from genloom.store.dataset import Dataset as StoredDataset
 from genloom.store.dataset import Split
 from genloom.store.recycle_bin import count_bytes
+from genloom.text_format import format_count
 from genloom.types import Item
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Dataset:
         return sum(self.stored.count_documents(split) for split in _SPLITS)
 
     def __repr__(self) -> str:
-        return f"<Dataset {self.name}: {len(self):,} documents of medium {self.medium}>"
+        return f"<Dataset {self.name}: {format_count(len(self), 'document')} of medium {self.medium}>"
 
     def _repr_html_(self) -> str:
         return render_table([self.to_record()])

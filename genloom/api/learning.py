@@ -168,8 +168,8 @@ def forget(
     Raises
     ------
     GenloomError
-        api.forget_target: neither or both are named; learn.no_ratings_of, learn.document_not_used: there is
-        nothing to forget.
+        api.forget_target: neither or both are named; learn.no_ratings_of, learn.unknown_item,
+        learn.document_not_used: there is nothing to forget.
     """
     events: Generator[Any] = iter_forget(model, rater=rater, item=item)
     return progress_bars.run_events(events, "Learning", model.workspace.is_shown(progress))

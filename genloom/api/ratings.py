@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from genloom.api.outputs import render_table
 from genloom.errors import GenloomError
-from genloom.text_format import quote_beginning
+from genloom.text_format import format_count, quote_beginning
 
 if TYPE_CHECKING:
     from genloom.api.models import Model
@@ -60,8 +60,8 @@ class Ratings:
         return len(self.rows)
 
     def __repr__(self) -> str:
-        preferences = self.preferences
-        return f"<Ratings: {len(self)}, {len(preferences.pairs)} pairs, {len(preferences.unpaired)} unpaired>"
+        num_pairs = format_count(len(self.preferences.pairs), "pair")
+        return f"<Ratings: {len(self):,}; to learn from: {num_pairs}, {len(self.preferences.unpaired):,} unpaired>"
 
     def _repr_html_(self) -> str:
         columns = ("at", "rater", "says", "prompt", "texts", "note", "effect")

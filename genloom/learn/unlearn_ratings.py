@@ -56,7 +56,9 @@ def unlearn_ratings(
     """
     ids = frozenset(entry.id for entry in find_entries(ledger, rater, item))
     if not ids:
-        raise GenloomError("learn.no_ratings_of", name=rater or item)
+        if item:
+            raise GenloomError("learn.unknown_item", name=item)
+        raise GenloomError("learn.no_ratings_of", name=rater)
     if is_forgotten(workspace, ledger, model, ids):
         raise GenloomError("learn.already_forgotten", name=rater or item, model=model)
     withdraw_entries(ledger, ids)

@@ -252,6 +252,8 @@ def test_forgetting_a_rater_equals_never_having_had_their_ratings(workspace: Wor
         list(unlearn_ratings(workspace, ledger, "tales", rater="coin"))
     with raises_code("learn.no_ratings_of", name="nobody"):
         list(unlearn_ratings(workspace, ledger, "tales", rater="nobody"))
+    with raises_code("learn.unknown_item", name="nothing"):
+        list(unlearn_ratings(workspace, ledger, "tales", item="nothing"))
 
 
 def get_number(ref: str) -> int:

@@ -172,7 +172,8 @@ def test_words_name_controls() -> None:
     assert read_words("a sad jig").mode == "minor"
     assert read_words("16 bars for flute and two violins") == Controls(programs=(73, 40, 40), bars=16)
     assert read_key("F# dorian") == Key(6, "dorian")
-    assert read_key("H major") is None
+    assert read_key("H minor") == Key(11, "minor"), "as in German"
+    assert read_key("I major") is None
     assert unpack_controls(pack_controls(controls)) == controls
 
 

@@ -191,11 +191,11 @@ def name_ensemble(programs: tuple[int, ...]) -> str:
 
 
 def read_key(text: str) -> Key | None:
-    """Return the key "D minor", "f# dorian", "Bb" (major) or "Em"; None for another text."""
-    found = re.fullmatch(r"([A-Ga-g])(#|b|♯|♭|-sharp|-flat| sharp| flat)?\s*-?(m|[a-zA-Z]+)?", text.strip())
+    """Return the key "D minor", "f# dorian", "Bb" (major), "Em" or "H minor" (as B is called in German); else None."""
+    found = re.fullmatch(r"([A-Ha-h])(#|b|♯|♭|-sharp|-flat| sharp| flat)?\s*-?(m|[a-zA-Z]+)?", text.strip())
     if found is None:
         return None
-    letter, accidental, mode = found[1].upper(), found[2] or "", found[3] or "major"
+    letter, accidental, mode = found[1].upper().replace("H", "B"), found[2] or "", found[3] or "major"
     name = letter + {"": "", "#": "#", "♯": "#", "b": "b", "♭": "b"}.get(
         accidental, "#" if "sharp" in accidental else "b"
     )
@@ -213,9 +213,9 @@ def read_words(text: str) -> Controls:
     modes = "|".join(MODE_WORDS)
     if found := re.search(rf"\b({modes})\b", lower):
         controls = merge_controls(controls, Controls(mode=MODE_WORDS[found[1]]))
-    if found := re.search(r"\bin ([A-G](?:#|♯|b|♭|-sharp|-flat| sharp| flat)?)(?= |[,.;]|$)", text):
+    if found := re.search(r"\bin ([A-H](?:#|♯|b|♭|-sharp|-flat| sharp| flat)?)(?= |[,.;]|$)", text):
         controls = replace(controls, key=read_key(found[1]), mode=None)
-    for found in re.finditer(rf"\b([A-Ga-g])(#|♯|b|♭|-sharp|-flat| sharp| flat)?[ -]({modes})\b", text, re.IGNORECASE):
+    for found in re.finditer(rf"\b([A-Ha-h])(#|♯|b|♭|-sharp|-flat| sharp| flat)?[ -]({modes})\b", text, re.IGNORECASE):
         is_article = found[1] == "a" and not found[2] and not lower[: found.start()].endswith("in ")
         if not is_article and (key := read_key(found[0])) is not None:
             controls = replace(controls, key=key, mode=None)
