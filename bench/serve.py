@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import math
 import os
 import socket
 import statistics
@@ -249,7 +250,7 @@ def compare_servers(
     peers = [target.name for target in targets if not target.name.startswith("Genloom")]
     for target in targets:
         first = sorted(firsts[target.name])
-        late = first[int(0.95 * (len(first) - 1))]
+        late = first[math.ceil(0.95 * len(first)) - 1]
         line = f"{target.name:16s} {format_spread(rates[target.name], ',.0f')}"
         line += f"   first token {statistics.median(first):.3f} s, 95 % within {late:.3f} s"
         line += f"   {target.measure_memory() / 1e6:,.0f} MB"
