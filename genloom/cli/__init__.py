@@ -40,6 +40,8 @@ def main() -> None:
         if not isinstance(end.__context__, BrokenPipeError):
             raise
         exit_code = 141  # of the library that prints the help
+    except KeyboardInterrupt:  # while modules are loaded
+        exit_code = _report_stop()
     except Exception as error:  # a bug of ours
         exit_code = _report_bug(error)
     sys.exit(exit_code)
@@ -95,6 +97,11 @@ def _bound_columns() -> None:
     if columns.isdigit():
         width = int(columns) if columns.isascii() and len(columns) < 10 else 0
         os.environ["COLUMNS"] = str(min(max(width, _MIN_COLUMNS), _MAX_COLUMNS) if width else _USUAL_COLUMNS)
+
+
+def _report_stop() -> int:
+    print("genloom: stopped", file=sys.stderr)
+    return 130
 
 
 def _report_bug(error: Exception) -> int:
@@ -154,8 +161,7 @@ def run(arguments: list[str]) -> int:
         print(f"genloom: {_shorten_message(describe_error(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("genloom: stopped", file=sys.stderr)
-        return 130
+        return _report_stop()
     finally:
         note_replacements()
         repeat_options()

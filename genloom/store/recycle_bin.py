@@ -99,7 +99,7 @@ def restore_entry(root: Path, name_or_id: str) -> BinEntry:
             raise GenloomError("store.ambiguous_in_bin", name=name_or_id, choices=choices)
         entry = matches[-1]
         if (place := root / entry.paths[0]).exists():
-            raise GenloomError("store.restore_blocked", name=entry.name, path=place)
+            raise GenloomError("store.restore_blocked", name=entry.name, path=place, id=entry.id)
         for number, path in reversed(list(enumerate(entry.paths))):
             source = root / "bin" / entry.id / str(number)
             if source.exists() and not (root / path).exists():  # the source of an edit may be there for a newer output

@@ -299,21 +299,33 @@ class Workspace:
 
     # damage and leftovers
 
-    def list_faults(self) -> list[ErrorText]:
-        """List the error of every data set, model, run, output and conversation that cannot be read, and of the bin."""
-        data = [_find_fault(self.get_dataset, name) for name in self._list_names("data")]
-        versions = [f"{n}/{v}" for n in self._list_names("models") for v in list_versions(self.root / "models" / n)]
-        models = [_find_fault(self._load_version, ref) for ref in versions]
-        models += [_find_fault(self.get_model, name) for name in self._list_names("models")]
-        runs = [
-            _find_fault(self._load_run, f.name) for f in _list_folders(self.root / "runs") if (f / "run.json").is_file()
-        ]
-        outputs = [_find_fault(self.get_output, output) for output in self.list_outputs()]
-        chats = [_find_fault(self._load_conversation, name) for name in self._list_conversation_ids()]
-        removed = _find_fault(lambda _: recycle_bin.list_entries(self.root), "bin")
+    def list_faults(self, kind: str = "") -> list[ErrorText]:
+        """List the error of every data set, model, run, output and conversation that cannot be read, and of the bin.
+
+        With a `kind`, the name of a folder of the workspace, only what is in that.
+        """
+
+        def is_asked(name: str) -> bool:
+            return kind in ("", name)
+
+        faults: list[ErrorText | None] = []
+        if is_asked("data"):
+            faults += [_find_fault(self.get_dataset, name) for name in self._list_names("data")]
+        if is_asked("models"):
+            versions = [f"{n}/{v}" for n in self._list_names("models") for v in list_versions(self.root / "models" / n)]
+            faults += [_find_fault(self._load_version, ref) for ref in versions]
+            faults += [_find_fault(self.get_model, name) for name in self._list_names("models")]
+        if is_asked("runs"):
+            runs = [folder.name for folder in _list_folders(self.root / "runs") if (folder / "run.json").is_file()]
+            faults += [_find_fault(self._load_run, name) for name in runs]
+        if is_asked("outputs"):
+            faults += [_find_fault(self.get_output, output) for output in self.list_outputs()]
+        if is_asked("conversations"):
+            faults += [_find_fault(self._load_conversation, name) for name in self._list_conversation_ids()]
+        if is_asked("bin"):
+            faults.append(_find_fault(lambda _: recycle_bin.list_entries(self.root), "bin"))
         # a damaged active version is listed once
-        faults = dict.fromkeys((*data, *models, *runs, *outputs, *chats, removed))
-        return [fault for fault in faults if fault is not None]
+        return [fault for fault in dict.fromkeys(faults) if fault is not None]
 
     def list_leftovers(self) -> list[Path]:
         """List unfinished files and folders: being written now, or left by a process that died."""

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from genloom.api import doctor
-from genloom.cli import run
+from genloom.cli import main, run
 from genloom.cli.app import VERBS, get_module_name
 from genloom.cli.options.workspace import CommonOptions
 from genloom.errors import format_message
@@ -199,6 +199,20 @@ def test_an_evaluation_that_could_not_be_stored_is_refused_before_the_work(
     monkeypatch.setattr("genloom.api.models.Model.evaluate", lambda *_, **__: pytest.fail("it was measured"))
     assert run(["evaluate", "icons", "--workspace", str(tmp_path)]) == 2
     assert "[store.read_only]" in capsys.readouterr().err
+
+
+def test_an_interrupt_while_modules_are_loaded_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(arguments: list[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("genloom.cli.run", interrupt)
+    monkeypatch.setattr("genloom.cli._open_closed_streams", lambda: None)
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 130
+    assert capsys.readouterr().err == "genloom: stopped\n"
 
 
 def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

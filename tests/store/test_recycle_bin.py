@@ -91,6 +91,8 @@ def test_a_damaged_entry_is_a_fault_of_the_workspace(workspace: Workspace) -> No
     (workspace.root / "bin" / entry.id / "entry.json").write_text("{")
     (fault,) = workspace.list_faults()
     assert entry.id in fault
+    assert workspace.list_faults("bin") == [fault]
+    assert workspace.list_faults("models") == [], "what is asked for is whole"
 
 
 def test_a_later_version_never_gets_the_number_of_a_removed_one(workspace: Workspace) -> None:
@@ -104,9 +106,9 @@ def test_a_later_version_never_gets_the_number_of_a_removed_one(workspace: Works
 
 
 def test_nothing_is_restored_over_what_is_there(workspace: Workspace) -> None:
-    recycle_bin.move_to_bin(workspace.root, "models", "notes", [workspace.root / "models" / "notes"])
+    entry = recycle_bin.move_to_bin(workspace.root, "models", "notes", [workspace.root / "models" / "notes"])
     (workspace.root / "models" / "notes").mkdir()
-    with raises_code("store.restore_blocked"):
+    with raises_code("store.restore_blocked", id=entry.id):
         recycle_bin.restore_entry(workspace.root, "notes")
     (workspace.root / "models" / "notes").rmdir()
     recycle_bin.restore_entry(workspace.root, "notes")

@@ -44,7 +44,7 @@ def run(kind: Kind | None = None, /, *, common: CommonOptions = CommonOptions())
         return 0
     kinds: tuple[Kind, ...] = (kind,) if kind else tuple(_LISTINGS)
     rows_by_kind = {kind_name: getattr(workspace, _LISTINGS[kind_name]).to_records() for kind_name in kinds}
-    faults = workspace.store.list_faults()
+    faults = workspace.store.list_faults(kind or "")
     console.print_result({"workspace": str(workspace.folder), **rows_by_kind, "faults": faults})
     created_note = "" if workspace.folder.is_dir() else " (created when first needed)"
     console.print_line(f"Workspace {workspace.folder}{created_note}")
