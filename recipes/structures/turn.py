@@ -1,6 +1,7 @@
 """Writes the designs of `recipes.structures.make` as a table to collect, turned and mirrored with their goals.
 
 python -m recipes.structures.turn structures-32 --out structures.parquet
+python -m recipes.structures.turn genloom/collect/builtin/structures.parquet --out structures.parquet
 genloom collect structures.parquet --name structures --val 0.02 --test 0
 """
 
@@ -47,12 +48,13 @@ def build_rows(path: Path, number: int) -> Iterator[dict[str, object]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("folder", type=Path, help="shards of recipes.structures.make")
+    parser.add_argument("path", type=Path, help="shards of recipes.structures.make, or one table of them")
     parser.add_argument("--out", type=Path, required=True, help="the table, .parquet")
     parser.add_argument("--turns", type=int, default=NUM_TURNS, choices=range(1, NUM_TURNS + 1), help="of each design")
     parser.add_argument("--count", type=int, default=0, help="the first shards only; 0: all")
     arguments = parser.parse_args()
-    num_rows, shards = 0, sorted(arguments.folder.glob("*.parquet"))[: arguments.count or None]
+    found = sorted(arguments.path.glob("*.parquet")) if arguments.path.is_dir() else [arguments.path]
+    num_rows, shards = 0, found[: arguments.count or None]
     with pq.ParquetWriter(arguments.out, SCHEMA, compression="zstd") as writer:
         for shard in shards:
             table = pa.Table.from_pylist(list(build_rows(shard, arguments.turns)), SCHEMA)

@@ -4,11 +4,12 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from genloom.collect import licence
+from genloom.collect import builtin, licence
 from genloom.collect.defaults import note_other_files
 from genloom.collect.duplicates import Sketches
 from genloom.collect.options import Note, Options
@@ -27,6 +28,7 @@ drop_reasons = {
     "near-duplicate": "nearly the same as another design",
     "only_goals": "that hold goals and no design yet",
 }
+builtin_sources = {"structures": Path(builtin.__file__).with_name("structures.parquet")}
 HEAD_BYTES = 4096
 DESIGN_COLUMNS = ("design", "content")  # of tables, with documents as bytes
 ARRAY_COLUMNS = ("problem", "density")  # of tables, with a packed problem and bytes of densities
