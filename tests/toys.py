@@ -3,6 +3,7 @@
 Sequences are `bos` and then only zeros or only ones; signals are near -1 or near +1 on their first channel.
 """
 
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
@@ -155,11 +156,25 @@ CONDITIONAL = {
 }
 
 
+# What takes longest to train; a quicker network or fewer axes show the same objective.
+COSTLY = {
+    "shortcut-transformer", "shortcut-dit", "shortcut-unet", "vae_gan-dense", "adversarial-convolution",
+    "adversarial-convolution-clip", "flow-dit-clip", "vae_gan-convolution-clip",
+}  # fmt: skip
+
+
+def mark_costly(names: Iterable[str]) -> list[Any]:
+    """Return names for parametrization, with those that take longest among the slow tests."""
+    return [pytest.param(name, marks=pytest.mark.slow) if name in COSTLY else name for name in names]
+
+
 # Names of toys: a test with an argument of the family's name runs for each (conftest.py).
 FAMILIES = {
     "plain_toy": list(TOYS),
     "conditional_toy": list(CONDITIONAL),
     "grid_toy": list(GRIDS),
+    "learning_toy": mark_costly(TOYS),
+    "learning_grid_toy": mark_costly(GRIDS),
     "any_toy": [*TOYS, *GRIDS, *CONDITIONAL],
     "likelihood_toy": [
         name for name, toy in TOYS.items() if not isinstance(toy.objective, Adversarial | VaeGan | Shortcut)

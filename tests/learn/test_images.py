@@ -115,6 +115,7 @@ def test_the_receipt_of_a_round_shows_images(workspace: Workspace, ledger: Ledge
     assert workspace.get_model("tiles/2").parent_ref == "tiles/1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["auto", pytest.param("none", marks=pytest.mark.slow)])
 def test_edited_outputs_alone_are_refused_before_training(workspace: Workspace, ledger: Ledger, method: str) -> None:
     for path, record in list(workspace.list_records()):
@@ -170,6 +171,7 @@ def test_an_interrupted_round_is_resumed(workspace: Workspace, ledger: Ledger, t
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["kto", pytest.param("weighted", marks=pytest.mark.slow)])
 def test_single_thumbs_about_images_train(workspace: Workspace, ledger: Ledger, method: str) -> None:
     for path, record in workspace.list_records():

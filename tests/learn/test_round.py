@@ -260,6 +260,7 @@ def get_number(ref: str) -> int:
     return int(ref.partition("/")[2])
 
 
+@pytest.mark.slow
 def test_what_forgetting_trained_is_itself_forgotten(workspace: Workspace, ledger: Ledger) -> None:
     """Versions that unlearning trained on all other ratings learned from those, as any round does."""
     rate_pairs(workspace, ledger, "tales", PREFERENCE)

@@ -88,6 +88,7 @@ def test_the_receipt_counts_scored_outputs_and_compares_held_out_answers(workspa
     assert receipt.ratings.total == 0
 
 
+@pytest.mark.slow
 def test_draws_without_a_prompt_are_enough(workspace: Workspace) -> None:
     receipt = run_round(workspace, open_ledger(workspace.root), extra_prompts=(), budget=Budget(steps=2)).receipt
     assert receipt.decision.measures[0].count == 10

@@ -35,12 +35,12 @@ def test_no_pair_of_objective_and_network_is_left_out(toys):
     assert supported == set(toys.TOYS), "tests/toys.py has a toy for each network that an objective can train"
 
 
-def test_learns_both_kinds(toys, plain_toy):
-    assert_learns_both_kinds(toys, plain_toy)
+def test_learns_both_kinds(toys, learning_toy):
+    assert_learns_both_kinds(toys, learning_toy)
 
 
-def test_learns_signals_of_any_number_of_axes(toys, grid_toy):
-    assert_learns_both_kinds(toys, grid_toy)
+def test_learns_signals_of_any_number_of_axes(toys, learning_grid_toy):
+    assert_learns_both_kinds(toys, learning_grid_toy)
 
 
 def assert_learns_both_kinds(toys, name):

@@ -370,6 +370,7 @@ def test_ratings_without_a_prompt_are_split_by_nonce(rate: Rater, save_output: S
     require_enough_preferences(preferences)
 
 
+@pytest.mark.slow
 def test_without_prompt_and_nonce_outputs_are_split_by_their_id(rate: Rater, save_output: SaveOutput) -> None:
     for n in range(200):
         rate.up(save_output("", str(n)))

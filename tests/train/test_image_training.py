@@ -124,6 +124,7 @@ def test_a_trained_model_follows_its_prompt(worlds: ModuleType, workspace: Works
         assert (x.mean((2, 3)).argmax(1) == channel).float().mean() > 0.8, colour
 
 
+@pytest.mark.slow
 def test_an_image_run_killed_at_random_moments_ends_in_the_same_bits(worlds: ModuleType, workspace: Workspace) -> None:
     job = worlds.build_image_job(worlds.create_image_dataset(workspace), 16, plan__ema_decay="0.99")
     uninterrupted, killed = worlds.start_run(workspace, job), worlds.start_run(workspace, job)

@@ -5,6 +5,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -66,14 +67,24 @@ def split_tests(text: str, path: Path | str = "the tests") -> list[Statement]:
     except SyntaxError as error:
         reason = f"line {error.lineno}: {error.msg}" if error.lineno else str(error.msg)
         raise GenloomError("code.bad_tests", path=path, reason=reason) from None
-    statements = [statement for node in tree.body for statement in convert_node(text, node, path)]
+    lines = [line.encode() for line in text.replace("\r", "\n").split("\n")]
+    found = (statement for node in tree.body for statement in convert_node(lines, node, path))
+    statements = list(islice(found, MAX_STATEMENTS + 1))
     if len(statements) > MAX_STATEMENTS:
         raise GenloomError("code.bad_tests", path=path, reason=f"more than {MAX_STATEMENTS:,} statements")
     return statements
 
 
-def convert_node(text: str, node: ast.stmt, path: Path | str) -> Iterator[Statement]:
-    """Yield the statements that one of a file becomes."""
+def extract_source(lines: Sequence[bytes], node: ast.stmt) -> str:
+    """Return the text of a statement; unlike ast.get_source_segment it does not split the file for each of them."""
+    own = list(lines[node.lineno - 1 : node.end_lineno])
+    own[-1] = own[-1][: node.end_col_offset]
+    own[0] = own[0][node.col_offset :]
+    return b"\n".join(own).decode(errors="replace")
+
+
+def convert_node(lines: Sequence[bytes], node: ast.stmt, path: Path | str) -> Iterator[Statement]:
+    """Yield the statements that one of a file becomes; `lines` are the bytes of the file's lines."""
     match node:
         case ast.Import() | ast.ImportFrom():
             yield from convert_import(node)
@@ -92,7 +103,7 @@ def convert_node(text: str, node: ast.stmt, path: Path | str) -> Iterator[Statem
         case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id="unittest" | "pytest"), attr="main"))):
             return
         case _:
-            label = " ".join((ast.get_source_segment(text, node) or "").split()).removeprefix("assert ")[:120]
+            label = " ".join(extract_source(lines, node).split()).removeprefix("assert ")[:120]
             is_check = isinstance(node, _CHECKING)
             yield Statement(unparse_rewritten(node), "test" if is_check else "setup", label)
 

@@ -111,6 +111,7 @@ def test_a_server_that_does_not_start_is_named(command: str) -> None:
         McpServer(command).connect()
 
 
+@pytest.mark.slow
 def test_a_server_that_never_answers_is_given_up() -> None:
     silent = McpServer(f'"{sys.executable}" -c "import time; time.sleep(600)"', connect_seconds=1.0)
     with raises_code("tools.server_unreachable"):

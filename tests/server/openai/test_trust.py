@@ -42,6 +42,7 @@ def test_a_text_of_the_api_verifies(api: RunningServer, client: httpx2.Client, i
     assert found["mark"]["found"] is is_marked
 
 
+@pytest.mark.slow
 def test_a_picture_of_the_api_verifies(api: RunningServer, client: httpx2.Client) -> None:
     import base64
 

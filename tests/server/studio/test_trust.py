@@ -233,6 +233,7 @@ def test_trust_settings_are_for_admins(open_shared: Open, method: str) -> None:
             assert client.request(method, f"/api/trust/{path}", json={}).status_code == 403
 
 
+@pytest.mark.slow
 def test_reports_on_bias_and_privacy_are_jobs_and_stand_with_the_model(
     open_studio: Open, trained_copy: Any, tmp_path: Any
 ) -> None:
