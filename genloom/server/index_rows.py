@@ -13,6 +13,8 @@ from genloom.store import manifest
 from genloom.store.names import ID_ALPHABET, is_timed_id
 
 _MAX_WORDS_CHARS = 20_000  # of a text that can be searched
+# What genloom.assistant.knowledge.prompting writes before a question.
+_PASSAGES = re.compile(r"\A<passages-(\w+)>\n.*?\n</passages-\1>\n\nQuestion: ", re.DOTALL)
 _TO_BASE_32 = str.maketrans(ID_ALPHABET, "0123456789abcdefghijklmnopqrstuv")  # that `int` reads
 
 
@@ -50,11 +52,17 @@ def count_file_bytes(path: Path) -> int:
         return 0
 
 
+def get_question(record: Mapping[str, Any]) -> str:
+    """Return the prompt of an output as the person wrote it, without the passages that stood before it."""
+    prompt = str(record.get("prompt") or "")
+    return _PASSAGES.sub("", prompt) if record.get("knowledge") else prompt
+
+
 def insert_row(connection: Any, record: Mapping[str, Any], day: str, size: int) -> None:
     model, request = str(record.get("model") or ""), record.get("request") or {}
     nonces, row = list(request.get("nonces") or ()), record.get("row") or 0
     seed = nonces[row] if isinstance(row, int) and row < len(nonces) else None
-    written, prompt = str(record.get("written") or ""), str(record.get("prompt") or "")
+    written, prompt = str(record.get("written") or ""), get_question(record)
     given = record.get("given") or {}
     cursor = connection.execute(
         "INSERT OR IGNORE INTO outputs (number, id, day, created, model, name, medium, prompt, seed, owner, job, arena,"

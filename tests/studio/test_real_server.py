@@ -36,7 +36,7 @@ sys.addaudithook(note)
 
 
 @pytest.fixture
-def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def address_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of all names and addresses that the processes of the server asked for."""
     folder = tmp_path_factory.mktemp("watch")
     (folder / "sitecustomize.py").write_text(WATCH, encoding="utf-8")
@@ -45,11 +45,11 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def link(trained_copy: "Workspace", asked: Path) -> Iterator[str]:
+def link(trained_copy: "Workspace", address_log: Path) -> Iterator[str]:
     """The link that `genloom studio` prints, over a workspace with the model `tales`."""
     command = [sys.executable, "-m", "genloom", "studio", "--no-browser", "--port", "0"]
     command += ["--workspace", str(trained_copy.root)]
-    watched = {**os.environ, "PYTHONPATH": str(asked.parent), "WATCHED_ADDRESSES": str(asked)}
+    watched = {**os.environ, "PYTHONPATH": str(address_log.parent), "WATCHED_ADDRESSES": str(address_log)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=watched) as process:
         assert process.stdout is not None
         lines = []
@@ -81,7 +81,7 @@ def page(browser: Any, link: str) -> Iterator[Page]:
     assert hosts <= {urlsplit(link).netloc, ""}
 
 
-def test_make_rate_recall_remove_and_restore(page: Page, asked: Path) -> None:
+def test_make_rate_recall_remove_and_restore(page: Page, address_log: Path) -> None:
     expect(page.locator("#make-prompt")).to_be_visible()
     assert "token" not in page.url
     page.locator(".model-picker select").select_option(label="tales")
@@ -116,6 +116,6 @@ def test_make_rate_recall_remove_and_restore(page: Page, asked: Path) -> None:
         page.goto(f"{page.url.split('#')[0]}#/{route}")
         expect(page.locator(f"main.page-{route} h1").first).to_be_attached()
     own = ("('127.0.0.1'", "127.0.0.1", "localhost", "None", "/")
-    lines = asked.read_text(encoding="utf-8").splitlines()
+    lines = address_log.read_text(encoding="utf-8").splitlines()
     assert lines  # the server listens, so its own address is there
     assert [line for line in lines if not line.startswith(own)] == []

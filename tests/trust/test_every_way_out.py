@@ -41,6 +41,8 @@ OTHER_PLACES = {
     "genloom/server/studio/provenance.py": "pages about where outputs, models and data sets come from",
     "genloom/server/studio/archives.py": "ratings as a data set; the manifest of each output is at its id",
     "genloom/server/studio/trust.py": "a certificate",
+    "genloom/server/studio/designs.py": "files that a job signed as it wrote them",
+    "genloom/server/worker/design.py": "a picture of goals, before there is a design",
     "genloom/server/studio/jobs.py": "exported weights with a signed card",
     "genloom/server/openai/embeddings.py": "numbers of a text that the client sent",
     "genloom/server/oidc.py": "the secret of this server, for the login of another",

@@ -156,7 +156,7 @@ async def generate(jobs: "Jobs", job: Job) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class FilledTemplate:
-    """What a prompt of the library asks with its values, how the answer is drawn, and what records say of it."""
+    """The question of a prompt of the library with its values, how the answer is drawn, and what records say of it."""
 
     messages: tuple[Message, ...] = ()
     params: Mapping[str, Any] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from genloom.api.workspace import Workspace
 from genloom.errors import GenloomError, format_message
 from genloom.server.access import LOCAL_USER_ID, User, build_unknown_id_error
 from genloom.server.conversations import Conversations
-from genloom.server.designs import check_goals
+from genloom.server.design import check_goals
 from genloom.server.errors import APIError, hide_paths
 from genloom.server.exports import remove_old_exports
 from genloom.server.index import OutputIndex
@@ -36,6 +36,9 @@ MAX_ATTEMPTS = 3  # of a job whose process dies
 MAX_QUEUED = 10_000
 SLOTS: Mapping[Lane, int] = {"heavy": 1, "light": 1, "engine": 4}  # jobs of a lane that run at the same time
 
+_CHECKS: Mapping[str, Callable[[Mapping[str, Any]], None]] = {  # of parameters, beside their shape
+    "design": lambda params: check_goals(params["goals"])
+}
 _TAKES_UPLOADS = frozenset(("collect", "import", "knowledge"))  # kinds of jobs whose result holds the files
 
 _logger = logging.getLogger(__name__)
@@ -114,8 +117,8 @@ class Jobs:
         """Queue a job; raise GenloomError for parameters that could not work."""
         user.check_scope(get_scope(kind))
         named = resolve_prompts(self.workspace, kind, parse_params(kind, dict(params)))
-        if kind == "design":
-            check_goals(named["goals"])
+        if kind in _CHECKS:
+            _CHECKS[kind](named)
         checked = resolve_names(self, kind, named, user)
         if self.store.count("queued") >= MAX_QUEUED:
             raise APIError("studio.queue_full", status=503, headers={"retry-after": "30"}, limit=MAX_QUEUED)

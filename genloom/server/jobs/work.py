@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from genloom.api.workspace import Workspace
-from genloom.server.jobs.design_work import design
+from genloom.server.jobs.design import make_designs
 from genloom.server.jobs.knowledge_work import read_documents
 from genloom.server.jobs.progress import EvaluationProgress, Rate, check_cancelled, report_share, report_training
 from genloom.server.jobs.reporter import Reporter
@@ -165,7 +165,7 @@ WORK: dict[str, Callable[[Workspace, Job, Reporter], dict[str, Any]]] = {
     "bias": measure_bias,
     "privacy": measure_privacy,
     "test_prompt": test_prompt,
-    "design": design,
+    "design": make_designs,
 }
 
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 
 from genloom.server.access import CurrentUser, require_scope
-from genloom.server.designs import find_file, remove_designs
+from genloom.server.design import find_file, remove_designs
 from genloom.server.files import build_file_response
 from genloom.server.studio.output_rows import guess_mime
 from genloom.server.studio.services import CurrentJobs

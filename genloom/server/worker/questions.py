@@ -11,7 +11,8 @@ from genloom.errors import GenloomError
 from genloom.media.abilities import get_ability
 from genloom.plugins import find_part, list_part_names
 from genloom.rate.outputs import find_medium
-from genloom.server.worker import chat_questions, design_questions, trust_questions
+from genloom.server.worker import chat_questions, trust_questions
+from genloom.server.worker import design as design_questions
 from genloom.store import manifest
 from genloom.store.dataset import SPLITS
 from genloom.store.files import write_atomic

@@ -8,9 +8,9 @@ import pytest
 
 from genloom.api.workspace import Workspace
 from genloom.errors import GenloomError
-from genloom.server.designs import list_files
-from genloom.server.jobs.design_work import design
-from genloom.server.worker.design_questions import list_design_examples, read_design_goals
+from genloom.server.design import list_design_files
+from genloom.server.jobs.design import make_designs
+from genloom.server.worker.design import list_design_examples, read_design_goals
 
 Open = Callable[..., Any]
 GOALS = """
@@ -56,11 +56,11 @@ def test_goals_come_from_a_document_words_or_an_example(tmp_path: Path) -> None:
 def test_a_job_writes_the_files_of_each_design(tmp_path: Path) -> None:
     workspace, reporter = Workspace(tmp_path), Reporter()
     params = {"goals": GOALS, "count": 2, "model": "none", "seed": 1, "refine": None, "guide": None}
-    result = design(workspace, {"id": "j1", "params": params}, reporter)  # ty: ignore[invalid-argument-type]
+    result = make_designs(workspace, {"id": "j1", "params": params}, reporter)  # ty: ignore[invalid-argument-type]
     assert (result["title"], [each["name"] for each in result["designs"]]) == ("Small", ["design-1", "design-2"])
     folder = tmp_path / "designs" / "j1"
-    assert {path.name.removesuffix(".c2pa") for path in folder.iterdir()} == set(list_files(result))
-    assert {"design-1.stl", "design-2.dxf", "report.html"} <= set(list_files(result))
+    assert {path.name.removesuffix(".c2pa") for path in folder.iterdir()} == set(list_design_files(result))
+    assert {"design-1.stl", "design-2.dxf", "report.html"} <= set(list_design_files(result))
     assert result["designs"][0]["facts"]["mass, g"] > 0
     assert any(each.get("share") for each in reporter.reports)
 

@@ -121,6 +121,8 @@ def test_an_answer_says_which_passage_supports_each_sentence(open_studio: Open, 
         record = studio.workspace.output(turn["output"]).record
         assert record["knowledge"]["name"] == "harbour"
         assert "1874" in record["conversation"][-1]["content"]  # what the model read
+        shown = client.get(f"/api/outputs/{turn['output']}").json()
+        assert shown["prompt"] == "When was the lighthouse of Norden built?"
         assert client.get(f"/api/conversations/{id}").json()["tree"][0]["content"].startswith("When was")
 
         # A question that the documents do not answer is answered by the model alone, which the turn says.

@@ -6,12 +6,12 @@ from typing import Any
 
 from genloom.api.design import DesignProgress, MadeDesign, iter_designs, save_designs
 from genloom.api.workspace import Workspace
-from genloom.server.designs import FOLDER
+from genloom.server.design import FOLDER
 from genloom.server.jobs.progress import report_share
 from genloom.server.jobs.reporter import Reporter
 
 
-def design(workspace: Workspace, job: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
+def make_designs(workspace: Workspace, job: Mapping[str, Any], reporter: Reporter) -> dict[str, Any]:
     """Design parts for the goals of a document, and write their files."""
     from genloom.media.design.document import parse_document
 

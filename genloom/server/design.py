@@ -28,7 +28,7 @@ def check_goals(text: str) -> None:
 def find_file(jobs: "Jobs", id: str, name: str, user: User) -> Path:
     """Return a file of a job of kind design; 404 for another's, and for what is none of its files."""
     job = jobs.get(id, user)
-    if job.kind != "design" or name.removesuffix(SIGNATURE) not in list_files(job.result or {}):
+    if job.kind != "design" or name.removesuffix(SIGNATURE) not in list_design_files(job.result or {}):
         raise build_unknown_id_error("design", name)
     path = jobs.workspace.folder / FOLDER / job.id / name
     if not path.is_file():
@@ -36,7 +36,7 @@ def find_file(jobs: "Jobs", id: str, name: str, user: User) -> Path:
     return path
 
 
-def list_files(result: Mapping[str, Any]) -> list[str]:
+def list_design_files(result: Mapping[str, Any]) -> list[str]:
     """Return the names of all files of a result."""
     found = [name for design in result.get("designs", ()) for name in design["files"]]
     return [*found, *(SHARED_FILES if found else ())]
@@ -45,7 +45,7 @@ def list_files(result: Mapping[str, Any]) -> list[str]:
 def remove_designs(jobs: "Jobs", id: str, user: User) -> None:
     """Delete the files of a job of kind design; its goals and its seed stay, so that they can be made again."""
     job = jobs.get(id, user)
-    if job.kind != "design" or not list_files(job.result or {}):
+    if job.kind != "design" or not list_design_files(job.result or {}):
         raise build_unknown_id_error("design", id)
     designs = [{**each, "files": []} for each in (job.result or {})["designs"]]
     jobs.store.write_result(id, {**(job.result or {}), "designs": designs})
