@@ -145,7 +145,8 @@ def iter_train(
     if resume and (minutes or tokens or params or recipe or overrides or from_ or method or canaries or private):
         raise GenloomError("api.resume_with_plan")
     if resume and name:
-        raise GenloomError("api.resume_with_name", run=f'"{data}"' if " " in data else data)
+        run = name if any(each.name == name for each in workspace.runs) else data  # the run that is meant
+        raise GenloomError("api.resume_with_name", run=f'"{run}"' if " " in run else run)
     base = workspace.model(from_).ref if from_ else ""
     check_training_consent(workspace, data, base, is_run=resume)
     if canaries:

@@ -100,6 +100,8 @@ def test_arguments_that_contradict_each_other_are_refused(ws: gl.Workspace) -> N
         ws.train("notes", resume=True, minutes=1)
     with raises_code("api.resume_with_name", run='"my notes"'):
         ws.train("my notes", resume=True, name="x")
+    with raises_code("api.resume_with_name", run="notes"):  # a run of this name exists, and is the one meant
+        ws.train("my notes", resume=True, name="notes")
     with raises_code("api.forget_target"):
         model.forget()
     with raises_code("api.stop_without_text"):
