@@ -123,6 +123,9 @@ class Database:
         try:
             yield
         except SQLAlchemyError as error:
+            if action == "written" and self.file is not None and files.is_on_read_only_disk(self.file):
+                hint = format_message("store.ledger_place_hint")
+                raise GenloomError("store.read_only", path=self.file, hint=hint) from error
             reason = _explain_error(error)
             raise GenloomError("store.ledger_unavailable", place=self.location, action=action, reason=reason) from error
 
@@ -198,4 +201,5 @@ def _explain_error(error: SQLAlchemyError) -> str:
         "malformed": "Restore the ledger from a backup.",
         "connection": "Start the server, or correct the address in --ledger or GENLOOM_LEDGER.",
     }
-    return f"{reason}. " + next((cure for word, cure in cures.items() if word in reason), "")
+    end = "" if reason.endswith((".", "?", "!")) else "."
+    return f"{reason}{end} " + next((cure for word, cure in cures.items() if word in reason), "")

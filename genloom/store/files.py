@@ -49,6 +49,12 @@ def _find_system_error(error: Exception) -> OSError | None:
     return None
 
 
+def is_on_read_only_disk(path: Path) -> bool:
+    """Return whether the file system of a path, or of the first folder above it that exists, is read-only."""
+    place = next(each for each in (path, *path.absolute().parents) if each.exists())
+    return bool(os.statvfs(place).f_flag & os.ST_RDONLY)
+
+
 def describe_error(error: OSError) -> str:
     """Return one line for an unexpected OSError: the file if it is known, the reason and the cure."""
     prefix = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""

@@ -169,6 +169,10 @@ class Ledger:
         expected, head = self.database.read_head()[0], self.get_head()
         self._require_end(0 if head is None else head.seq, expected)
 
+    def is_end_known(self) -> bool:
+        """Return whether the file that keeps the newest entry is there, without which a cut end cannot be found."""
+        return self.get_head() is None or self.database.read_head()[0] > 0
+
     def _require_end(self, seq: int, expected: int) -> None:
         place, head = self.database.location, self.database.head_file
         if seq == 0 < expected:

@@ -199,8 +199,13 @@ def test_the_ledger_is_verified(home: Workspace, run_json: RunJSON, capsys: pyte
     run_json("rate", "last", "--up")
     head = open_ledger(home.root).get_head()
     assert head is not None
-    assert run_json("ratings", "verify") == {"sound": True, "entries": 1, "digest": head.digest}
+    facts = {"sound": True, "entries": 1, "digest": head.digest}
+    assert run_json("ratings", "verify") == facts | {"is_end_known": True}
     assert "1 entry, " in run_and_read(capsys, "ratings", "verify")
+    (home.root / "ledger.sqlite.head.json").unlink()  # as one who cuts the end would
+    assert run_json("ratings", "verify") == facts | {"is_end_known": False}
+    assert run(["ratings", "verify"]) == 0
+    assert "ledger.sqlite.head.json is missing" in capsys.readouterr().err
     import sqlite3
 
     with sqlite3.connect(home.root / "ledger.sqlite") as connection:

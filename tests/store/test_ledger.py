@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sql
@@ -168,11 +169,15 @@ def test_a_ledger_without_the_file_beside_it_is_read(tmp_path: Path) -> None:
     ledger = open_ledger(tmp_path)
     head = tmp_path / "ledger.sqlite.head.json"
     ledger.append("rating", {})
+    assert ledger.is_end_known()
     head.write_text("")  # as a power cut may leave it
     ledger.verify()
+    assert not ledger.is_end_known()
     head.unlink()
     ledger.verify()
+    assert not ledger.is_end_known()
     assert ledger.append("rating", {}).seq == 2
+    assert ledger.is_end_known()
     assert head.stat().st_size > 0
 
 
@@ -232,6 +237,26 @@ def test_a_full_disk_is_reported_and_acknowledged_events_stay(tmp_path: Path) ->
     assert "disk is full. Free some space" in error.value.fields["reason"]
     assert list(open_ledger(tmp_path).iter_events()) == [stored]
     assert open_ledger(tmp_path).append("rating", {}).seq == 2
+
+
+def test_a_ledger_on_a_disk_that_is_read_only_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ledger.sqlite").mkdir()  # which SQLite cannot open, as it cannot create a journal on such a disk
+    ledger = open_ledger(tmp_path)
+    with raises_code("store.ledger_unavailable", action="written"):
+        ledger.append("rating", {})
+    monkeypatch.setattr("os.statvfs", lambda path: SimpleNamespace(f_flag=os.ST_RDONLY))
+    with raises_code("store.read_only", path=tmp_path / "ledger.sqlite") as error:
+        ledger.append("rating", {})
+    assert "--ledger" in error.value.fields["hint"]
+
+
+def test_the_reason_of_a_database_ends_as_a_sentence(tmp_path: Path) -> None:
+    pytest.importorskip("psycopg")
+    ledger = open_ledger(tmp_path, "postgresql://nobody@127.0.0.1:1/x")
+    with raises_code("store.ledger_unavailable") as error:
+        ledger.append("rating", {})
+    assert "?." not in str(error.value)
+    assert "Start the server" in str(error.value)
 
 
 def test_reading_creates_nothing(tmp_path: Path) -> None:

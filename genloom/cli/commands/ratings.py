@@ -111,8 +111,16 @@ def _verify_ledger(workspace: Workspace, console: Console) -> int:
         console.print_line(str(error))
         console.print_result({"sound": False, "problem": str(error)})
         return 1
-    console.print_result({"sound": True, "entries": head.seq if head else 0, "digest": head.digest if head else ""})
+    is_end_known = workspace.ledger.is_end_known()
+    facts = {"entries": head.seq if head else 0, "digest": head.digest if head else ""}
+    console.print_result({"sound": True, **facts, "is_end_known": is_end_known})
     console.print_line(f"{format_count(head.seq if head else 0, 'entry', 'entries')}, all unchanged.")
+    if not is_end_known:
+        place = workspace.ledger.database.head_file
+        console.print_note(
+            f"Note: whether its end was cut off cannot be told: {place} is missing, which keeps the newest entry. "
+            "Compare the digest below with one that you kept; the next rating writes the file again."
+        )
     if head:
         console.print_line(
             f"Keep the digest of the newest entry, to detect later whether entries were cut off: {head.digest}"
