@@ -51,6 +51,7 @@ class Run:
         """Return the row of a list of runs."""
         stored = self.stored
         facts = {"run": self.id, "name": self.name, "created": stored.created, "model": stored.model}
+        facts["is_resumable"] = stored.is_resumable
         return {**facts, "bytes": count_bytes(stored.folder)}
 
 

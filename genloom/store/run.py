@@ -34,6 +34,11 @@ class Run:
         done_path = self.folder / "done.json"
         return str(manifest.read_json(done_path).get("model", "")) if done_path.is_file() else ""
 
+    @property
+    def is_resumable(self) -> bool:
+        """Whether it is unfinished and has a job; one that was killed before it had one has nothing to resume."""
+        return not self.model and (self.folder / "job.toml").is_file()
+
 
 def open_run(folder: Path) -> Run:
     """Return the run in a folder. Raise GenloomError if a record of it is damaged."""

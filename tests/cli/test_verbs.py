@@ -89,7 +89,8 @@ def test_list_shows_the_contents_of_the_workspace(notes: Path, home: Path, capsy
     with workspace.create_model("notes") as folder:
         (folder / "weights.safetensors").write_bytes(b"x" * 5000)
         (folder / "card.json").write_text("{}")
-    started, ended = workspace.create_run("notes"), workspace.create_run("notes")
+    started, ended, planned = (workspace.create_run("notes") for _ in range(3))
+    (started / "job.toml").write_text("")  # the last was killed before it had one
     (ended / "done.json").write_text('{"model": "notes/1"}')
     output = workspace.save_output("Once upon", ".txt", {"model": "notes/1", "prompt": "Once\nupon"})
     capsys.readouterr()
@@ -106,14 +107,16 @@ def test_list_shows_the_contents_of_the_workspace(notes: Path, home: Path, capsy
         "'Once upon'",
         "finished: notes/1",
         "to resume",
+        "not begun: nothing to resume",
     ):
         assert words in out
     facts = run_json(capsys, "list", "models")
     assert [model["model"] for model in facts["models"]] == ["notes/1"]
     assert "data" not in facts
     assert f"{started.name}  notes" in out
-    runs = {row["run"]: row["model"] for row in run_json(capsys, "list", "runs")["runs"]}
-    assert runs == {started.name: "", ended.name: "notes/1"}
+    rows = run_json(capsys, "list", "runs")["runs"]
+    runs = {row["run"]: (row["model"], row["is_resumable"]) for row in rows}
+    assert runs == {started.name: ("", True), ended.name: ("notes/1", False), planned.name: ("", False)}
 
 
 def test_list_counts_images(tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:

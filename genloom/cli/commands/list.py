@@ -102,6 +102,12 @@ def _count_documents(row: Mapping[str, Any]) -> str:
     return format_count(row["documents"], plural.removesuffix("s"), plural)
 
 
+def _describe_run(row: Mapping[str, Any]) -> str:
+    if row["model"]:
+        return f"finished: {row['model']}"
+    return "to resume" if row["is_resumable"] else "not begun: nothing to resume"
+
+
 _ROW_FORMATTERS = {
     "data": lambda row: (
         row["name"],
@@ -118,7 +124,7 @@ _ROW_FORMATTERS = {
         row["name"],
         _format_day(row),
         format_bytes(row["bytes"]),
-        f"finished: {row['model']}" if row["model"] else "to resume",
+        _describe_run(row),
     ),
     "outputs": lambda row: (
         row["output"],
