@@ -67,6 +67,7 @@ def test_an_adapter_computes_what_peft_does(name: str, base: Any, workspace: Wor
     imported = import_model(workspace, str(tmp_path / "adapter"), None, quiet, base="base")
     assert imported.folder.ref == "adapter/1"
     assert imported.folder.parent_ref == "base/1"
+    assert imported.parity is not None
     assert imported.parity.relative_error < 1e-5
     with torch.no_grad():
         expected, without = model(IDS).logits, model.get_base_model()
@@ -104,6 +105,7 @@ def test_an_adapter_is_imported_onto_a_tuned_model(folder: Path, workspace: Work
     (folder / "LICENSE").write_text("of the adapter")
     second = import_model(workspace, str(folder), "second", quiet, base="first")
     assert second.folder.parent_ref == "first/1"
+    assert second.parity is not None
     assert second.parity.relative_error < 1e-4
     out = export_model(workspace, "second", "hf", folder.parent / "out", None, quiet).path
     assert (out / "second-LICENSE").read_text() == "of the adapter"

@@ -96,6 +96,7 @@ def test_logits_are_equal_after_import_and_export(
     with torch.no_grad():
         expected = there(IDS).logits
     torch.testing.assert_close(logits(here, IDS), expected, atol=1e-4, rtol=1e-4)
+    assert imported.parity is not None
     assert imported.parity.relative_error < 1e-5
     assert here.codec.encode(TEXTS[0]).tolist() == tokenizer(TEXTS[0])["input_ids"]
 

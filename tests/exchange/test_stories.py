@@ -258,7 +258,8 @@ def test_a_model_that_no_other_program_computes_is_not_exported(
     assert not (tmp_path / "out").exists()
     settings = dict(re.findall(r"--set network\.(\w+)=(\w+)", refusal))
     assert settings.pop("name") == "transformer"
-    create_own(home, **{name: float(value) for name, value in settings.items()})
+    changes: dict[str, Any] = {name: float(value) for name, value in settings.items()}
+    create_own(home, **changes)
     assert call(capsys, "export", "own", str(tmp_path / "out"))
 
 

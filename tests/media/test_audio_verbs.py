@@ -118,7 +118,7 @@ def test_gaps_are_filled_sounds_continued_and_varied(genloom: Any, folder: Path,
         ("audio.bad_gap", ("--fill", "nan-1")),
         ("audio.gap_too_long", ("--fill", "0-1")),
         ("audio.source_too_long", ("--vary", "0.5")),
-        ("generate.bad_edit_option", ("--continue", "-1")),
+        ("cli.invalid_number", ("--continue", "-1")),
     ],
     ids=str,
 )

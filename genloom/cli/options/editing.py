@@ -1,8 +1,8 @@
 """Options that edit a source, and those that show several outputs on one sheet or interpolate between two."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, make_dataclass
-from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from cyclopts import Parameter
@@ -55,8 +55,7 @@ def build_edit_flags() -> Any:
                     metadata["help"] += f" Of {medium}: {f.metadata['help']}"
                 if types[f.name] != option_type and {types[f.name], option_type} <= NUMBER_TYPES:
                     # Each medium checks its own numbers, whole or not: seconds of a sound, bars of a tune.
-                    metadata |= {"is_allowed": isfinite, "requirement": "that is finite"}
-                    options[f.name] = float | None, metadata
+                    options[f.name] = float | None, metadata | join_requirements(metadata, f.metadata)
     flags: dict[str, Any] = {}
     for name, (option_type, metadata) in options.items():
         flag: Any = Annotated[option_type, build_flag_parameter(option_type, metadata)]
@@ -64,6 +63,16 @@ def build_edit_flags() -> Any:
     # With the module of `make_dataclass`, the parser would take it for a type of Python's own library.
     namespace = {"__module__": __name__, "__doc__": "The editing options of all media."}
     return Parameter(name="*")(make_dataclass("EditFlags", flags.values(), frozen=True, namespace=namespace))
+
+
+def join_requirements(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what allows a number that one of two options allows."""
+    checks = first["is_allowed"], second["is_allowed"]
+    requirements = dict.fromkeys((first["requirement"], second["requirement"]))
+    return {
+        "is_allowed": lambda number: any(check(number) for check in checks),
+        "requirement": " or ".join(requirements),
+    }
 
 
 def build_flag_parameter(option_type: Any, metadata: Any) -> Parameter:

@@ -7,6 +7,7 @@ from genloom.media.audio.sound import MAX_RATE, MIN_RATE
 from genloom.settings import option
 
 GROUPS = ("speaker", "folder", "none")
+QUIETEST, LOUDEST = -60, -5  # LUFS
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,10 @@ class Config(Options):
         maximum=100,
     )
     loudness: float = option(
-        0.0, "Loudness in LUFS that every sound is set to, such as -23; 0 keeps it.", minimum=-60, maximum=0
+        0.0,
+        "Loudness in LUFS that every sound is set to, such as -23; 0 keeps it.",
+        is_valid=lambda value: value == 0 or QUIETEST <= value <= LOUDEST,
+        requirement=f"0 or from {QUIETEST} to {LOUDEST}",
     )
     group: str = option(
         "speaker", "Sounds that stay together in one split: those of a speaker, of a folder, or none.", choices=GROUPS

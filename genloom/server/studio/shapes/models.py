@@ -58,7 +58,8 @@ class Model(Shape):
     receipt: str | None = None
     outputs: int = 0
     has_prompt: bool = True
-    can: list[str] = Field(default_factory=list)  # generate, chat, edit, continue, teach, tune, delete, export; speak, transcribe
+    # generate, chat, edit, continue, teach, tune, delete, export; of models of speech: speak, transcribe
+    can: list[str] = Field(default_factory=list)
 
 
 class Node(Shape):
