@@ -2,7 +2,7 @@
 
 import base64
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +14,7 @@ from genloom.api import copies as copying
 from genloom.api.argument_types import check_arguments
 from genloom.api.signing import Note, sign_display, sign_file_of, sign_page, write_outgoing
 from genloom.errors import GenloomError
-from genloom.store.files import expand_home, is_folder_path
+from genloom.store.files import expand_home, is_folder_path, write_atomic
 from genloom.text_format import remove_controls
 
 if TYPE_CHECKING:
@@ -109,8 +109,11 @@ class Output:
 
     copies = copying.copies_of_output
 
-    def replay(self) -> Any:
+    def replay(self, out: str | Path | None = None, *, note: Note | None = None) -> Any:
         """Generate the output again from its record, and return the value.
+
+        With `out`, a path or a folder as `save` takes it, the value is written there, also if the file of the output
+        was changed. The path of the output itself gets the bytes that were generated.
 
         Raises
         ------
@@ -119,16 +122,27 @@ class Output:
             generate.replay_differs, generate.replay_differs_by_machine: the bytes are not equal.
         """
         if self.record.get("speech"):
-            from genloom.api.speech import replay_speech
+            from genloom.api.speech import replay_speech as replay
+        elif self.record.get("transcript"):
+            from genloom.api.transcription import replay_transcription as replay
+        else:
+            return self._replay_values(out, note)
+        value = replay(self)
+        if out is not None:
+            self.save(out, note=note)
+        return value
 
-            return replay_speech(self)
-        if self.record.get("transcript"):
-            from genloom.api.transcription import replay_transcription
+    def _replay_values(self, out: str | Path | None, note: Note | None) -> Any:
+        from genloom.generate.output_records import regenerate_output, replay_output
 
-            return replay_transcription(self)
-        from genloom.generate.output_records import replay_output
-
-        return replay_output(self.workspace.store, self.id)[1]
+        if out is None:
+            return replay_output(self.workspace.store, self.id)[1]
+        value, data = regenerate_output(self.workspace.store, self.id)
+        if (target := self._name_copy(out)).resolve() == self.path.resolve():
+            write_atomic(target, data)
+        else:
+            self._write_copy(target, lambda: value, data, note)
+        return value
 
     def save(self, path: str | Path, *, note: Note | None = None) -> Path:
         """Write the output to a path or into a folder, which exists or whose path ends in a slash; return where it is.
@@ -137,24 +151,28 @@ class Output:
         that holds no signature gets it in a second file, with .c2pa after the name. What cannot be signed is written
         without, and `note` gets the reason; None: a Python warning.
         """
-        from genloom.types import Item
-
-        is_folder, path = is_folder_path(path), expand_home(path)
-        target = path / self.path.name if is_folder else path
+        target = self._name_copy(path)
         if self.record.get("speech"):
             from genloom.api.speech import can_save_speech, save_speech
 
             if can_save_speech(target):  # with the tags that it is synthetic, however long it is
                 return save_speech(self, target, note)
-        if target.suffix.lower() in (self.path.suffix, ""):
-            self.verify()
-            written = self.path
-        else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self.medium.save(Item(self.value, str(self.path)), target)
-            written = target
-        write_outgoing(sign_file_of(self, written.read_bytes(), target.suffix or self.path.suffix), target, note)
+        self.verify()
+        self._write_copy(target, lambda: self.value, self.path.read_bytes(), note)
         return target
+
+    def _name_copy(self, path: str | Path) -> Path:
+        return expand_home(path) / self.path.name if is_folder_path(path) else expand_home(path)
+
+    def _write_copy(self, target: Path, get_value: Callable[[], Any], data: bytes, note: Note | None) -> None:
+        """Write the output as it leaves, from the bytes of its own format, or from its value for another one."""
+        from genloom.types import Item
+
+        if target.suffix.lower() not in (self.path.suffix, ""):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self.medium.save(Item(get_value(), str(self.path)), target)
+            data = target.read_bytes()
+        write_outgoing(sign_file_of(self, data, target.suffix or self.path.suffix), target, note)
 
     def manifest(self) -> "Manifest | None":
         """Return what the signature of the output tells whoever gets its file; None without the extra `trust`."""

@@ -1,5 +1,6 @@
 """Records of outputs: outputs are stored with all that a replay needs, and replayed byte for byte."""
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -122,10 +123,25 @@ def replay_output(workspace: Workspace, output_id: str) -> tuple[Path, Any]:
     the model or the stored file has changed, or the new bytes differ; then it names the changes of the machine.
     """
     path, record = workspace.get_output(output_id)
+    require_replay_record(path, record, output_id)
+    verify_output(path, record)
+    return path, regenerate_output(workspace, output_id)[0]
+
+
+def require_replay_record(path: Path, record: Mapping[str, Any], output_id: str) -> None:
+    """Raise GenloomError for a record that does not say how its output was generated."""
     needed = {"model", "model_digest", "request", "row", "machine", "sha256"}
     if not needed <= record.keys() or record.get("imported"):
         raise GenloomError("generate.no_replay_record", path=path.with_name(f"{output_id}.json"), output=output_id)
-    verify_output(path, record)
+
+
+def regenerate_output(workspace: Workspace, output_id: str) -> tuple[Any, bytes]:
+    """Generate a stored output again from its record, whatever its file holds by now; return its value and bytes.
+
+    Raises ValueError if the model has changed, or the bytes are not those that were generated.
+    """
+    path, record = workspace.get_output(output_id)
+    require_replay_record(path, record, output_id)
     adapters = tuple(record.get("adapters", {}))
     for ref, expected_digest in {record["model"]: record["model_digest"], **record.get("adapters", {})}.items():
         if workspace.get_model(ref).digest != expected_digest:
@@ -146,7 +162,8 @@ def replay_output(workspace: Workspace, output_id: str) -> tuple[Path, Any]:
     )
     # Earlier versions, whose records name no medium, ended a text that was cut inside a character with U+FFFD.
     value = run_request(model, request, keep_partial="medium" not in record).values[record["row"]]
-    if medium.encode(value) != path.read_bytes():
+    data = medium.encode(value)
+    if hashlib.sha256(data).hexdigest() != record["sha256"]:
         machine = describe_machine()
         saved_machine = record["machine"]
         changes = [
@@ -157,4 +174,4 @@ def replay_output(workspace: Workspace, output_id: str) -> tuple[Path, Any]:
         if changes:
             raise GenloomError("generate.replay_differs_by_machine", output=output_id, changes="; ".join(changes))
         raise GenloomError("generate.replay_differs", output=output_id)
-    return path, value
+    return value, data

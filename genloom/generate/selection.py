@@ -62,10 +62,12 @@ class SelectionReport:
     num_met: int = 0  # different outputs that meet what was asked
     num_chosen: int = 0
     withheld: Counter[str] = field(default_factory=Counter)  # reason → outputs
+    cautions: tuple[str, ...] = ()  # why what was asked can hardly be met, known before any output
 
     def to_dict(self) -> dict[str, Any]:
         counts = {"wanted": self.num_wanted, "budget": self.budget, "generated": self.num_generated}
-        return {**counts, "met": self.num_met, "chosen": self.num_chosen, "withheld": dict(self.withheld.most_common())}
+        counts |= {"met": self.num_met, "chosen": self.num_chosen}
+        return {**counts, "withheld": dict(self.withheld.most_common()), "cautions": list(self.cautions)}
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,8 @@ class Selection:
         self.groups, self.rows = group_rows(request)
         wanted = len(request.prompts)
         budget = (self.edit.budget if self.edit else 0) or max(OUTPUTS_PER_WANTED * wanted, MIN_BUDGET)
-        self.report = SelectionReport(wanted, min(max(budget, wanted), MAX_OUTPUTS))
+        cautions = getattr(self.edit, "cautions", ())
+        self.report = SelectionReport(wanted, min(max(budget, wanted), MAX_OUTPUTS), cautions=cautions)
         self.candidates: list[Candidate] = []
         self.keys: set[tuple[int, str]] = set()
         self.num_rounds = 0

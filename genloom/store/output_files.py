@@ -6,13 +6,14 @@
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from genloom.errors import GenloomError
+from genloom.errors import GenloomError, format_message
 from genloom.store import files, manifest, records
 from genloom.store.clock import get_now
 from genloom.store.names import is_timed_id, make_timed_id
@@ -162,7 +163,10 @@ def verify_output(path: Path, record: Mapping[str, Any]) -> None:
     """Raise GenloomError if the file of an output is not the one that its record describes, or is gone."""
     require_file(path, record)
     if files.hash_file(path) != record["sha256"]:
-        raise GenloomError("store.output_changed", path=path, id=record.get("id"))
+        can_replay = "request" in record and not record.get("imported")
+        cure = f"store.output_cure_by_{'replay' if can_replay else 'backup'}"
+        id, target = record.get("id"), shlex.quote(str(path))
+        raise GenloomError("store.output_changed", path=path, id=id, cure=format_message(cure, id=id, target=target))
 
 
 def save_original(folder: Path, data: bytes, suffix: str) -> str:

@@ -143,6 +143,12 @@ def test_an_output_is_continued_and_so_is_its_continuation(home: Path, capsys: p
     Path(second["file"]).write_text("something else", encoding="utf-8")
     assert run(["generate", "my notes", "--continue-from", second["id"]]) == 2
     assert "[store.output_changed]" in capsys.readouterr().err
+    copy = home.parent / "copy.txt"  # its record and its model are enough to write it again
+    assert run_json(capsys, "generate", "--replay", second["id"], "--out", str(copy))["file"] == str(copy)
+    assert copy.read_text(encoding="utf-8") == second["text"]
+    assert run(["generate", "--replay", second["id"]]) == 2
+    assert run(["generate", "--replay", second["id"], "--out", second["file"]]) == 0
+    assert run(["generate", "--replay", second["id"]]) == 0
     assert run(["remove", "outputs", second["id"]]) == 0
 
 

@@ -1,6 +1,7 @@
 """The engine: outputs do not depend on the batch, are stored with all that a replay needs, and replay."""
 
 import json
+import shlex
 import shutil
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -21,7 +22,7 @@ from genloom.generate.engine import (
     run_request,
     split_batches,
 )
-from genloom.generate.output_records import replay_output, store_outputs
+from genloom.generate.output_records import regenerate_output, replay_output, store_outputs
 from genloom.generate.token_prompts import list_suppressed_tokens
 from genloom.model import Model, build_networks, load_model, save_model
 from genloom.networks import precision as precisions
@@ -322,9 +323,12 @@ def test_a_record_with_old_names_replays(workspace: Workspace) -> None:
 
 def test_a_changed_file_is_not_replayed(workspace: Workspace, output: str) -> None:
     path, _ = workspace.get_output(output)
+    data = path.read_bytes()
     path.write_text("something else")
-    with raises_code("store.output_changed", path=path):
+    with raises_code("store.output_changed", path=path) as error:
         replay_output(workspace, output)
+    assert f"--replay {output} --out {shlex.quote(str(path))}" in error.value.fields["cure"]
+    assert regenerate_output(workspace, output)[1] == data
 
 
 def test_another_model_of_the_same_name_is_refused(workspace: Workspace, output: str) -> None:

@@ -5,6 +5,7 @@ One tiny model, trained in seconds on chains and rings, goes through every verb.
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +26,7 @@ from genloom.generate.molecule import (
     templates,
     unpack_edit,
 )
-from genloom.generate.molecule.ranges import draw_between, draw_conditions
+from genloom.generate.molecule.ranges import draw_between, draw_conditions, find_cautions
 from genloom.generate.molecule.segments import SegmentConstraint
 from genloom.generate.output_records import replay_output
 from genloom.generate.selection import Judgement, Selection, build_selection
@@ -331,6 +332,22 @@ def test_goals_are_met_or_it_is_said_how_far(genloom: Any, workspace: gl.Workspa
     scarce = genloom("generate", "chains", "--goal", "mw>150 qed>0.9", "--count", "3", "--budget", "20", "--seed", "1")
     assert scarce["selection"]["generated"] <= 20
     assert scarce["selection"]["met"] == sum(output["judgement"]["is_met"] for output in scarce["outputs"])
+
+
+def test_a_goal_outside_of_the_training_data_is_said_with_their_range(
+    model: Model, workspace: gl.Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert find_cautions(model, parse_goals("logp=1..2 mw<200 logp=1.5..1.50001 qed>0.99")) == ()
+    low, high = find_cautions(model, parse_goals("logp<-30 mw>3000"))
+    assert low.startswith("The goal logp<-30 is outside of what chains/1 has learned: logp of its training data is")
+    assert high.startswith("The goal mw>3000 is outside of what chains/1 has learned: mw of its training data is")
+    monkeypatch.setenv("GENLOOM_HOME", str(workspace.folder))
+    edit = build_edit(EditOptions(goal="mw>3000"), model)
+    selection = build_selection(model, replace(engine.build_request([""], 1, 1, (), {}), edit=edit))
+    assert selection is not None
+    assert selection.report.to_dict()["cautions"] == [high]
+    run(["generate", "chains", "--goal", "mw>3000", "--budget", "5", "--seed", "1"])  # may find nothing to hand out
+    assert capsys.readouterr().err.count(high) == 1
 
 
 @pytest.mark.parametrize("codec_fills", [True, False])

@@ -129,7 +129,6 @@ def run(
             "option": option,
             "stop": stop,
             "chat": chat,
-            "out": out,
             "continue_from": continue_from,
         }
         selection = {"count": count != 1, "precision": precision != "auto", **vars(edit_flags), **vars(sheet_options)}
@@ -146,7 +145,7 @@ def run(
                 **vars(format_options),
             },
         )
-        _replay_output(workspace.output(replay), console)
+        _replay_output(workspace.output(replay), out, console)
         return
     if model is None:
         raise GenloomError("cli.model_missing")
@@ -199,8 +198,13 @@ def run(
     console.print_result({"model": generator.ref, "adapters": adapters, "outputs": results, **sheet_entry})
 
 
-def _replay_output(output: Output, console: Console) -> None:
-    output.replay()
+def _replay_output(output: Output, out: Path | None, console: Console) -> None:
+    path = None if out is None else name_copy(out, output.path.name, 1, 1)
+    output.replay(path, note=console.print_note_once)
+    if path is not None:  # the file of the output may be a changed one
+        console.print_line(f"Generated again, as recorded: {path}")
+        console.print_result({"id": output.id, "file": str(path), "identical": True})
+        return
     _print_output(output, console)
     console.print_note(f"Identical to {output.path}")
     text_fields = _build_text_fields(output)
@@ -274,6 +278,8 @@ def _show_progress(
             last_step = event
             if event.understood:
                 console.print_note_once(f"Understood: {event.understood}.")
+            for caution in event.selection.cautions if event.selection else ():
+                console.print_note_once(f"Note: {caution}")
             if event.is_streamed and console.is_live and event.draft is not None:
                 text = str(event.draft.values[0])
                 assert text.startswith(shown_text), "a later draft only appends"

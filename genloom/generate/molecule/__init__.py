@@ -16,7 +16,7 @@ from genloom.errors import GenloomError, format_message, is_reason
 from genloom.generate.editing import LoadBlob, SamplerStart, SaveBlob, check_edit_options, list_inputs, share_option
 from genloom.generate.engine import Request, get_default_max_tokens, is_left_to_right
 from genloom.generate.molecule import templates
-from genloom.generate.molecule.ranges import draw_conditions
+from genloom.generate.molecule.ranges import draw_conditions, find_cautions
 from genloom.generate.molecule.segments import SegmentConstraint
 from genloom.generate.molecule.templates import Template
 from genloom.generate.selection import Judgement
@@ -63,6 +63,7 @@ class MoleculeEdit:
     vary: float = 1.0
     similarity: float = 0.0
     budget: int = 0
+    cautions: tuple[str, ...] = ()  # said before the search; not in the record
 
     @property
     def needs_start(self) -> bool:
@@ -242,7 +243,7 @@ def build_edit(options: EditOptions, model: Model) -> MoleculeEdit:
     if len(given) > 1:
         raise GenloomError("molecule.edit_contradiction", first=given[0], second=given[1])
     goals = parse_goals(options.goal) if options.goal is not None else Goals()
-    edit = MoleculeEdit(goals, budget=options.budget or 0)
+    edit = MoleculeEdit(goals, budget=options.budget or 0, cautions=find_cautions(model, goals))
     has_source = bool(given) and given[0] in ("like", "source")
     for name in ("vary", "similarity"):
         if getattr(options, name) is not None and not has_source:

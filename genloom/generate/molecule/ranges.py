@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from genloom.errors import format_message
 from genloom.media.molecule.goals import Goals
 from genloom.media.molecule.properties import find_property
 from genloom.model import Model
 
 INNER_SHARE = 0.6  # of a range with two ends, around its middle
+DATA_DEVIATIONS = 3  # around the mean of a property, which nearly all training data are within
 MIN_PROBABILITY = 1e-4  # of a range among the training data; below, its nearest end is aimed at
 
 
@@ -27,6 +29,21 @@ def draw_conditions(model: Model, goals: Goals, nonce: int) -> dict[str, float]:
         value = draw_between(low, high, *statistics, rng.random())
         values[name] = float(min(max(round(value), ceil(low)), floor(high))) if each.is_integer else value
     return values
+
+
+def find_cautions(model: Model, goals: Goals) -> tuple[str, ...]:
+    """Return a sentence on each goal that is beyond nearly all training data of the model, with their range."""
+    cautions = []
+    for name, (low, high) in goals.ranges.items():
+        statistics = read_statistics(model.conditioners.get(name))
+        if statistics is None:
+            continue
+        each, (mean, std) = find_property(name), statistics
+        first, last = max(mean - DATA_DEVIATIONS * std, each.low), min(mean + DATA_DEVIATIONS * std, each.high)
+        if low > last or high < first:
+            fields = {"goal": goals.by_name[name], "name": name, "model": model.ref, "low": first, "high": last}
+            cautions.append(format_message("molecule.goal_outside_data", **fields))
+    return tuple(cautions)
 
 
 def read_statistics(conditioner: Any) -> tuple[float, float] | None:
