@@ -111,7 +111,7 @@ def run(
     continue_from
         Text to continue: its id, or "last".
     replay
-        Id of a stored output to generate again and compare byte for byte.
+        Id of a stored output to generate again and compare byte for byte; --out writes it again, if its file changed.
     """
     workspace, console = common.open()
     if out is not None:
