@@ -249,18 +249,24 @@ def read_bounded_text(path: Path, description: str, limit: int) -> str:
 
 def build_unreadable_error(path: Path, description: str, error: OSError | UnicodeDecodeError) -> GenloomError:
     """Return the error for a file named by the user that cannot be read, with the reason and the cure."""
+    return GenloomError(
+        "core.unreadable_file", path=path, description=description, reason=explain_unreadable_file(error)
+    )
+
+
+def explain_unreadable_file(error: OSError | UnicodeDecodeError) -> str:
+    """Return why a file cannot be read, with the cure."""
     match error:
         case UnicodeDecodeError():
-            reason = format_message("core.file_not_utf8")
+            return format_message("core.file_not_utf8")
         case FileNotFoundError() | NotADirectoryError():
-            reason = format_message("core.file_missing")
+            return format_message("core.file_missing")
         case IsADirectoryError():
-            reason = format_message("core.file_is_folder")
+            return format_message("core.file_is_folder")
         case PermissionError():
-            reason = format_message("core.file_permission")
+            return format_message("core.file_permission")
         case _:
-            reason = format_message("core.file_other_reason", reason=(error.strerror or str(error)).lower())
-    return GenloomError("core.unreadable_file", path=path, description=description, reason=reason)
+            return format_message("core.file_other_reason", reason=(error.strerror or str(error)).lower())
 
 
 def flatten_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

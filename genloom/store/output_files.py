@@ -163,10 +163,11 @@ def verify_output(path: Path, record: Mapping[str, Any]) -> None:
     """Raise GenloomError if the file of an output is not the one that its record describes, or is gone."""
     require_file(path, record)
     if files.hash_file(path) != record["sha256"]:
-        can_replay = "request" in record and not record.get("imported")
-        cure = f"store.output_cure_by_{'replay' if can_replay else 'backup'}"
         id, target = record.get("id"), shlex.quote(str(path))
-        raise GenloomError("store.output_changed", path=path, id=id, cure=format_message(cure, id=id, target=target))
+        cure = format_message("store.output_cure_by_backup", id=id)
+        if "request" in record and not record.get("imported"):
+            cure = format_message("store.output_cure_by_replay", id=id, target=target)
+        raise GenloomError("store.output_changed", path=path, id=id, cure=cure)
 
 
 def save_original(folder: Path, data: bytes, suffix: str) -> str:

@@ -132,7 +132,7 @@ def test_a_limit_that_cannot_be_met_is_said(capsys: pytest.CaptureFixture[str]) 
         ((), "design.one_source_of_goals"),
         (("bracket.toml", "--example", "hook"), "design.one_source_of_goals"),
         (("--example", "hok"), "design.example_unknown"),
-        (("missing.toml",), "media.unreadable"),
+        (("missing.toml",), "media.unreadable_file"),
         (("bracket.toml", "--max-stress", "120"), "design.unit_missing"),
         (("bracket.toml", "--formats", "step"), "design.bad_save_suffix"),
         (("bracket.toml", "--model", "icons"), "design.model_of_other_medium"),
@@ -142,6 +142,16 @@ def test_a_limit_that_cannot_be_met_is_said(capsys: pytest.CaptureFixture[str]) 
 def test_faults_are_named(arguments: tuple[str, ...], code: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["design", *arguments]) == 2
     assert f"[{code}]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("option", "value"), [("--max-stress", "120"), ("--symmetric", "q")])
+def test_a_limit_of_an_option_is_named_as_the_option(
+    option: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["design", "--example", "hook", option, value]) == 2
+    error = capsys.readouterr().err
+    assert option in error
+    assert "goal." not in error
 
 
 def test_goals_without_a_solution_are_refused_before_any_work(home: Path) -> None:

@@ -1,5 +1,6 @@
 """Optional abilities: what a medium defines, and the defaults for one that does not."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,9 +8,11 @@ import numpy as np
 import pytest
 
 from genloom import plugins
+from genloom.generate.design import read_document
 from genloom.media import image, text
 from genloom.media.abilities import DEFAULTS, get_ability, guess_suffix
 from genloom.types import Display
+from tests.errors import raises_code
 
 PLAIN: Any = SimpleNamespace(
     kind="tunes",
@@ -40,6 +43,22 @@ def test_every_medium_has_every_ability(medium: str) -> None:
     for name in DEFAULTS:
         get_ability(part, name)
     assert get_ability(part, "sequence") in ("stream", "document")
+
+
+@pytest.mark.parametrize("medium", ["text", "image", "music", "molecule", "design"])
+def test_a_file_that_is_missing_is_said_to_be_once_with_the_cure(medium: str, tmp_path: Path) -> None:
+    part = plugins.find_part("medium", medium)
+    path = tmp_path / f"none{part.suffixes[0]}"
+    with raises_code("media.unreadable_file", path=path) as error:
+        part.open(path)
+    assert "there is no such file. Check its name." in str(error.value)
+    assert str(error.value).count(str(path)) == 1
+
+
+def test_goals_of_a_file_that_is_missing_name_it_once(tmp_path: Path) -> None:
+    with raises_code("media.unreadable_file") as error:
+        read_document(tmp_path / "none.toml")
+    assert str(error.value).count("none.toml") == 1
 
 
 def test_text_is_counted_in_bytes_and_split_into_equal_passages() -> None:

@@ -160,7 +160,8 @@ def change_goals(
     given = {"volume": volume, "max_stress": max_stress, "max_displacement": max_displacement,
              "min_thickness": min_thickness, "symmetry": symmetric}  # fmt: skip
     changes = {name: value for name, value in given.items() if value is not None}
-    limits = read_limits(changes, goals.domain)
+    options = {"symmetry": "--symmetric"}
+    limits = read_limits(changes, goals.domain, lambda name: options.get(name, f"--{name.replace('_', '-')}"))
     return goals.with_limits(**{name: getattr(limits, name) for name in changes})
 
 

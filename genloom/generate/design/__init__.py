@@ -140,8 +140,9 @@ def read_goal(text: str) -> tuple[DesignGoals, str]:
 
 def read_document(path: Path) -> DesignGoals:
     """Return the goals of a design.toml, with or without a design."""
+    text = medium.read_text(path)
     try:
-        goals, _ = parse_document(medium.read_text(path))
+        goals, _ = parse_document(text)
     except ValueError as error:
         raise GenloomError("media.unreadable", path=path, reason=error) from error
     if goals is None:

@@ -10,6 +10,7 @@ from genloom.errors import GenloomError
 from genloom.media.design.document_writing import write_goals
 from genloom.media.design.structure import Structure, read_structure, write_structure
 from genloom.media.saving import write_file
+from genloom.settings import explain_unreadable_file
 from genloom.types import DefaultRecipe, Display, Item
 
 kind: str = "design"
@@ -33,8 +34,9 @@ default_recipes: tuple[DefaultRecipe, ...] = (
 def open(path: Path) -> Item:
     """Return the design in a file as an Item; `meta` has its title. GenloomError for goals without a design yet."""
     path = Path(path)
+    text = read_text(path)
     try:
-        structure = read_structure(read_text(path))
+        structure = read_structure(text)
     except ValueError as error:
         raise GenloomError("media.unreadable", path=path, reason=error) from error
     return Item(structure, str(path), meta={"title": structure.goals.title if structure.goals else ""})
@@ -46,8 +48,11 @@ def read_text(path: Path) -> str:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise GenloomError("media.unreadable_file", path=path, reason=error.strerror) from error
-    return decode_text(data)
+        raise GenloomError("media.unreadable_file", path=path, reason=explain_unreadable_file(error)) from error
+    try:
+        return decode_text(data)
+    except ValueError as error:
+        raise GenloomError("media.unreadable", path=path, reason=error) from error
 
 
 def decode_text(data: bytes) -> str:

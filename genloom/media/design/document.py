@@ -4,7 +4,7 @@ Everything from outside is bounded before it is read. A document that was writte
 """
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -286,19 +286,22 @@ def read_region(entry: Table, domain: Domain, name: str) -> Region:
     return Region(kind, start, end)
 
 
-def read_limits(table: Table, domain: Domain) -> Limits:
+def read_limits(table: Table, domain: Domain, name_entry: Callable[[str], str] = lambda name: f"goal.{name}") -> Limits:
+    """Return the limits of a table; errors name its entries as `name_entry` does."""
     check_keys(table, GOAL_KEYS, "[goal]")
     kinds = {"max_stress": "stress", "max_displacement": "length", "min_thickness": "length", "overhang": "angle"}
-    numbers = {name: parse_quantity(table[name], kind, f"goal.{name}") for name, kind in kinds.items() if name in table}
+    numbers = {
+        name: parse_quantity(table[name], kind, name_entry(name)) for name, kind in kinds.items() if name in table
+    }
     for name, number in numbers.items():
         if number <= 0:
-            raise GenloomError("design.not_positive", name=f"goal.{name}", value=table[name])
-    volume = parse_quantity(table.get("volume", Limits().volume), "share", "goal.volume")
+            raise GenloomError("design.not_positive", name=name_entry(name), value=table[name])
+    volume = parse_quantity(table.get("volume", Limits().volume), "share", name_entry("volume"))
     if not 0 < volume <= 1:
         raise GenloomError("design.bad_volume", value=table["volume"])
     if numbers.get("overhang", 45) >= 90:
         raise GenloomError("design.bad_overhang", value=table["overhang"])
     if numbers.get("min_thickness", 0) > min(domain.size):
         raise GenloomError("design.thicker_than_domain", value=table["min_thickness"])
-    symmetry = read_axes(table["symmetry"], domain.axes, "goal.symmetry") if table.get("symmetry") else ""
+    symmetry = read_axes(table["symmetry"], domain.axes, name_entry("symmetry")) if table.get("symmetry") else ""
     return Limits(volume, symmetry=symmetry, **numbers)

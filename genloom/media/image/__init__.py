@@ -11,6 +11,7 @@ from genloom.media.image import decoding, terminal
 from genloom.media.image.alignment import list_alignments as list_alignments
 from genloom.media.image.style_features import extract_style_features as extract_style_features
 from genloom.media.saving import write_file
+from genloom.settings import explain_unreadable_file
 from genloom.types import DefaultRecipe, Display, Item
 
 kind: str = "image"
@@ -63,7 +64,7 @@ def open(path: Path, max_side: int = 0, background: str = decoding.BACKGROUND) -
             data = file.read(decoding.MAX_BYTES + 1)
         picture = decoding.decode_image(data, max_side, background)
     except OSError as error:
-        raise GenloomError("media.unreadable_file", path=path, reason=error.strerror) from error
+        raise GenloomError("media.unreadable_file", path=path, reason=explain_unreadable_file(error)) from error
     except ValueError as error:
         raise GenloomError("media.unreadable", path=path, reason=error) from error
     return Item(picture.pixels, str(path), picture.licence or "unknown", picture.to_meta())

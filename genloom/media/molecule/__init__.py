@@ -11,6 +11,7 @@ from genloom.media.molecule.fingerprints import find_family as find_family
 from genloom.media.molecule.fingerprints import identify_value as identify_value
 from genloom.media.molecule.molecule import MAX_CHARS, Molecule
 from genloom.media.saving import write_file
+from genloom.settings import explain_unreadable_file
 from genloom.types import DefaultRecipe, Display, Item
 
 kind: str = "molecule"
@@ -55,7 +56,7 @@ def open(path: Path) -> Item:
         if entry.problem is not None:
             raise entry.problem
     except OSError as error:
-        raise GenloomError("media.unreadable_file", path=path, reason=error.strerror) from error
+        raise GenloomError("media.unreadable_file", path=path, reason=explain_unreadable_file(error)) from error
     except UnicodeDecodeError as error:
         raise GenloomError("media.unreadable", path=path, reason=GenloomError("molecule.not_text")) from error
     except ValueError as error:
@@ -74,7 +75,7 @@ def open_collection(path: Path) -> list[Item]:
             raise GenloomError("molecule.file_too_large", limit=MAX_BYTES >> 20)
         lines = data.decode("utf-8").splitlines()
     except OSError as error:
-        raise GenloomError("media.unreadable_file", path=path, reason=error.strerror) from error
+        raise GenloomError("media.unreadable_file", path=path, reason=explain_unreadable_file(error)) from error
     except UnicodeDecodeError as error:
         raise GenloomError("media.unreadable", path=path, reason=GenloomError("molecule.not_text")) from error
     except ValueError as error:

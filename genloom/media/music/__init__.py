@@ -12,6 +12,7 @@ from genloom.media.music import midi
 from genloom.media.music.score import DRUMS, TICKS_PER_QUARTER, Score, build_clock
 from genloom.media.music.style_features import extract_style_features as extract_style_features
 from genloom.media.saving import write_file
+from genloom.settings import explain_unreadable_file
 from genloom.types import DefaultRecipe, Display, Item
 
 kind: str = "music"
@@ -51,7 +52,7 @@ def open(path: Path) -> Item:
             data = file.read(MAX_BYTES + 1)
         score, repairs = read(data, path.suffix.lower())[0]
     except OSError as error:
-        raise GenloomError("media.unreadable_file", path=path, reason=error.strerror) from error
+        raise GenloomError("media.unreadable_file", path=path, reason=explain_unreadable_file(error)) from error
     except ValueError as error:
         raise GenloomError("media.unreadable", path=path, reason=error) from error
     return Item(score, str(path), meta={"title": score.title, "repairs": str(repairs)})

@@ -8,6 +8,7 @@ from genloom.errors import GenloomError
 from genloom.media.saving import write_file
 from genloom.media.text import bounded, encoding, extract, marked_text, office, rtf, sheets, word
 from genloom.media.text.style_features import extract_style_features as extract_style_features
+from genloom.settings import explain_unreadable_file
 from genloom.types import DefaultRecipe, Display, Item
 
 kind: str = "text"
@@ -72,7 +73,7 @@ def open(path: Path) -> Item:
     try:
         extracted_text, encoding_name = read_text(path)
     except OSError as error:
-        raise GenloomError("media.unreadable_file", path=path, reason=error.strerror) from error
+        raise GenloomError("media.unreadable_file", path=path, reason=explain_unreadable_file(error)) from error
     except ValueError as error:
         raise GenloomError("media.unreadable", path=path, reason=error) from error
     return Item(extracted_text.text, str(path), extracted_text.licence or "unknown", {"encoding": encoding_name})
