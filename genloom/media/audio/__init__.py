@@ -11,6 +11,7 @@ from genloom.errors import GenloomError
 from genloom.media.audio.measures import measure_sound
 from genloom.media.audio.sound import Sound as Sound
 from genloom.media.saving import write_file
+from genloom.settings import explain_unreadable_file
 from genloom.types import DefaultRecipe, Display, Item
 
 kind: str = "audio"
@@ -90,7 +91,7 @@ def open(path: Path) -> Item:
             data = file.read(reading.MAX_BYTES + 1)
         recording = reading.read_sound(data)
     except OSError as error:
-        raise GenloomError("media.unreadable_file", path=path, reason=error.strerror) from error
+        raise GenloomError("media.unreadable_file", path=path, reason=explain_unreadable_file(error)) from error
     except ValueError as error:
         raise GenloomError("media.unreadable", path=path, reason=error) from error
     tags = dict(recording.tags)
