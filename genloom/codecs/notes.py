@@ -35,7 +35,7 @@ from genloom.codecs.notes_vocabulary import (
     to_token,
 )
 from genloom.errors import format_message
-from genloom.media.music.controls import read_words
+from genloom.media.music.controls import list_unread_words, read_words
 from genloom.media.music.excerpts import draw_excerpt
 from genloom.media.music.score import Score, correlate_keys
 from genloom.types import TokenSpace
@@ -174,7 +174,8 @@ class Codec:
         from genloom.codecs.notes_grammar import NEW_PIECE_RULES, NotesConstraint
 
         controls = [read_words(prompt) for prompt in prompts]
-        return NotesConstraint(controls, self, NEW_PIECE_RULES, max_length=max_length)
+        unread = [list_unread_words(prompt) for prompt in prompts]
+        return NotesConstraint(controls, self, NEW_PIECE_RULES, max_length=max_length, unread=unread)
 
     def read_token_contexts(self) -> TokenContextReader:
         """Return a reader of the contexts of marks, which a transposition and a MIDI file keep."""

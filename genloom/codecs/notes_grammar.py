@@ -87,7 +87,7 @@ class NotesConstraint:
 
     `cells` are those to generate in each row; without them, all. `changes` are the tokens of meter and tempo that a bar
     begins with. A row of `max_length` tokens, BOS included, is complete: towards the end its cells get shorter. With
-    `cells`, `num_bars` are those of the whole piece.
+    `cells`, `num_bars` are those of the whole piece. `unread` are the words of each prompt without a meaning here.
     """
 
     def __init__(
@@ -99,9 +99,10 @@ class NotesConstraint:
         changes: Mapping[int, Sequence[int]] = {},
         max_length: int = 0,
         num_bars: int = 0,
+        unread: Sequence[Sequence[str]] = (),
     ):
         self.codec, self.rules, self.cells = codec, rules, cells
-        self.changes, self.max_length = changes, max_length or 1 << 30
+        self.changes, self.max_length, self.unread = changes, max_length or 1 << 30, unread or [()] * len(controls)
         self.controls = [each if cells else limit_bars(each, self.max_length) for each in controls]
         self.rows = [
             RowState(num_bars=num_bars, max_rest_bars=MAX_REST_BARS * (cells is None and each.programs is not None))
@@ -113,7 +114,9 @@ class NotesConstraint:
         rules = ["in key"] * self.rules.in_key
         if self.cells is not None:
             rules += ["no crossing"] * self.rules.is_crossing_free + ["no parallels"] * self.rules.is_parallel_free
-        return [", ".join(filter(None, [controls.describe(), *rules])) for controls in self.controls]
+        read = [", ".join(filter(None, [controls.describe(), *rules])) for controls in self.controls]
+        left = [f"left to the model: {', '.join(words)}" if words else "" for words in self.unread]
+        return ["; ".join(filter(None, parts)) for parts in zip(read, left, strict=True)]
 
     def __call__(self, contexts: Sequence[np.ndarray]) -> np.ndarray:
         """Return which tokens may follow each context, B V; a context begins with the tokens that were seen before."""

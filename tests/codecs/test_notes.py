@@ -115,6 +115,11 @@ def test_a_limit_of_tokens_leaves_no_piece_unfinished(seed: int) -> None:
     assert len(score.bars) <= 8
     limited = NotesConstraint([Controls(bars=9, programs=(40, 42))], CODEC, max_length=110)
     assert limited.describe() == ["string duo, 8 bars"]
+    assert CODEC.build_constraint(["a sad kazoo", "kazoo", ""], 110).describe() == [
+        "minor; left to the model: kazoo",
+        "left to the model: kazoo",
+        "",
+    ]
     free = sample_randomly(NotesConstraint([Controls()], CODEC, max_length=60), seed, 60)
     assert free.num_notes < 60
 

@@ -200,7 +200,7 @@ def test_options_that_contradict_each_other_are_refused(model: Model, tmp_path: 
         (EditOptions(instruments="kazoo"), "unknown_instruments"),
         (EditOptions(instruments="kazoo choir"), "unknown_instruments"),
         (EditOptions(source=source, accompany="a cello and kazoos"), "unknown_instruments"),
-        (EditOptions(key="H major"), "unknown_key"),
+        (EditOptions(key="Z major"), "unknown_key"),
         (EditOptions(meter="17/16"), "unknown_meter"),
     ):
         with raises_code(f"music.{code}"):

@@ -11,7 +11,14 @@ import pytest
 from genloom.errors import GenloomError
 from genloom.media import music
 from genloom.media.music import midi
-from genloom.media.music.controls import Controls, pack_controls, read_key, read_words, unpack_controls
+from genloom.media.music.controls import (
+    Controls,
+    list_unread_words,
+    pack_controls,
+    read_key,
+    read_words,
+    unpack_controls,
+)
 from genloom.media.music.excerpts import draw_excerpt, iter_closes
 from genloom.media.music.score import Key, Meter, Note, Part, Score, Tempo, find_key, split_voices
 from genloom.media.music.theory import find_faults
@@ -209,3 +216,17 @@ def test_passages_and_cuts_keep_bars() -> None:
     assert [len(passage.bars) for passage in music.split(SCORE, 2)] == [2, 2]
     assert music.cut(SCORE, 5).num_notes <= 5
     assert SCORE.cut(1, 2).bars == ((0, Meter(0, 2, 4)),)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "unread"),
+    [
+        ("", []),
+        ("a waltz in H minor for kazoo", ["kazoo"]),
+        ("a slow waltz in D minor for string quartet", []),
+        ("Bb major 6/8 120 bpm, 8 bars", []),
+        ("a happy tune about the sea with two violins, about the sea", ["about", "sea"]),
+    ],
+)
+def test_words_of_a_prompt_without_a_meaning_are_listed(prompt: str, unread: list[str]) -> None:
+    assert list_unread_words(prompt) == unread

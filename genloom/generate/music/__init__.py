@@ -18,6 +18,7 @@ from genloom.generate.engine import Request, get_default_max_tokens
 from genloom.generate.music.window import MIN_CONTEXT_BARS, Task, Window, list_cells, open_window, restore_source
 from genloom.media.music.controls import (
     Controls,
+    list_unread_words,
     merge_controls,
     pack_controls,
     parse_instruments,
@@ -81,10 +82,11 @@ class MusicEdit:
         if not isinstance(codec, Codec) or "constraint" not in list_inputs(model):
             raise GenloomError("generate.no_edit_support", objective=model.design.objective)
         asked = [merge_controls(read_words(prompt), self.controls) for prompt in request.prompts]
+        unread = [list_unread_words(prompt) for prompt in request.prompts]
         max_tokens = int(request.params.get("max_tokens") or get_default_max_tokens(model))
         if self.source is None:
             max_length = min(max_tokens + 1, context_length)
-            constraint = NotesConstraint(asked, codec, self.rules, max_length=max_length)
+            constraint = NotesConstraint(asked, codec, self.rules, max_length=max_length, unread=unread)
             for each in constraint.controls:
                 if self.controls.bars is not None and each.bars != self.controls.bars:
                     voices = format_count(len(each.programs or (0,)), "voice")
@@ -104,6 +106,7 @@ class MusicEdit:
             {bar: tokens for (bar, _), tokens in changes.items() if tokens},
             min(context_length, min(map(len, prefixes)) + max_tokens),
             window.num_bars,
+            unread,
         )
         return SamplerStart(
             {"prompt_ids": tuple(prefixes), "constraint": constraint},

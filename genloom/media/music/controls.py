@@ -231,6 +231,31 @@ def read_words(text: str) -> Controls:
     return replace(controls, programs=programs) if programs else controls
 
 
+# Words of a prompt that ask for nothing.
+FILLERS = frozenset([
+    "a", "an", "and", "as", "at", "by", "from", "for", "i", "in", "is", "it", "like", "me", "my", "of", "on", "or",
+    "please", "some", "style", "that", "the", "this", "to", "with", "write", "make", "bar", "bars", "bpm",
+    "composition", "key", "measure", "measures", "melody", "meter", "music", "piece", "sharp", "flat", "song",
+    "tempo", "time", "tune",
+])  # fmt: skip
+
+
+def list_unread_words(text: str) -> list[str]:
+    """Return the words of a prompt that `read_words` finds no meaning in, in their order: "kazoo"."""
+    modes, lower = "|".join(MODE_WORDS), text.lower()
+    read = (
+        *(rf"\b{re.escape(word)}s?\b" for word in sorted(MEANINGS, key=len, reverse=True)),
+        rf"\b[a-h](?:#|♯|b|♭|-sharp|-flat| sharp| flat)?[ -](?:{modes})\b",
+        rf"\b(?:{modes})\b",
+        r"\bin [a-h](?:#|♯|b|♭|-sharp|-flat| sharp| flat)?(?= |[,.;]|$)",
+        r"\b(?:\d{1,2}|four|eight|twelve|sixteen)[ -]bars?\b",
+    )
+    for pattern in read:
+        lower = re.sub(pattern, " ", lower)
+    words = re.findall(r"[^\W\d_](?:[\w'’-]*\w)?", INSTRUMENTS.sub(" ", lower))
+    return [word for word in dict.fromkeys(words) if word not in FILLERS | JOINING_WORDS]
+
+
 COUNTS = {"two": 2, "three": 3, "four": 4, "2": 2, "3": 3, "4": 4}
 _ENSEMBLE, _PROGRAM = (
     "|".join(sorted(map(re.escape, names), key=len, reverse=True)) for names in (ENSEMBLES, PROGRAMS)
