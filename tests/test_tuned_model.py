@@ -206,7 +206,16 @@ def test_an_adapter_leaves_in_peft_s_format_where_its_modules_have_llama_s_names
     assert (out / peft.WEIGHTS_FILE).read_bytes() == (stored / peft.WEIGHTS_FILE).read_bytes()
     assert json.loads((out / peft.CONFIG_FILE).read_text())["target_modules"] == ["down_proj", "q_proj"]
     base = load_model(workspace, "tales")
-    settings = {"width": 16, "heads": 2, "depth": 1, "activation": "gelu", "positions": "learned"}
+    settings = {
+        "width": 16,
+        "heads": 2,
+        "depth": 1,
+        "activation": "gelu",
+        "positions": "learned",
+        "norm": "layer",
+        "bias": "all",
+        "qk_norm": False,
+    }
     design = replace(base.design, network_settings=settings)
     other = replace(base, design=design, parts=build_networks(design, base.objective))
     staged = workspace.create_model("other")

@@ -39,6 +39,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "transformer": {"width": 32, "depth": 2, "heads": 2},
     "recurrent": {"width": 48, "depth": 1},
     "dense": {"width": 64},
+    "spectral": {"width": 32, "depth": 1, "window": 4, "kernel": 3},
     "ngram": {"order": 3, "num_folds": 2},
     "convolution": {"width": 8, "up_blocks": 1},
     "dit": {"width": 16, "depth": 2, "head_width": 8},

@@ -66,7 +66,7 @@ def find_files(
 def _find_builtin_file(source: str, builtin_sources: Mapping[str, Path]) -> SourceFile:
     path = builtin_sources.get(source.removeprefix(BUILTIN_PREFIX))
     if path is None:
-        raise GenloomError("collect.no_such_builtin", source=source, known=", ".join(builtin_sources))
+        raise GenloomError("collect.no_such_builtin", source=source, known=", ".join(sorted(builtin_sources)))
     return SourceFile(path, source, path.stat().st_size, path.parent)
 
 

@@ -15,6 +15,7 @@ import pytest
 
 from genloom.cli.options.collecting import build_collect_flags
 from genloom.collect import Report, captions, collect, media_tables
+from genloom.collect.audio.options import Config as AudioConfig
 from genloom.collect.image.options import Config as ImageConfig
 from genloom.collect.molecule import Config as MoleculeConfig
 from genloom.collect.music import Config as MusicConfig
@@ -106,7 +107,7 @@ def test_a_medium_has_its_own_options_and_defaults(melodies: Path, workspace: Wo
 def test_the_command_line_has_the_options_of_every_medium(melodies: Path) -> None:
     names = {f.name for f in fields(build_collect_flags())}
     own_names = {
-        f.name for config in (TextConfig, ImageConfig, MoleculeConfig, MusicConfig) for f in fields(config)
+        f.name for config in (AudioConfig, TextConfig, ImageConfig, MoleculeConfig, MusicConfig) for f in fields(config)
     } - SHARED
     assert names == {*own_names, "transpose"}
     assert not names & SHARED
@@ -131,7 +132,8 @@ def test_built_in_sources_are_those_of_the_media(workspace: Workspace) -> None:
     sources = get_preparation("text").builtin_sources
     assert sources["shakespeare"].is_file()
     assert not get_preparation("image").builtin_sources
-    with raises_code("collect.no_such_builtin", source="builtin:shakespear", known=", ".join(sources)):
+    known = ", ".join(sorted({*sources, *get_preparation("design").builtin_sources}))
+    with raises_code("collect.no_such_builtin", source="builtin:shakespear", known=known):
         list(collect(["builtin:shakespear"], workspace, "mine"))
 
 

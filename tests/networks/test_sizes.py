@@ -16,6 +16,7 @@ TOKEN_SPEC = NetworkSpec(
     TokenSpace(vocab_size=16, context_length=8), TokenSpace(vocab_size=16, context_length=8), is_causal=True
 )
 VECTOR_SPEC = NetworkSpec(SignalSpace(2), SignalSpace(2))
+WAVE_SPEC = NetworkSpec(SignalSpace(2, (64,)), SignalSpace(2, (16,)))
 IMAGE_SPEC = NetworkSpec(SignalSpace(2, (8, 8)), SignalSpace(2, (8, 8)))
 NETWORKS = plugins.list_part_names("network")
 NETWORKS_WITH_DROPOUT = [name for name in NETWORKS if hasattr(plugins.find_part("network", name), "with_dropout")]
@@ -25,7 +26,7 @@ def build_network(name: str, settings: dict[str, Any]) -> Any:
     """Return a network with these settings, for the first spec that it supports."""
     module = plugins.find_part("network", name)
     config = parse_settings(module.Config, settings, "network")
-    for spec in (TOKEN_SPEC, VECTOR_SPEC):
+    for spec in (TOKEN_SPEC, VECTOR_SPEC, WAVE_SPEC):
         try:
             return module.build(spec, config)
         except ValueError:
