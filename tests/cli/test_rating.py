@@ -225,7 +225,7 @@ def test_versions_are_promoted_and_rolled_back(
             (folder / "weights.safetensors").write_bytes(bytes([version]))
             (folder / "card.json").write_text("{}")
     shown = run_and_read(capsys, "promote", "notes", "--to", "1", "--reason", "kinder")
-    assert "notes now means notes/1." in shown
+    assert "notes now means notes/1 instead of notes/3." in shown  # the newest version was in use
     assert "notes now means notes/3 instead of notes/1." in run_and_read(capsys, "promote", "notes", "--to", "3")
     facts = run_json("rollback", "notes")
     assert (facts["version"], facts["champion_before"], facts["by"]) == (1, 3, "person")

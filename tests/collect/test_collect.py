@@ -168,7 +168,7 @@ def test_of_many_reasons_why_nothing_was_collected_the_most_frequent_comes_first
 def test_a_source_that_does_not_exist(notes: Path, workspace: Workspace) -> None:
     with raises_code("collect.no_such_source", source=str(notes / "missing")):
         run([notes / "missing"], workspace)
-    with raises_code("collect.no_such_builtin", source="builtin:shakespear", known="shakespeare"):
+    with raises_code("collect.no_such_builtin", source="builtin:shakespear", known="shakespeare, structures"):
         run(["builtin:shakespear"], workspace)
     (notes / "rows.csv").write_text("id,story\n1,once upon a time\n")
     with raises_code("collect.nothing_readable") as caught:
