@@ -14,7 +14,7 @@ from genloom.api import copies as copying
 from genloom.api.argument_types import check_arguments
 from genloom.api.signing import Note, sign_display, sign_file_of, sign_page, write_outgoing
 from genloom.errors import GenloomError
-from genloom.store.files import expand_home, is_folder_path, write_atomic
+from genloom.store.files import expand_home, is_folder_path
 from genloom.text_format import remove_controls
 
 if TYPE_CHECKING:
@@ -134,12 +134,13 @@ class Output:
 
     def _replay_values(self, out: str | Path | None, note: Note | None) -> Any:
         from genloom.generate.output_records import regenerate_output, replay_output
+        from genloom.store.output_files import restore_output
 
         if out is None:
             return replay_output(self.workspace.store, self.id)[1]
         value, data = regenerate_output(self.workspace.store, self.id)
         if (target := self._name_copy(out)).resolve() == self.path.resolve():
-            write_atomic(target, data)
+            restore_output(target, data)
         else:
             self._write_copy(target, lambda: value, data, note)
         return value

@@ -170,6 +170,11 @@ def verify_output(path: Path, record: Mapping[str, Any]) -> None:
         raise GenloomError("store.output_changed", path=path, id=id, cure=cure)
 
 
+def restore_output(path: Path, data: bytes) -> None:
+    """Write the bytes of an output, as they were generated, to its own path in the workspace."""
+    files.write_atomic(path, data)
+
+
 def save_original(folder: Path, data: bytes, suffix: str) -> str:
     """Store the source of edited outputs once, as `originals/<sha256>.<ext>`; return its digest."""
     digest = hashlib.sha256(data).hexdigest()
