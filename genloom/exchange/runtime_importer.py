@@ -101,7 +101,7 @@ def write_member_file(archives: PackageArchives, file: MemberFile, path: Path) -
 def build_runtime_card(source: str, entry: RuntimeModel) -> dict[str, object]:
     """Return the card: the origin of a model, its licence and size, and what runs it."""
     return {
-        "runtime": {"name": entry.runtime, "verb": entry.verb, "library": entry.library},
+        "runtime": {"name": entry.runtime, "verb": entry.verb, "example": entry.example, "library": entry.library},
         "source": {
             "name": source,
             "architecture": entry.architecture,

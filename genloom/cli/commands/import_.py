@@ -57,9 +57,6 @@ def run(model_source: str, /, *, name: str | None = None, base: str = "", common
 def suggest_command(import_result: "ImportResult") -> str:
     """Return a command that uses the imported model."""
     name = quote_name(import_result.folder.name)
-    match import_result.folder.runtime:
-        case "kokoro":
-            return f'speak "Good morning." --model {name} --out hello.wav'
-        case "whisper":
-            return f"transcribe FILE --model {name}"
+    if runtime := import_result.folder.card.get("runtime"):
+        return f"{runtime['verb']} {runtime['example'].replace('NAME', name)}"
     return f"{'chat' if import_result.has_chat_template else 'generate'} {name}"

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from genloom.media.audio.measures import measure_sound
+from genloom.media.audio.measures import measure_sound, scale_measures
 from genloom.media.audio.processing import mix_to_mono, trim_silence
 from genloom.media.audio.sound import Sound
-from genloom.media.audio.spectrum import average_parts, compute_mel_decibels, to_mel
+from genloom.media.audio.spectrum import average_parts, compute_mel_decibels
 
 Extractor = Callable[[Iterable[Sound]], NDArray[np.float32]]
 
@@ -38,15 +38,7 @@ def compute_features(sound: Sound) -> NDArray[np.float32]:
     levels_TM = compute_mel_decibels(heard, BANDS, FLOOR_DB, min(HIGHEST_HZ, heard.rate / 2))
     levels_TM = (levels_TM - levels_TM.max()) / 30
     changes = np.abs(np.diff(levels_TM, axis=0, prepend=levels_TM[:1])).mean(0)
-    measures = measure_sound(sound)
-    own = [
-        np.log(0.02 + measures.length),
-        float(to_mel(measures.pitch)) / 1000,
-        float(measures.pitch > 0),
-        float(to_mel(measures.brightness)) / 1000,
-        np.log(5 + measures.attack) / 3,
-        measures.noise,
-    ]
+    own = scale_measures(measure_sound(sound))
     return np.concatenate([*average_parts(levels_TM, PARTS), levels_TM.std(0), 5 * changes, own]).astype(np.float32)
 
 

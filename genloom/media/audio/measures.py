@@ -9,7 +9,7 @@ import numpy as np
 
 from genloom.media.audio.processing import measure_levels, measure_loudness, mix_to_mono, trim_silence
 from genloom.media.audio.sound import Sound
-from genloom.media.audio.spectrum import compute_sound_magnitudes
+from genloom.media.audio.spectrum import compute_sound_magnitudes, to_mel
 
 LENGTH_DB = -40.0  # below its loudest moment a sound has ended
 LOWEST_HZ, HIGHEST_HZ = 40.0, 4_000.0  # of a pitch
@@ -43,6 +43,21 @@ UNITS = {
     "peak": "dB",
 }
 NAMES = tuple(field.name for field in fields(Measures))
+
+
+def scale_measures(measures: Measures) -> list[float]:
+    """Return what people hear first on scales of hearing, each of about the same spread: six numbers.
+
+    They are the length, the pitch, whether there is one, the brightness, the attack and the noise.
+    """
+    return [
+        float(np.log(0.02 + measures.length)),
+        float(to_mel(measures.pitch)) / 1000,
+        float(measures.pitch > 0),
+        float(to_mel(measures.brightness)) / 1000,
+        float(np.log(5 + measures.attack)) / 3,
+        measures.noise,
+    ]
 
 
 def measure_sound(sound: Sound) -> Measures:

@@ -2,23 +2,15 @@
 
 import numpy as np
 
-from genloom.media.audio.measures import measure_sound
+from genloom.media.audio.measures import measure_sound, scale_measures
 from genloom.media.audio.sound import Sound
-from genloom.media.audio.spectrum import average_parts, compute_mel_decibels, to_mel
+from genloom.media.audio.spectrum import average_parts, compute_mel_decibels
 
 BANDS, PARTS = 8, 4  # of the spectrum, and of the length
 
 
 def measure_style_features(sound: Sound) -> np.ndarray:
     """Return the features, float32: five measures, and the levels of mel bands in quarters of the sound."""
-    measures = measure_sound(sound)
-    own = [
-        np.log(0.02 + measures.length),
-        float(to_mel(measures.pitch)) / 1000,
-        float(measures.pitch > 0),
-        float(to_mel(measures.brightness)) / 1000,
-        np.log(5 + measures.attack) / 3,
-        measures.noise,
-    ]
+    own = scale_measures(measure_sound(sound))
     levels = compute_mel_decibels(sound, BANDS, floor=-80.0)
     return np.concatenate([own, *average_parts(levels, PARTS) / 40]).astype(np.float32)
