@@ -12,7 +12,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install studio demo test test-slow test-install examples check check-studio format docs bench bench-pretrained bench-pictures bench-loop bench-assistant bench-all lock clean
+.PHONY: help install studio demo test test-slow test-gpu test-scale test-install examples check check-studio format docs bench bench-pretrained bench-pictures bench-loop bench-assistant bench-all lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -76,6 +76,16 @@ test: $(READY)  ## run the tests, without the slow ones
 
 test-slow: $(READY)  ## run the slow tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal -m slow
+
+test-gpu: $(READY)  ## run the tests of training on GPUs (DEVICE=cuda; without a GPU they are skipped)
+	$(BIN)/python -m pytest -q -rs tests/train/test_gpu.py
+
+test-scale: $(READY) .venv/ready-scale  ## run the tests on clusters of this machine (installs Ray, 80 MB; some minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "slow or not slow" tests/scale
+
+.venv/ready-scale: lock/scale.txt $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r lock/scale.txt
+	@touch $@
 
 test-install: $(READY)  ## build the wheel, install it elsewhere and run the main job with it
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow tests/test_install.py
@@ -166,11 +176,13 @@ UV := build/lock/bin/uv
 RESOLVE := $(UV) pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header $(UPGRADE)
 
 lock: $(UV)  ## compute lock/*.txt from pyproject.toml
-	$(RESOLVE) --group dev --extra assistant --extra audio --extra designs --extra molecules --extra music --extra pictures --extra pretrained --extra private --extra speech --extra studio --extra team --extra trust pyproject.toml --output-file lock/cuda.txt
+	$(RESOLVE) --group dev --extra assistant --extra audio --extra designs --extra molecules --extra music --extra pictures --extra pretrained --extra private --extra speech --extra storage --extra studio --extra team --extra trust pyproject.toml --output-file lock/cuda.txt
 	grep -vE '^(nvidia-|cuda-|triton==)' lock/cuda.txt \
 	  | sed -E "s/^(torch==[0-9.]+)$$/\1+cpu ; sys_platform == 'linux'\n\1 ; sys_platform != 'linux'/" > lock/cpu.txt
 	$(RESOLVE) --group bench --constraint lock/cuda.txt --output-file build/lock/bench.txt
 	awk 'NR == FNR { pins[$$1]; next } !($$1 in pins)' lock/cuda.txt build/lock/bench.txt > lock/bench.txt
+	$(RESOLVE) --extra scale --constraint lock/cuda.txt pyproject.toml --output-file build/lock/scale.txt
+	awk 'NR == FNR { pins[$$1]; next } !($$1 in pins)' lock/cuda.txt build/lock/scale.txt > lock/scale.txt
 
 $(UV):
 	$(PYTHON) -m venv build/lock

@@ -34,6 +34,7 @@ def collect(
     test: float | None = None,
     seed: int = 0,
     workers: int = 0,
+    on: str = "",
     progress: bool | None = None,
     **options: Any,
 ) -> "Dataset":
@@ -65,6 +66,8 @@ def collect(
         Random seed of the split.
     workers
         Number of processes. 0: by the number of cores.
+    on
+        Cluster whose machines read and clean: ray, or ray://HOST:10001. "": this machine. The result is the same.
     progress
         Whether a bar is shown on standard error. None: in notebooks only.
     options
@@ -80,7 +83,7 @@ def collect(
     GenloomError
         api.several_sources_without_name; collect.no_files, collect.nothing_readable: nothing could be read;
         collect.unknown_option, collect.unsupported_option: the medium has no such option; store.bad_consent,
-        store.bad_persons.
+        store.bad_persons; cluster.not_installed, cluster.no_answer, cluster.source_not_shared: of `on`.
     """
     events = iter_collect(**drop_progress(locals(), "options"))
     with workspace.open_bar("Collecting", progress) as bar:
@@ -96,15 +99,21 @@ def iter_collect(
     name: str = "",
     consent: str | Path = "",
     persons: str | Sequence[str] = (),
+    on: str = "",
     **options: Any,
 ) -> "Iterator[CollectProgress]":
     """Yield the progress of a collection, last with its report; takes the arguments of `collect`."""
+    from genloom.cluster import open_optional_cluster
     from genloom.collect import collect
 
     paths = [sources] if isinstance(sources, str | Path) else list(sources)
     given = {option: value for option, value in options.items() if value is not None}
     stated = read_persons(to_list(persons), expand_home(consent) if consent else None)
-    return collect(paths, workspace.store, name or derive_name(paths), given, stated)
+    if on and options.get("workers"):
+        raise GenloomError("api.workers_with_cluster", count=options["workers"], address=on)
+    name = name or derive_name(paths)
+    with open_optional_cluster(on) as cluster:
+        yield from collect(paths, workspace.store, name, given, stated, cluster)
 
 
 def derive_name(sources: Sequence[str | Path]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from math import inf, isfinite, log
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from genloom.option_names import name_options
 from genloom.text_format import format_bytes, format_count, format_duration, format_table, remove_controls
 
 if TYPE_CHECKING:
@@ -24,11 +25,11 @@ TEXT_LEVELS = ((1.1, "sense"), (1.6, "sentences"), (1.95, "sound"), (2.7, "words
 TEXT_QUALITY = {
     "sense": "English at this level mostly makes sense",
     "sentences": "English at this level has good sentences; a paragraph loses its thread",
-    "sound": "English at this level sounds right and means little; --from a pretrained model makes sense",
-    "words": "English at this level is words without sense, some invented; --from a pretrained model makes sense",
-    "letters": "English at this level is hardly words; --from a pretrained model makes sense",
+    "sound": "English at this level sounds right and means little; a pretrained model makes sense (--from)",
+    "words": "English at this level is words without sense, some invented; a pretrained model makes sense (--from)",
+    "letters": "English at this level is hardly words; a pretrained model makes sense (--from)",
     "repetitive": "unknown: the text repeats itself so much that few bits per byte do not mean that it makes sense",
-    "little_data": "unknown: from so little text, few bits per byte mean copied text; --from a pretrained model helps",
+    "little_data": "unknown: from so little text, low values mean copied text; a pretrained model helps (--from)",
 }
 REPETITIVE_BASELINE = 1.2  # of n-gram counts, which reach about 2 on megabytes of prose
 MIN_TOKENS_OF_SENTENCES = 200_000  # of different text, most of a megabyte: less shows no grammar, but can repeat itself
@@ -133,10 +134,13 @@ def show_collection(events: Iterable["CollectProgress"], bar: ProgressBar) -> It
     for event in events:
         skipped_note = f", {format_count(event.files_skipped, 'file')} skipped" if event.files_skipped else ""
         amount = f"{format_bytes(event.bytes_done)} of {format_bytes(event.total_bytes)}"
-        bar.update(
-            event.bytes_done / max(event.total_bytes, 1), f"{amount}, {event.documents_kept:,} kept{skipped_note}"
-        )
+        bar.update(event.bytes_done / max(event.total_bytes, 1), f"{amount}, {describe_counts(event)}{skipped_note}")
         yield event
+
+
+def describe_counts(event: "CollectProgress") -> str:
+    """Return how many documents were read, or kept, which is known only when all are compared."""
+    return f"{event.documents_read:,} read" if event.stage == "reading" else f"{event.documents_kept:,} kept"
 
 
 def smooth_losses(previous: Mapping[str, float], current: Mapping[str, float]) -> dict[str, float]:
@@ -195,7 +199,7 @@ def format_estimate(estimate: "RunEstimate") -> list[str]:
 
 def describe_quality(estimate: "RunEstimate") -> str:
     """Return what new text of the expected bits per byte is like, in words; "" for other models."""
-    return TEXT_QUALITY.get(find_text_level(estimate), "")
+    return name_options(TEXT_QUALITY.get(find_text_level(estimate), ""))
 
 
 def find_text_level(estimate: "RunEstimate") -> str:

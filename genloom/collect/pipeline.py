@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from genloom.collect import preparation
@@ -22,11 +23,15 @@ class PrepareJob:
     bytes_consumed: int = 0
     files: tuple[SourceFile, ...] = ()
     raw_documents: tuple[RawDocument, ...] = ()
+    notes: tuple[Note, ...] = ()  # on what was read
 
 
 @dataclass
 class PreparedBatch:
-    """The output of a worker; `sketches` has a row for each document."""
+    """The output of a worker; `sketches` has a row for each document.
+
+    That of a part of a cluster has its documents and sketches in `part_files`.
+    """
 
     bytes_consumed: int
     documents: list[Document] = field(default_factory=list)
@@ -35,13 +40,14 @@ class PreparedBatch:
     drop_counts: Counter[str] = field(default_factory=Counter)
     counters: Counters = field(default_factory=lambda: defaultdict(Counter))
     notes: list[Note] = field(default_factory=list)
+    part_files: tuple[Path, Path] | None = None
 
 
 def prepare_documents(
     job: PrepareJob, watch: Callable[[SourceFile], AbstractContextManager[None]] = lambda _: nullcontext()
 ) -> PreparedBatch:
     """Read and process the documents of a job; each file is read inside `watch(file)`."""
-    batch, sketch_inputs = PreparedBatch(job.bytes_consumed), []
+    batch, sketch_inputs = PreparedBatch(job.bytes_consumed, notes=list(job.notes)), []
     preparer = preparation.get_preparation(job.medium)
     for file in job.files:
         with watch(file):

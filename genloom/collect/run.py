@@ -3,29 +3,37 @@
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from contextlib import ExitStack
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from genloom import plugins
+from genloom.cluster import Cluster
 from genloom.collect import kept_columns, licence, preparation
 from genloom.collect.card import group_by_reason, render_card, render_persons
 from genloom.collect.detect_medium import resolve_medium
-from genloom.collect.duplicates import DuplicateFilter
+from genloom.collect.duplicates import KEPT, VERDICTS, DuplicateFinder
+from genloom.collect.jobs import iter_batches
 from genloom.collect.options import CollectProgress, Note, Options, Report
 from genloom.collect.overlap import OverlapIndex
-from genloom.collect.pipeline import PreparedBatch, PrepareJob
-from genloom.collect.preparation import Preparation
+from genloom.collect.parts import iter_parts, open_parts_folder
+from genloom.collect.pipeline import PreparedBatch
+from genloom.collect.preparation import Document, Preparation
 from genloom.collect.shards import ShardWriter
 from genloom.collect.slug import escape_name, replace_surrogates
-from genloom.collect.sources import BUILTIN_PREFIX, SourceFile, find_files
-from genloom.collect.workers import JOB_BYTES, JOB_DOCUMENTS, choose_num_workers, map_jobs, read_streamed
+from genloom.collect.sources import BUILTIN_PREFIX, find_files
+from genloom.collect.spool import DocumentSpool, read_sketches
+from genloom.collect.workers import choose_num_workers
 from genloom.errors import GenloomError
-from genloom.limited_process import LimitedProcess
+from genloom.option_names import name_options
 from genloom.store.consent import CONSENT_FILE, NOTHING_SAID, Persons
 from genloom.store.workspace import Workspace
 from genloom.text_format import format_count
 
+PARTS_FOLDER = "collecting"  # of the workspace, for parts that a cluster prepares
 MAX_REASONS = 5  # in the error that nothing could be collected
 
 
@@ -35,13 +43,15 @@ def collect(
     name: str,
     given: Mapping[str, Any] | None = None,
     persons: Persons = NOTHING_SAID,
+    cluster: Cluster | None = None,
 ) -> Iterator[CollectProgress]:
     """Collect files, folders and "builtin:shakespeare" into the data set `name`; the last event carries the report.
 
     Memory stays constant however large the sources are. The result depends on the sources and options only, not on the
     number of processes. Raises GenloomError, and writes nothing, if a source is missing or nothing could be read.
     `given` are the fields of the medium's `Config` that are not to have their defaults; `persons` says whose likenesses
-    the data hold, and with which consents.
+    the data hold, and with which consents. With a `cluster`, its machines read and prepare the files, which all of them
+    have to see under the same paths; the result is the same.
     """
     given = given or {}
     preparation.check_shared_options(given)
@@ -58,14 +68,21 @@ def collect(
     if not readable_files:
         raise _explain_empty(sources, report, preparer)
     total_bytes = sum(file.size for file in readable_files)
+    resolved_options = preparer.resolve(options, readable_files)
     staged_folder = workspace.create_dataset(name)
-    with staged_folder as folder:
-        yield from _write_dataset(folder, readable_files, report, preparer, options)
+    with ExitStack() as stack, staged_folder as folder:
+        if cluster is None:
+            num_workers = choose_num_workers(options.workers, total_bytes)
+            batches = iter_batches(readable_files, resolved_options, medium, num_workers)
+        else:
+            parts_folder = stack.enter_context(
+                open_parts_folder(workspace.root / PARTS_FOLDER, readable_files, resolved_options, medium)
+            )
+            batches = iter_parts(readable_files, resolved_options, medium, parts_folder, cluster)
+        yield from _write_dataset(folder, batches, total_bytes, report, preparer, resolved_options)
         if not report.documents_kept:
             raise _explain_empty(sources, report, preparer)
-        yield CollectProgress(
-            "writing", total_bytes, total_bytes, report.documents_read, report.documents_kept, report.files_skipped
-        )
+        yield _build_progress("writing", total_bytes, total_bytes, report)
         for note in preparer.note_content(report, options):
             report.add_note(note)
         report.medium_metadata = preparer.build_metadata(report)
@@ -79,9 +96,7 @@ def collect(
         manifest_text = replace_surrogates(json.dumps(manifest, ensure_ascii=False, indent=1))
         (folder / "manifest.json").write_text(manifest_text, encoding="utf-8")
     report.digest, report.folder = staged_folder.result.digest, staged_folder.result.folder
-    yield CollectProgress(
-        "done", total_bytes, total_bytes, report.documents_read, report.documents_kept, report.files_skipped, report
-    )
+    yield replace(_build_progress("done", total_bytes, total_bytes, report), report=report)
 
 
 def list_builtin_sources(sources: Sequence[str | Path]) -> dict[str, Path]:
@@ -93,31 +108,40 @@ def list_builtin_sources(sources: Sequence[str | Path]) -> dict[str, Path]:
 
 
 def _write_dataset(
-    folder: Path, files: list[SourceFile], report: Report, preparer: Preparation, options: Options
+    folder: Path,
+    batches: Iterable[PreparedBatch],
+    total_bytes: int,
+    report: Report,
+    preparer: Preparation,
+    options: Options,
 ) -> Iterator[CollectProgress]:
-    options = preparer.resolve(options, files)
-    bytes_done, total_bytes = 0, sum(file.size for file in files)
-    with (
-        tempfile.TemporaryDirectory(dir=folder) as temp_folder,
-        LimitedProcess() as process,
-        ShardWriter(folder, options, preparer) as shards,
-    ):
-        duplicate_filter = DuplicateFilter(Path(temp_folder), options.near_duplicates, preparer.compute_similarity)
-        overlap_index = OverlapIndex(Path(temp_folder))
-        for batch in map_jobs(
-            _iter_jobs(files, options, report, process), choose_num_workers(options.workers, total_bytes)
-        ):
+    """Compare all documents, then write those that are kept."""
+    bytes_done = 0
+    with tempfile.TemporaryDirectory(dir=folder) as temp_folder, ShardWriter(folder, options, preparer) as shards:
+        duplicate_finder = DuplicateFinder(Path(temp_folder), options.near_duplicates, preparer.compute_similarity)
+        overlap_index, spool = OverlapIndex(Path(temp_folder)), DocumentSpool(Path(temp_folder))
+        for batch in batches:
             bytes_done += batch.bytes_consumed
-            _add_batch(batch, duplicate_filter, overlap_index, shards, report)
-            yield CollectProgress(
-                "reading",
-                min(bytes_done, total_bytes),
-                total_bytes,
-                report.documents_read,
-                report.documents_kept,
-                report.files_skipped,
-            )
-        duplicate_groups = overlap_index.find_groups()
+            _count_batch(batch, report)
+            if batch.part_files is None:
+                all_sketches = () if batch.sketches is None else (batch.sketches,)
+                spool.add(batch.documents)
+            else:
+                documents_path, sketches_path = batch.part_files
+                all_sketches = read_sketches(sketches_path)
+                spool.add_file(documents_path)
+            for sketches in all_sketches:
+                duplicate_finder.add(sketches)
+                overlap_index.add(sketches)
+            yield _build_progress("reading", min(bytes_done, total_bytes), total_bytes, report)
+        verdicts_D = duplicate_finder.find_duplicates()
+        duplicate_groups = overlap_index.find_groups(verdicts_D == KEPT)
+        begin = 0
+        for documents in spool:
+            _add_documents(documents, verdicts_D[begin : begin + len(documents)], shards, report)
+            begin += len(documents)
+            yield _build_progress("writing", total_bytes, total_bytes, report)
+        assert begin == len(verdicts_D), "each document has a verdict"
         report.num_overlapping, report.is_split_by_group = (
             len(duplicate_groups.constrained_ids),
             shards.finish(duplicate_groups),
@@ -129,26 +153,23 @@ def _write_dataset(
     report.splits = shards.split_totals
 
 
-def _add_batch(
-    batch: PreparedBatch,
-    duplicate_filter: DuplicateFilter,
-    overlap_index: OverlapIndex,
-    shards: ShardWriter,
-    report: Report,
-) -> None:
-    """Add the batch to the counts, and its documents that are not duplicates to the shards."""
+def _count_batch(batch: PreparedBatch, report: Report) -> None:
+    """Add the counts and notes of a batch, of which it is not known yet what is kept."""
     report.documents_read += batch.documents_read
     report.drop_counts += batch.drop_counts
     for name, counts in batch.counters.items():
         report.counters[name] += counts
     for note in batch.notes:
         report.add_note(note)
-    verdicts = duplicate_filter.classify(batch.sketches) if batch.sketches else []
+
+
+def _add_documents(documents: Sequence[Document], verdicts_B: np.ndarray, shards: ShardWriter, report: Report) -> None:
+    """Add the documents that are kept to the shards, and all of them to the counts."""
     kept_documents = []
-    for document, verdict in zip(batch.documents, verdicts, strict=True):
+    for document, verdict in zip(documents, verdicts_B.tolist(), strict=True):
         report.bytes_read += document.size
-        if verdict:
-            report.drop_counts[verdict] += 1
+        if verdict != KEPT:
+            report.drop_counts[VERDICTS[verdict]] += 1
             continue
         kept_documents.append(document)
         report.bytes_kept += document.size
@@ -158,45 +179,12 @@ def _add_batch(
         for reason in document.review_reasons:
             report.add_note(Note(document.source, reason, is_skipped=False))
     report.documents_kept += len(kept_documents)
-    if batch.sketches:
-        overlap_index.add(batch.sketches, [row for row, verdict in enumerate(verdicts) if not verdict])
     shards.add(kept_documents)
 
 
-def _iter_jobs(
-    files: Iterable[SourceFile], options: Options, report: Report, process: LimitedProcess
-) -> Iterator[PrepareJob]:
-    """Yield jobs in order: several small files for a worker to read, or raw documents of a large file."""
-    small_files: list[SourceFile] = []
-    num_bytes = 0
-
-    for file in files:
-        if small_files and (file.is_streamed or num_bytes + file.size > JOB_BYTES or len(small_files) >= JOB_DOCUMENTS):
-            yield PrepareJob(report.medium, options, num_bytes, files=tuple(small_files))
-            small_files, num_bytes = [], 0
-        if file.is_streamed:
-            yield from _iter_streamed_jobs(file, options, report, process)
-        else:
-            small_files.append(file)
-            num_bytes += file.size
-    if small_files:
-        yield PrepareJob(report.medium, options, num_bytes, files=tuple(small_files))
-
-
-def _iter_streamed_jobs(
-    file: SourceFile, options: Options, report: Report, process: LimitedProcess
-) -> Iterator[PrepareJob]:
-    bytes_left = file.size
-    for portion in read_streamed(file, options, report.medium, process):
-        raw_documents = [raw for raw in portion if not isinstance(raw, Note)]
-        for note in portion:
-            if isinstance(note, Note):
-                report.add_note(note)
-        # How far a packed file is read is unknown; it never reports more than the rest of its size.
-        bytes_consumed = min(sum(raw.size for raw in raw_documents), bytes_left)
-        bytes_left -= bytes_consumed
-        yield PrepareJob(report.medium, options, bytes_consumed, raw_documents=tuple(raw_documents))
-    yield PrepareJob(report.medium, options, bytes_left)
+def _build_progress(stage: str, bytes_done: int, total_bytes: int, report: Report) -> CollectProgress:
+    counts = report.documents_read, report.documents_kept, report.files_skipped
+    return CollectProgress(stage, bytes_done, total_bytes, *counts)
 
 
 def _explain_empty(sources: Sequence[str | Path], report: Report, preparer: Preparation) -> GenloomError:
@@ -204,7 +192,7 @@ def _explain_empty(sources: Sequence[str | Path], report: Report, preparer: Prep
     if not report.notes and not report.drop_counts:
         return GenloomError("collect.no_files", sources=source_names, accepted=preparer.accepted_files)
     reasons = [
-        (n, f"{format_count(n, preparer.noun, preparer.plural)}: {preparer.drop_reasons[reason]}")
+        (n, f"{format_count(n, preparer.noun, preparer.plural)}: {name_options(preparer.drop_reasons[reason])}")
         for reason, n in report.drop_counts.items()
     ]
     reasons = sorted([*reasons, *group_by_reason(report.notes, "files")], key=lambda entry: -entry[0])

@@ -19,6 +19,7 @@ from genloom.collect.preparation import RawDocument, get_preparation
 from genloom.collect.sources import SourceFile
 from genloom.errors import GenloomError
 from genloom.limited_process import LimitedProcess, LimitExceeded
+from genloom.option_names import get_caller
 from genloom.processors import count_processors
 
 MIN_PARALLEL_BYTES = 24 << 20  # below, starting processes and loading the language model there takes longer
@@ -86,7 +87,7 @@ def _retry_files(job: PrepareJob, limit: LimitExceeded | None, process: LimitedP
     """
     if limit is not None and len(job.files) + len(job.raw_documents) == 1:
         for one in (*job.files, *job.raw_documents):
-            yield PreparedBatch(job.bytes_consumed, notes=[_note_limit(one, limit)])
+            yield PreparedBatch(job.bytes_consumed, notes=[*job.notes, _note_limit(one, limit)])
         return
     for file in job.files:
         yield _retry_job(replace(job, files=(file,), raw_documents=(), bytes_consumed=0), file, process)
@@ -94,8 +95,8 @@ def _retry_files(job: PrepareJob, limit: LimitExceeded | None, process: LimitedP
         yield prepare_documents(replace(job, files=()))
         return
     for raw in job.raw_documents:
-        yield _retry_job(replace(job, files=(), raw_documents=(raw,), bytes_consumed=0), raw, process)
-    yield PreparedBatch(job.bytes_consumed)
+        yield _retry_job(replace(job, files=(), raw_documents=(raw,), bytes_consumed=0, notes=()), raw, process)
+    yield PreparedBatch(job.bytes_consumed, notes=list(job.notes))
 
 
 def _retry_job(job: PrepareJob, one: SourceFile | RawDocument, process: LimitedProcess) -> PreparedBatch:
@@ -196,5 +197,5 @@ def _create_pool(num_workers: int) -> ProcessPoolExecutor:
         num_workers,
         multiprocessing.get_context("spawn"),
         initializer=limited_process.limit_process,
-        initargs=(limited_process.limits,),
+        initargs=(limited_process.limits, get_caller()),
     )

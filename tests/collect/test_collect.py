@@ -14,11 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from genloom.collect import Report, collect, summarize_report
+from genloom.collect import Report, collect, sorted_runs, spool, summarize_report
 from genloom.collect.builtin import load_shakespeare
+from genloom.collect.duplicates import _SignatureFile
 from genloom.collect.preparation import build_options
-from genloom.collect.run import JOB_BYTES
-from genloom.store import files
+from genloom.collect.sorted_runs import SortedRuns
+from genloom.collect.spool import DocumentSpool
+from genloom.collect.workers import JOB_BYTES
 from genloom.store.workspace import Workspace
 from genloom.types import Item
 from tests.errors import raises_code
@@ -262,22 +264,21 @@ def test_an_interrupted_collection_leaves_nothing_behind(notes: Path, workspace:
     assert workspace.list_leftovers() == []
 
 
-@pytest.mark.parametrize("room", [0, 5])  # the number of files that fit: not the first, or not one that grows
+@pytest.mark.parametrize(
+    ("owner", "method"), [(_SignatureFile, "add"), (SortedRuns, "_write_run"), (DocumentSpool, "_write_buffer")]
+)
 def test_a_full_disk_is_an_error_and_leaves_nothing_behind(
-    notes: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, room: int
+    notes: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, owner: type, method: str
 ) -> None:
-    def reserve(path: Path, size: int) -> None:
-        nonlocal room
-        room -= 1
-        if room < 0:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        path.write_bytes(bytes(size))
+    def fill_disk(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    (notes / "rows.jsonl").write_text("\n".join(json.dumps({"text": f"A short note of {i}"}) for i in range(5000)))
-    monkeypatch.setattr(files, "reserve_space", reserve)
-    with pytest.raises(ValueError, match="--workspace"):
+    (notes / "rows.jsonl").write_text("\n".join(json.dumps({"text": f"A short note of {i}"}) for i in range(500)))
+    monkeypatch.setattr(sorted_runs, "MAX_RECORDS", 1000)
+    monkeypatch.setattr(spool, "MAX_BYTES_IN_MEMORY", 1000)
+    monkeypatch.setattr(owner, method, fill_disk)
+    with raises_code("store.disk_full"):
         run([notes], workspace)
-    assert room == -1
     assert workspace.list_leftovers() == []
 
 

@@ -2,13 +2,16 @@
 
 import hashlib
 import random
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from genloom.collect import sorted_runs
 from genloom.collect.builtin import load_shakespeare
-from genloom.collect.duplicates import DuplicateFilter, KeyTable
+from genloom.collect.duplicates import VERDICTS, DuplicateFinder
+from genloom.collect.sorted_runs import SortedRuns
 from genloom.collect.text.minhash import (
     BLOCK_BYTES,
     NGRAM_WORDS,
@@ -21,12 +24,12 @@ from genloom.collect.text.minhash import (
 WORDS = sorted({word.lower() for word in load_shakespeare().split() if word.isalpha()})
 
 
-def classify(duplicates: DuplicateFilter, texts: list[str], near: bool = True) -> list[str]:
-    return duplicates.classify(
-        compute_sketches(
-            [ComparedText(text) for text in texts], [hashlib.sha256(text.encode()).digest() for text in texts], near
-        )
-    )
+def classify(finder: DuplicateFinder, texts: list[str], near: bool = True, at_once: int = 50) -> list[str]:
+    for start in range(0, len(texts), at_once):
+        batch = texts[start : start + at_once]
+        digests = [hashlib.sha256(text.encode()).digest() for text in batch]
+        finder.add(compute_sketches([ComparedText(text) for text in batch], digests, near))
+    return [VERDICTS[number] for number in finder.find_duplicates()]
 
 
 def prose(draw: random.Random, words: int) -> str:
@@ -56,10 +59,7 @@ def test_planted_near_duplicates_and_nothing_else_are_found(tmp_path: Path) -> N
     assert min(jaccard(a, b) for a, b in zip(originals, twins, strict=True)) > 0.87
     texts = [*originals, *twins]
     draw.shuffle(texts)
-    duplicates = DuplicateFilter(tmp_path, 0.8, compute_similarity)
-    verdicts = [
-        verdict for start in range(0, len(texts), 50) for verdict in classify(duplicates, texts[start : start + 50])
-    ]
+    verdicts = classify(DuplicateFinder(tmp_path, 0.8, compute_similarity), texts)
     kept = [text for text, verdict in zip(texts, verdicts, strict=True) if not verdict]
     # the similarity is estimated (deviation 0.03), so that one twin in a hundred may pass, but no original is dropped
     assert 300 <= len(kept) <= 303
@@ -70,7 +70,7 @@ def test_planted_near_duplicates_and_nothing_else_are_found(tmp_path: Path) -> N
 def test_case_and_punctuation_make_no_difference(tmp_path: Path) -> None:
     text = load_shakespeare()[:5000]
     other = text.replace(",", " --").replace(".", "!").upper()
-    assert classify(DuplicateFilter(tmp_path, 0.8, compute_similarity), [text, other, text]) == [
+    assert classify(DuplicateFinder(tmp_path, 0.8, compute_similarity), [text, other, text]) == [
         "",
         "near-duplicate",
         "exact copy",
@@ -81,7 +81,7 @@ def test_japanese_text_without_blanks_is_compared(tmp_path: Path) -> None:
     draw = random.Random(2)
     one = "".join(chr(draw.randrange(0x4E00, 0x5000)) for _ in range(2000))
     other = "".join(chr(draw.randrange(0x4E00, 0x5000)) for _ in range(2000))
-    assert classify(DuplicateFilter(tmp_path, 0.8, compute_similarity), [one, one[:990] + "変" + one[991:], other]) == [
+    assert classify(DuplicateFinder(tmp_path, 0.8, compute_similarity), [one, one[:990] + "変" + one[991:], other]) == [
         "",
         "near-duplicate",
         "",
@@ -90,7 +90,7 @@ def test_japanese_text_without_blanks_is_compared(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "one", "one two three four", "a b c d e", "?!"])
 def test_the_shortest_texts(tmp_path: Path, text: str) -> None:
-    assert classify(DuplicateFilter(tmp_path, 0.8, compute_similarity), [text, "quite another text", text]) == [
+    assert classify(DuplicateFinder(tmp_path, 0.8, compute_similarity), [text, "quite another text", text]) == [
         "",
         "",
         "exact copy",
@@ -99,25 +99,26 @@ def test_the_shortest_texts(tmp_path: Path, text: str) -> None:
 
 def test_only_exact_copies_if_requested(tmp_path: Path) -> None:
     text = load_shakespeare()[:5000]
-    assert classify(DuplicateFilter(tmp_path, 0.0, compute_similarity), [text, text + " more", text], near=False) == [
+    assert classify(DuplicateFinder(tmp_path, 0.0, compute_similarity), [text, text + " more", text], near=False) == [
         "",
         "",
         "exact copy",
     ]
 
 
-def test_the_verdicts_do_not_depend_on_the_batches(tmp_path: Path) -> None:
+def test_the_verdicts_depend_neither_on_the_batches_nor_on_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     draw = random.Random(4)
     texts = [prose(draw, 60) for _ in range(5000)]
     texts += [edit_words(text, draw, draw.randrange(0, 4)) for text in texts[:1000]]
     draw.shuffle(texts)
     outcomes = []
-    for size in (len(texts), 700):  # the table and the signatures grow on the way
-        folder = tmp_path / str(size)
+    for at_once, max_records in ((len(texts), 1 << 21), (700, 10_000)):  # in memory, and in ten sorted runs
+        monkeypatch.setattr(sorted_runs, "MAX_RECORDS", max_records)
+        folder = tmp_path / str(at_once)
         folder.mkdir()
-        duplicates = DuplicateFilter(folder, 0.8, compute_similarity)
-        outcomes.append([v for i in range(0, len(texts), size) for v in classify(duplicates, texts[i : i + size])])
-        assert list(folder.iterdir()) == []
+        outcomes.append(classify(DuplicateFinder(folder, 0.8, compute_similarity), texts, at_once=at_once))
     assert outcomes[0] == outcomes[1]
     assert 400 < sum(map(bool, outcomes[0])) <= 1000
 
@@ -133,20 +134,26 @@ def test_the_estimated_similarity_is_near_the_true_one() -> None:
         assert compute_similarity(marks[0], marks[1:])[0] == pytest.approx(jaccard(text, other), abs=0.12)
 
 
-def test_the_key_table_equals_a_dict(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("width", "key_bits"), [(1, 64), (2, 64), (2, 10)])
+def test_sorted_runs_equal_a_sort(width: int, key_bits: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each range holds whole keys, in order; records with one key keep theirs."""
+    monkeypatch.setattr(sorted_runs, "MAX_RECORDS", 500)
     draw = np.random.default_rng(6)
-    table, plain = KeyTable(tmp_path, bits=4), {}
-    for start in range(0, 6000, 500):
-        keys = draw.integers(0, 3000, 500).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        keys[0] = 0  # which marks an empty slot
-        numbers = np.arange(start, start + 500, dtype=np.uint32)
-        expected = [plain.get(max(key, 1), -1) for key in keys.tolist()]
-        assert table.lookup(keys).tolist() == expected
-        table.add(keys, numbers)
-        for key, number in zip(keys.tolist(), numbers.tolist(), strict=True):
-            plain.setdefault(max(key, 1), number)
-    everything = np.array(list(plain), np.uint64)
-    assert table.lookup(everything).tolist() == list(plain.values())
+    runs, parts = SortedRuns(tmp_path, "runs", width, key_bits), []
+    for start in range(0, 4000, 170):
+        keys = draw.integers(0, 1 << min(key_bits, 62), 170).astype(np.uint64)
+        keys[:40] = 7  # a key with more records than fit at once
+        records = np.stack([keys, np.arange(start, start + 170, dtype=np.uint64)], axis=1)[:, :width]
+        runs.add(records)
+        parts.append(records)
+    everything = np.concatenate(parts)
+    expected = everything[np.argsort(everything[:, 0], kind="stable")]
+    ranges = list(runs.iter_ranges())
+    assert np.concatenate(ranges).tolist() == expected.tolist()
+    assert len(ranges) > 1
+    ends = [(part[0, 0], part[-1, 0]) for part in ranges]
+    assert all(end < begin for (_, end), (begin, _) in pairwise(ends)), "a key is in one range"
+    assert np.concatenate(list(runs.iter_ranges())).tolist() == expected.tolist(), "and again"
 
 
 def test_the_hash_of_a_word_does_not_depend_on_its_position() -> None:

@@ -16,13 +16,15 @@ from genloom.collect.builtin import load_shakespeare
 CHILD = """
 import resource, sys
 from pathlib import Path
-from genloom.collect import collect, run, shard_files, shards
+from genloom.collect import collect, jobs, shard_files, shards, spool, workers
 from genloom.store.workspace import Workspace
 
 source, workspace, scale = sys.argv[1], Workspace(Path(sys.argv[2])), int(sys.argv[3])
 shards.SMALL_BYTES //= scale
 shard_files.ROW_GROUP_BYTES //= scale
-run.JOB_BYTES //= scale
+jobs.JOB_BYTES //= scale
+workers.JOB_BYTES //= scale
+spool.MAX_BYTES_IN_MEMORY //= scale
 
 def peak(what, name):
     *_, last = collect([what], workspace, name, dict(workers=1))

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from genloom.collect import Report, collect, overlap, shard_files, shards, summarize_report
+from genloom.collect import Report, collect, overlap, shard_files, shards, sorted_runs, summarize_report
 from genloom.collect.builtin import load_shakespeare
 from genloom.collect.duplicates import Sketches
 from genloom.collect.overlap import DuplicateGroups, OverlapIndex
@@ -167,8 +167,8 @@ def find_groups(folder: Path, texts: list[str], at_once: int = 50) -> DuplicateG
     overlaps = OverlapIndex(folder)
     for start in range(0, len(texts), at_once):
         some = [ComparedText(text) for text in texts[start : start + at_once]]
-        overlaps.add(compute_sketches(some, [bytes(32)] * len(some), should_find_near=True), list(range(len(some))))
-    return overlaps.find_groups()
+        overlaps.add(compute_sketches(some, [bytes(32)] * len(some), should_find_near=True))
+    return overlaps.find_groups(np.ones(len(texts), bool))
 
 
 def prose(draw: random.Random, words: int) -> str:
@@ -270,9 +270,8 @@ def test_a_common_answer_does_not_make_a_group(tmp_path: Path) -> None:
     ):
         texts = [ComparedText(prose(draw, 40), answer) for _ in range(count)]
         overlaps = OverlapIndex(tmp_path)
-        overlaps.add(compute_sketches(texts, [bytes(32)] * count, should_find_near=True), list(range(count)))
-        assert len(overlaps.find_groups().constrained_ids) == num_grouped
-        (tmp_path / "samples").unlink()
+        overlaps.add(compute_sketches(texts, [bytes(32)] * count, should_find_near=True))
+        assert len(overlaps.find_groups(np.ones(count, bool)).constrained_ids) == num_grouped
 
 
 def test_neither_batches_nor_partitions_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,10 +280,20 @@ def test_neither_batches_nor_partitions_matter(tmp_path: Path, monkeypatch: pyte
     texts += [edit_words(text, 0.06, draw) for text in texts[:100]]
     draw.shuffle(texts)
     found = [find_groups(tmp_path / "one", texts)]
-    monkeypatch.setattr(overlap, "MAX_SAMPLES_IN_MEMORY", 256)
+    monkeypatch.setattr(sorted_runs, "MAX_RECORDS", 256)
     found.append(find_groups(tmp_path / "many", texts, at_once=7))
     assert (found[0].group_ids_D == found[1].group_ids_D).all()
     assert 180 < len(found[0].constrained_ids) <= 200
+
+
+def test_only_kept_documents_are_compared_and_numbered(tmp_path: Path) -> None:
+    draw = random.Random(5)
+    one, other = prose(draw, 800), prose(draw, 800)
+    texts = [ComparedText(text) for text in (one, edit_words(one, 0.1, draw), other, edit_words(one, 0.1, draw))]
+    overlaps = OverlapIndex(tmp_path)
+    overlaps.add(compute_sketches(texts, [bytes(32)] * 4, should_find_near=True))
+    assert overlaps.find_groups(np.array([True, False, True, True])).group_ids_D.tolist() == [0, 1, 0]
+    assert overlaps.find_groups(np.array([False, False, True, True])).group_ids_D.tolist() == [0, 1]
 
 
 def test_a_chain_is_one_group() -> None:
@@ -297,18 +306,18 @@ def test_a_chain_is_one_group() -> None:
 
 
 def test_many_samples_in_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overlap, "MAX_SAMPLES_IN_MEMORY", 1 << 15)
+    monkeypatch.setattr(sorted_runs, "MAX_RECORDS", 1 << 15)
     draw = np.random.default_rng(1)
     overlaps = OverlapIndex(tmp_path)
     for _ in range(100):
         samples = draw.integers(0, 1 << 34, 20_000, dtype=np.uint64)
         keys, owners = np.zeros((20, 17), np.uint64), np.repeat(np.arange(20), 1000)
-        overlaps.add(Sketches(keys, np.zeros((20, 128), np.uint8), samples, owners), list(range(20)))
+        overlaps.add(Sketches(keys, np.zeros((20, 128), np.uint8), samples, owners))
     tracemalloc.start()
-    assert not len(overlaps.find_groups().constrained_ids)
+    assert not len(overlaps.find_groups(np.ones(2000, bool)).constrained_ids)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert (tmp_path / "samples").stat().st_size == 16_000_000
+    assert (tmp_path / "samples").stat().st_size == 16_000_000  # on disk: the rest of a run joins it
     assert peak < 4_000_000
 
 

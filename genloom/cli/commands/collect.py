@@ -7,6 +7,7 @@ from typing import Annotated
 from genloom.api.progress import show_collection
 from genloom.api.workspace import Workspace
 from genloom.cli.descriptions import describe_like
+from genloom.cli.options.cluster import ClusterAddress
 from genloom.cli.options.collecting import DEFAULT_COLLECT_FLAGS, CollectFlags, get_medium_options
 from genloom.cli.options.numbers import Seed, Threads, finite_float, float_range
 from genloom.cli.options.workspace import WorkOptions
@@ -15,6 +16,7 @@ from genloom.program import quote_name
 
 Similarity = Annotated[float, finite_float(lambda n: n == 0 or 0.6 <= n <= 1, "0 (off), or a number from 0.6 to 1")]
 HeldOutShare = Annotated[float, float_range(0, 0.5)]
+FEW_DOCUMENTS = 200  # up to which a built-in model of their medium is rather tuned than a new one trained
 
 
 @describe_like(Workspace.collect)
@@ -34,6 +36,7 @@ def run(
     test: HeldOutShare = 0.05,
     seed: Seed = 0,
     workers: Threads | None = None,
+    on: ClusterAddress = "",
     medium_flags: CollectFlags = DEFAULT_COLLECT_FLAGS,
     common: WorkOptions = WorkOptions(),
 ) -> None:
@@ -78,6 +81,7 @@ def run(
         test=test,
         seed=seed,
         workers=workers or 0,
+        on=on,
         **get_medium_options(medium_flags),
     )
     with console.show_progress("Collecting", 1.0) as bar:
@@ -86,7 +90,20 @@ def run(
     assert report is not None, "a collection ends with its report"
     console.print_line(f"Data set {report.name!r} in {report.folder}")
     console.print_lines(summarize_report(report))
-    console.print_hint(f"Next: genloom train {quote_name(report.name)} --minutes 10")
+    console.print_hint(f"Next: genloom {_suggest_training(workspace, report.name)}")
     console.print_result(
         {"name": report.name, "digest": report.digest, "folder": str(report.folder), **report.to_dict()}
     )
+
+
+def _suggest_training(workspace: Workspace, name: str) -> str:
+    """Return the command that trains on a data set; few documents rather tune a built-in model of their medium."""
+    from genloom.train.job import read_job
+
+    dataset, base = workspace.store.get_dataset(name), ""
+    if dataset.count_documents("train") < FEW_DOCUMENTS:
+        for folder in workspace.store.list_built_in_models():
+            if read_job(folder.folder / "job.toml").design.medium == dataset.medium:
+                base = f" --from {folder.name}"
+                break
+    return f"train {quote_name(name)}{base} --minutes 10"

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from genloom.api.progress import describe_counts
 from genloom.api.workspace import Workspace
 from genloom.server.jobs.design import make_designs
 from genloom.server.jobs.knowledge_work import read_documents
@@ -39,7 +40,7 @@ def collect(workspace: Workspace, job: Job, reporter: Reporter) -> dict[str, Any
                     share=step.bytes_done / max(step.total_bytes, 1),
                     stage="Collecting",
                     note=f"{format_bytes(step.bytes_done)} of {format_bytes(step.total_bytes)}, "
-                    f"{step.documents_kept:,} kept, {step.files_skipped:,} files left out",
+                    f"{describe_counts(step)}, {step.files_skipped:,} files left out",
                 )
     assert report is not None, "a collection ends with its report"
     return {"dataset": report.name, "digest": report.digest}
