@@ -1,4 +1,4 @@
-"""The optional abilities of networks, objectives and codecs: one Protocol each, checked with `isinstance`.
+"""The optional abilities of networks, objectives, codecs, conditioners: one Protocol each, checked with `isinstance`.
 
 A part has an ability if it defines the names of its Protocol. `PartModule` lists the optional names of the module
 that defines a part; `plugins.get_hook` reads them. The abilities of media are in genloom/media/abilities.py.
@@ -318,6 +318,29 @@ class AugmentingCodec(Protocol):
 
     def encode_variants(self, value: Any, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return the token ids of each variant, and where they count in the loss."""
+        ...
+
+
+@runtime_checkable
+class TurnableCodec(Protocol):
+    """A codec of signals whose samples, turned or mirrored, are samples too, if their conditions are turned along."""
+
+    @property
+    def turns(self) -> Sequence[int]:
+        """The numbers of the turns, 0 (as it is) first."""
+        ...
+
+    def turn_samples(self, x: np.ndarray, turn: int) -> np.ndarray:
+        """Return samples B C *size in this turn."""
+        ...
+
+
+@runtime_checkable
+class TurnableConditioner(Protocol):
+    """A conditioner whose fields can be turned along with the samples of a `TurnableCodec`."""
+
+    def turn_fields(self, fields: np.ndarray, turn: int) -> np.ndarray:
+        """Return fields B C *size in this turn."""
         ...
 
 

@@ -5,8 +5,9 @@ from typing import Any, get_args
 import pytest
 
 from genloom import capabilities, plugins
-from genloom.capabilities import Hook, PartModule
-from genloom.codecs import bpe
+from genloom.capabilities import Hook, PartModule, TurnableCodec
+from genloom.codecs import bpe, density
+from genloom.conditioners.goals import GoalsConditioner
 from genloom.generate.grammar import GrammarConstraint
 from genloom.networks import convolution, dense, dit, ngram, recurrent, transformer, transformer_block
 from genloom.networks.lora import Adapter
@@ -35,6 +36,8 @@ def get_kind(name: str) -> str:
         if name.endswith(("Network", "Layer", "Group"))
         else "codec"
         if name.endswith("Codec")
+        else "conditioner"
+        if name.endswith("Conditioner")
         else "objective"
     )
 
@@ -93,9 +96,11 @@ def test_no_ability_is_declared_that_no_part_has():
         (plugins.find_part("codec", "tokenizer").Codec, {"ContinuationCodec"}),
         (GrammarConstraint, {"PredictingConstraint"}),
         (plugins.find_part("codec", "notes").Codec, {"AugmentingCodec", "ConstrainedCodec", "MarkedCodec"}),
+        (GoalsConditioner, {"TurnableConditioner"}),
     ):
         assert all(isinstance(cls.__new__(cls), PROTOCOLS[name]) for name in names)
         abilities |= names
+    abilities |= {"TurnableCodec"} if isinstance(density.Codec(density.Config()), TurnableCodec) else set()
     assert abilities | {"AutoencoderCodec", "StoredCodec"} == set(PROTOCOLS)  # the latter is for plugins
     assert "autoencoder" in plugins.find_part("codec", "latent").Codec.__dataclass_fields__
 

@@ -10,6 +10,7 @@ import numpy as np
 from genloom.codecs.codec_json import damaged_error, read_json, write_config
 from genloom.errors import GenloomError, format_message
 from genloom.media.design.mechanics.resampling import resample_density
+from genloom.media.design.mechanics.turning import list_turns, turn_array
 from genloom.media.design.structure import Structure
 from genloom.types import SignalSpace
 
@@ -41,6 +42,14 @@ class Codec:
     @property
     def space(self) -> SignalSpace:
         return SignalSpace(1, self.config.size)
+
+    @property
+    def turns(self) -> tuple[int, ...]:
+        """The turns of a plane design, in which it holds as well for goals that are turned along."""
+        return list_turns(self.config.size)
+
+    def turn_samples(self, x: np.ndarray, turn: int) -> np.ndarray:
+        return turn_array(x, turn)
 
     def encode(self, value: Structure) -> np.ndarray:
         """Raise GenloomError for a structure with another number of axes."""

@@ -1,4 +1,4 @@
-"""The goals of a design as a field on its grid: supports, loads, passive regions, volume, physics of the whole domain.
+"""The goals of a design as a field on its grid: supports, loads, passive regions, volume, physics of a quick draft.
 
 A row without goals is zero throughout, which has no effect on a network.
 """
@@ -16,7 +16,7 @@ from genloom.errors import GenloomError
 from genloom.media import design
 from genloom.media.design.document import parse_document
 from genloom.media.design.goals import DesignGoals
-from genloom.media.design.mechanics.fields import build_fields, count_channels
+from genloom.media.design.mechanics.fields import build_fields, count_channels, turn_fields
 from genloom.media.design.problems import build_problem
 from genloom.media.design.structure import build_empty
 from genloom.types import Condition, ConditionSpec, Item
@@ -62,13 +62,17 @@ class GoalsConditioner:
 
     def encode(self, values: Sequence[DesignGoals | None]) -> Condition:
         """Return the fields; goals that are given share one grid, which may be another than that of the training."""
-        fields = [None if goals is None else build_fields(build_problem(goals)) for goals in values]
-        shapes = {field.shape[1:] for field in fields if field is not None} or {self.config.size}
+        by_goals = {goals: build_fields(build_problem(goals)) for goals in dict.fromkeys(values) if goals is not None}
+        fields = [None if goals is None else by_goals[goals] for goals in values]
+        shapes = {field.shape[1:] for field in by_goals.values()} or {self.config.size}
         shape = next(iter(shapes))
         if len(shapes) > 1 or len(shape) != len(self.config.size):
             raise GenloomError("conditioners.goal_grids", count=len(shapes))
         empty = np.zeros((self.spec.field, *shape), np.float32)
         return Condition(field=torch.from_numpy(np.stack([empty if field is None else field for field in fields])))
+
+    def turn_fields(self, fields: np.ndarray, turn: int) -> np.ndarray:
+        return turn_fields(fields, turn)
 
     def parse(self, text: str) -> DesignGoals:
         """Open a document of goals, with a design or without."""

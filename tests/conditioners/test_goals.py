@@ -43,7 +43,7 @@ def test_goals_without_a_design_are_read(conditioner: GoalsConditioner, tmp_path
 def test_no_goals_are_zeros_and_goals_are_not(conditioner: GoalsConditioner) -> None:
     field = conditioner.encode([build_item(2).value.goals, None]).field
     assert field is not None
-    assert field.shape == (2, 9, 8, 12)
+    assert field.shape == (2, 10, 8, 12)
     assert field[0].any()
     assert not field[1].any()
 
@@ -52,7 +52,7 @@ def test_other_grids_are_encoded_together_if_they_are_alike(conditioner: GoalsCo
     goals = [build_item(2, (16, 8)).value.goals, None]
     field = conditioner.encode(goals).field
     assert field is not None
-    assert field.shape == (2, 9, 16, 8)
+    assert field.shape == (2, 10, 16, 8)
     with pytest.raises(GenloomError) as caught:
         conditioner.encode([*goals, build_item(2).value.goals])
     assert caught.value.code == "conditioners.goal_grids"

@@ -61,13 +61,18 @@ def build_passive(goals: DesignGoals) -> np.ndarray:
     return passive
 
 
-def list_coordinates(domain: Domain, is_nodes: bool) -> list[np.ndarray]:
-    """Return x, y(, z) of every node, or of the centre of every element, in metres, as arrays of their shape."""
+@lru_cache(maxsize=8)
+def list_coordinates(domain: Domain, is_nodes: bool) -> tuple[np.ndarray, ...]:
+    """Return x, y(, z) of every node, or of the centre of every element, in metres, as arrays of their shape, which are
+    not to be written to.
+    """
     offset, extra = (0.0, 1) if is_nodes else (0.5, 0)
     lines = [(np.arange(count + extra) + offset) * domain.element_size for count in domain.elements]
     lines[1] = lines[1][::-1]  # row 0 is the top
     grids = np.meshgrid(*reversed(lines), indexing="ij")
-    return list(reversed(grids))
+    for grid in grids:
+        grid.setflags(write=False)
+    return tuple(reversed(grids))
 
 
 def measure_distance(coordinates: Sequence[np.ndarray], center: Sequence[float]) -> np.ndarray:
@@ -92,7 +97,7 @@ def find_nodes(place: Place, domain: Domain) -> np.ndarray:
         return np.abs(measure_distance(coordinates, place.start) - place.radius) <= RIM * step
     start, end = resolve_box(place, domain)
     low, high = (
-        [round(float(np.clip(x / step, 0, count))) * step for x, count in zip(corner, domain.elements, strict=True)]
+        [round(min(max(x / step, 0), count)) * step for x, count in zip(corner, domain.elements, strict=True)]
         for corner in (start, end)
     )
     return is_in_box(coordinates, low, high, 1e-6 * step)

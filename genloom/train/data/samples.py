@@ -22,6 +22,7 @@ from genloom.store.files import open_replacement
 from genloom.train.data import conditions
 from genloom.train.data.conditions import CondDropout, EncodedConditions, open_memmap
 from genloom.train.data.order import EpochOrder
+from genloom.train.data.turns import Turner
 from genloom.types import Batch, Codec, Condition, Item, SignalSpace, Space, TokenSpace
 
 SAMPLES_FILE, LENGTHS_FILE = "train.samples", "train.lengths"
@@ -86,12 +87,14 @@ class SampleBatches:
     batch_size: int
     seed: int = 0
     cond_dropout: CondDropout = 0.0
+    turner: Turner | None = None  # of the rows, at random
 
     def __call__(self, step: int) -> Batch:
         indices = self.order(step * self.batch_size + np.arange(self.batch_size))
         encoded = self.samples.conditions
         keep = conditions.draw_kept(list(encoded), self.cond_dropout, self.batch_size, self.seed, step)
-        return self.samples.build_batch_with(indices, conditions.build_condition(encoded, indices, keep))
+        batch = self.samples.build_batch_with(indices, conditions.build_condition(encoded, indices, keep))
+        return batch if self.turner is None else self.turner(batch, step)
 
     @cached_property
     def order(self) -> EpochOrder:

@@ -41,6 +41,7 @@ from genloom.train.data.token_stream import (
     shuffle_documents,
     write_token_stream,
 )
+from genloom.train.data.turns import find_turner
 from genloom.train.events import TOKENS, Event, Status, Unit
 from genloom.train.job import Job
 from genloom.train.planning import forecast
@@ -251,7 +252,8 @@ class SampleSet:
         return len(self.samples)
 
     def build_batches(self, job: Job, model: Model) -> BatchFn:
-        return SampleBatches(self.samples, job.batch_size, job.plan.seed, job.cond_dropout)
+        turner = find_turner(self.codec, self.conditioners, job.plan.seed)
+        return SampleBatches(self.samples, job.batch_size, job.plan.seed, job.cond_dropout, turner)
 
     def build_private_rows(self, job: Job) -> tuple[BuildRows, int]:
         def build_rows(numbers_B: np.ndarray, step: int) -> Batch:

@@ -15,7 +15,7 @@ from genloom.media.design.mechanics.elements import (
     gather_corners,
 )
 from genloom.media.design.mechanics.interpolation import MEMBER_MODULUS, compute_moduli
-from genloom.media.design.mechanics.problem import EMPTY, Problem
+from genloom.media.design.mechanics.problem import Problem
 from genloom.media.design.mechanics.solver import Solver, build_solver
 
 STRESS_EXPONENT = 0.5  # of the density, so that the stress of empty elements is 0 (qp: Bruggi 2008)
@@ -82,14 +82,3 @@ def build_von_mises_form(axes: int) -> np.ndarray:
     form = np.diag([1.5] * 3 + [3.0] * 3)
     form[:3, :3] -= 0.5
     return form
-
-
-def compute_physical_fields(problem: Problem, solver: Solver | None = None) -> np.ndarray:
-    """Return von Mises stress and strain energy of the whole domain: float32 [2, *shape], the greatest of each is 1.
-
-    The fields of several load cases are their root mean square and their sum (Mazé and Ahmed 2023, TopoDiff, for one).
-    """
-    state = analyze(problem, (problem.passive != EMPTY).astype(float), solver)
-    fields = np.stack([np.sqrt((state.von_mises**2).mean(0)), state.energy.sum(0)])
-    greatest = fields.reshape(2, -1).max(1).reshape(2, *[1] * problem.axes)
-    return (fields / np.maximum(greatest, np.finfo(float).tiny)).astype(np.float32)

@@ -1,40 +1,52 @@
 """A problem as arrays on the grid of its elements, for a network that reads it beside a density.
 
-The physical fields of the part without holes come first in importance (TopoDiff, Mazé and Ahmed 2023): material is
-needed where it would carry much. All arrays are free of units, and of the size of the forces, on which the best design
-does not depend.
+Its physics come first in importance (TopoDiff, Mazé and Ahmed 2023): material is needed where it would carry much. Here
+they are those of a quick draft instead of the part without holes. All arrays are free of units, and of the size of the
+forces, on which the best design does not depend.
 """
 
 import numpy as np
 
-from genloom.media.design.mechanics.analysis import compute_physical_fields
+from genloom.media.design.mechanics.drafts import draft_quickly
 from genloom.media.design.mechanics.problem import EMPTY, SOLID, Problem
+from genloom.media.design.mechanics.turning import build_turn_matrix, turn_array
 
-LEAST_ENERGY, MOST_ENERGY = 1e-3, 1e3  # in units of the mean; those near loads and supports depend on the mesh
-MOST_STRESS = 4.0  # in units of the mean
+LEAST_ENERGY, MOST_ENERGY = 1e-3, 1e3  # in units of the median; those near loads and supports depend on the mesh
 
 
 def count_channels(axes: int) -> int:
     """Return the number of arrays of `build_fields`."""
-    return 2 * axes + 5
+    return 2 * axes + 6
 
 
 def build_fields(problem: Problem) -> np.ndarray:
-    """Return float32 [channels, *shape]: supports and loads by axis, must be solid, must be empty, volume, then the
-    strain energy (its logarithm) and the von Mises stress of the whole domain, in units of their means.
+    """Return float32 [channels, *shape]: supports and loads by axis, must be solid, must be empty, volume, then of a
+    quick draft its density, the density of the step after it, and the strain energy (its logarithm, by its median).
     """
-    stress, energy = compute_physical_fields(problem).astype(np.float64)
+    draft = draft_quickly(problem)
     is_inside = problem.passive != EMPTY
+    energy = draft.energy / compute_median(draft.energy, is_inside)
     fields = [
         *2 * average_nodes(problem.fixed.astype(np.float64)),
         *2**problem.axes * average_nodes(combine_forces(problem.forces)),  # a force at a corner: 1 in one element
         problem.passive == SOLID,
         problem.passive == EMPTY,
         np.full(problem.shape, 2 * problem.volume),
-        is_inside * np.log10((energy / compute_mean(energy, is_inside)).clip(LEAST_ENERGY, MOST_ENERGY)),
-        is_inside * (stress / compute_mean(stress, is_inside)).clip(0, MOST_STRESS) / 2,
+        2 * draft.density,
+        2 * draft.next_density,
+        is_inside * np.log10(energy.clip(LEAST_ENERGY, MOST_ENERGY)),
     ]
     return np.stack([np.asarray(field, np.float32) for field in fields])
+
+
+def turn_fields(fields: np.ndarray, turn: int) -> np.ndarray:
+    """Return fields of plane problems, [..., channels, *shape], as those of the problems turned."""
+    turned = turn_array(fields, turn)
+    matrix = build_turn_matrix(turn)
+    if not matrix[0, 0]:
+        turned[..., :2, :, :] = turned[..., 1::-1, :, :]  # quarter turns exchange x and y
+    turned[..., 2:4, :, :] = np.einsum("ij,...jyx->...iyx", matrix.astype(fields.dtype), turned[..., 2:4, :, :])
+    return turned
 
 
 def combine_forces(forces: np.ndarray) -> np.ndarray:
@@ -53,6 +65,6 @@ def average_nodes(values: np.ndarray) -> np.ndarray:
     return means
 
 
-def compute_mean(values: np.ndarray, is_inside: np.ndarray) -> float:
-    """Return the mean over the elements inside; of zeros, a number to divide them by."""
-    return float(values[is_inside].mean()) or 1.0
+def compute_median(values: np.ndarray, is_inside: np.ndarray) -> float:
+    """Return the median over the elements inside; of zeros, a number to divide them by."""
+    return float(np.median(values[is_inside])) or 1.0

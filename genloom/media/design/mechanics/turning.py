@@ -3,6 +3,7 @@
 Turn k, from 0 to 7, is k % 4 quarter turns to the left, as one sees the grid; if k >= 4, after a mirroring of x.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,13 @@ import numpy as np
 from genloom.media.design.mechanics.problem import Problem
 
 NUM_TURNS = 8
+
+
+def list_turns(shape: Sequence[int]) -> tuple[int, ...]:
+    """Return the turns after which a grid has the shape it had: all eight of a square, none but 0 in space."""
+    if len(shape) != 2:
+        return (0,)
+    return tuple(range(0, NUM_TURNS, 1 if shape[0] == shape[1] else 2))
 
 
 def turn_array(values: np.ndarray, turn: int) -> np.ndarray:

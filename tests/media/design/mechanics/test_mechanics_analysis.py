@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from genloom.media.design.mechanics.analysis import analyze, compute_physical_fields
+from genloom.media.design.mechanics.analysis import analyze
 from genloom.media.design.mechanics.direct_solver import DirectSolver, Pattern, measure_band
 from genloom.media.design.mechanics.interpolation import compute_moduli
 from genloom.media.design.mechanics.multigrid import MultigridSolver
-from genloom.media.design.mechanics.problem import EMPTY, Problem, build_empty_problem
+from genloom.media.design.mechanics.problem import Problem, build_empty_problem
 from genloom.media.design.mechanics.solver import Solver, build_solver
 
 
@@ -123,17 +123,6 @@ def test_empty_elements_carry_nothing() -> None:
     state = analyze(wide, density)
     assert state.compliance == pytest.approx(analyze(narrow, np.ones((8, 40))).compliance, rel=1e-5)
     assert not state.von_mises[0][density == 0].any()
-
-
-def test_physical_fields_are_those_of_the_domain() -> None:
-    problem = build_cantilever((8, 24))
-    problem.passive[:4, 10:14] = EMPTY
-    fields = compute_physical_fields(problem)
-    assert fields.shape == (2, 8, 24)
-    assert fields.dtype == np.float32
-    assert np.allclose(fields.reshape(2, -1).max(1), 1)
-    assert not fields[0, :4, 10:14].any()
-    assert fields[1, :4, 10:14].max() < 1e-6
 
 
 def test_grids_with_a_wide_band_are_solved_by_multigrid() -> None:
