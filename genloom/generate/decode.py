@@ -165,8 +165,10 @@ class ValueDecoder:
     `grid` is the shape of a grid of tokens of another size than the codec's; (): that of the codec.
     """
 
-    def __init__(self, codec: Any, postprocess: Callable[[Any], Any] = lambda value: value, grid: tuple[int, ...] = ()):
-        self.codec, self.postprocess, self.grid = codec, postprocess, grid
+    def __init__(
+        self, codec: Any, postprocess_rows: Callable[[list[Any]], list[Any]] = list, grid: tuple[int, ...] = ()
+    ):
+        self.codec, self.postprocess_rows, self.grid = codec, postprocess_rows, grid
 
     def __call__(self, rows: Tensor, is_final: bool) -> Draft:
         values = LazyValues(len(rows), lambda: self._decode(rows))
@@ -185,7 +187,7 @@ class ValueDecoder:
             grid = self.grid or self.codec.space.grid
             rows = np.pad(rows.clip(0), ((0, 0), (0, prod(grid) - rows.shape[1])))
             rows = rows.reshape(len(rows), *grid) if self.grid else rows
-        return [self.postprocess(value) for value in self.codec.decode_many(rows)]
+        return self.postprocess_rows(self.codec.decode_many(rows))
 
 
 class LazyValues(Sequence[Any]):

@@ -10,7 +10,7 @@ A medium's editing is the plug-in kind "editing", found by the medium's name: a 
 """
 
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -31,11 +31,21 @@ MAX_SOURCE_BYTES = 256 << 20  # of the file of a source
 
 @dataclass(frozen=True)
 class SamplerStart:
-    """Fields of the sampler's inputs, the function from the model's output to the result, and guidance."""
+    """Fields of the sampler's inputs, the function from the model's output to the result, and guidance.
+
+    An edit of several parts of a value has a pass for each: `continue_with` gets the results of all rows, and returns
+    the start of the next pass, whose `finish_rows` knows them.
+    """
 
     inputs: Mapping[str, Any]
     finish: Callable[[Any], Any] = field(default=lambda value: value)
     wrap_network: Callable[[Any], Any] = field(default=lambda network: network)  # put around every network
+    finish_rows: Callable[[Sequence[Any]], list[Any]] | None = None  # of all rows at once, in place of `finish`
+    continue_with: "Callable[[Sequence[Any]], SamplerStart] | None" = None  # None: this is the last pass
+
+    def finish_all(self, values: Sequence[Any]) -> list[Any]:
+        """Return the results of the model's outputs, one for each row."""
+        return [self.finish(value) for value in values] if self.finish_rows is None else self.finish_rows(values)
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,12 @@ class Edit(Protocol):
 def can_edit(model: Model) -> bool:
     """Return whether the model's sampler can start from a source."""
     return bool(list_inputs(model) & {"init_values", "known_ids", "prompt_ids"})
+
+
+def count_passes(edit: Edit | None, model: Model) -> int:
+    """Return how often sampling runs for an edit: once for each part of a value that has a pass of its own."""
+    count = getattr(edit, "count_passes", None)
+    return 1 if count is None else count(model)
 
 
 def needs_start(edit: Edit) -> bool:

@@ -18,7 +18,7 @@ from genloom.capabilities import ConstrainedCodec, MarkedCodec, StreamingCodec, 
 from genloom.errors import GenloomError
 from genloom.generate import conditions, token_prompts
 from genloom.generate.decode import Draft, TextDecoder, ValueDecoder
-from genloom.generate.editing import Edit, SamplerStart, can_edit, needs_start
+from genloom.generate.editing import Edit, SamplerStart, can_edit, count_passes, needs_start
 from genloom.generate.grammar import build_grammar_constraint
 from genloom.generate.interpolation import Interpolation, SlerpNoise
 from genloom.generate.sampling_params import build_sampling_params, build_unknown_param_error, list_request_params
@@ -191,22 +191,33 @@ def generate(
             has_prompt=not request.grammar,  # so that the text as a whole is of its format
         )
     else:
-        has_grid = isinstance(model.codec.space, TokenSpace)
-        decoder = ValueDecoder(model.codec, start.finish, tuple(getattr(params, "size", ())) if has_grid else ())
+        decoder = build_value_decoder(model, params, start)
     num_given = 1 if "known_ids" in start.inputs else 0  # a sampler with known tokens returns BOS too
     sample = None
-    try:
-        for sample in model.objective.sample(parts, len(request.prompts), cond, build_noise(request), params):
-            sample = sample[:, num_given:]
-            yield decoder(sample, False)
-            if is_finished.all() or should_stop():
-                break
-    except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
-            raise
-        raise GenloomError("generate.out_of_memory", count=len(request.prompts)) from None
-    assert sample is not None, "a sampler yields a draft"
+    while True:
+        try:
+            for sample in model.objective.sample(parts, len(request.prompts), cond, build_noise(request), params):
+                sample = sample[:, num_given:]
+                yield decoder(sample, False)
+                if is_finished.all() or should_stop():
+                    break
+        except RuntimeError as error:
+            if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+                raise
+            raise GenloomError("generate.out_of_memory", count=len(request.prompts)) from None
+        assert sample is not None, "a sampler yields a draft"
+        if start.continue_with is None or should_stop():
+            break
+        start = start.continue_with(decoder(sample, True).values)
+        params, _ = start_from(model, params, prompts, start)
+        decoder = build_value_decoder(model, params, start)
     yield decoder(sample, True)
+
+
+def build_value_decoder(model: Model, params: Any, start: SamplerStart) -> ValueDecoder:
+    """Return the decoder of values that are complete from the first draft, and finished as the start says."""
+    has_grid = isinstance(model.codec.space, TokenSpace)
+    return ValueDecoder(model.codec, start.finish_all, tuple(getattr(params, "size", ())) if has_grid else ())
 
 
 def start_from(
@@ -369,7 +380,7 @@ def describe_constraints(model: Model, request: Request) -> list[str]:
 def count_drafts(model: Model, request: Request) -> int:
     """Return the maximum number of drafts of a request; the last one is yielded twice."""
     params, _, _ = prepare_sampling(model, request)
-    return int(getattr(params, "steps", 0) or getattr(params, "max_tokens", 1))
+    return count_passes(request.edit, model) * int(getattr(params, "steps", 0) or getattr(params, "max_tokens", 1))
 
 
 def with_bos(bos: int, prompt: np.ndarray, max_length: int) -> np.ndarray:

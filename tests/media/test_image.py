@@ -275,14 +275,21 @@ def test_what_is_transparent_in_a_mask_counts_as_black(mode: str, tmp_path: Path
     pixels = np.zeros((8, 10, 4), np.uint8)
     pixels[2:5, 3:7] = 255
     Image.fromarray(pixels).convert(mode).save(tmp_path / "mask.png")
-    assert np.array_equal(image.open_mask(tmp_path / "mask.png"), pixels[..., 3] > 0)
+    assert np.array_equal(image.open_mask(tmp_path / "mask.png"), pixels[..., 3])
 
 
 def test_the_colour_of_a_mask_counts_times_its_alpha(tmp_path: Path) -> None:
     pixels = np.full((1, 4, 4), 255, np.uint8)
     pixels[0, :, 3] = (0, 100, 200, 255)
     Image.fromarray(pixels).save(tmp_path / "mask.png")
-    assert image.open_mask(tmp_path / "mask.png").tolist() == [[False, False, True, True]]
+    assert image.open_mask(tmp_path / "mask.png").tolist() == [[0, 100, 200, 255]]
+
+
+def test_a_mask_has_levels_between_black_and_white(tmp_path: Path) -> None:
+    """A soft brush is honoured; what a file with losses makes of black and white is black and white."""
+    levels = np.array([[0, 7, 60, 128, 200, 249, 255]], np.uint8)
+    Image.fromarray(levels).save(tmp_path / "mask.png")
+    assert image.open_mask(tmp_path / "mask.png").tolist() == [[0, 0, 60, 128, 200, 255, 255]]
 
 
 def test_a_picture_with_a_hole_is_no_mask(tmp_path: Path) -> None:

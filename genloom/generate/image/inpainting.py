@@ -9,16 +9,34 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
+from genloom.media.image.background import dilate, flood
+
 CONTEXT_SCALE = 1.5  # side of the square over that of the missing part, to show the model its surroundings
+MAX_WINDOWS = 8  # squares of one image
+_BORDER = 2  # pixels beside the missing part whose colours the generated part is adapted to
+_FADE_SHARE = 1 / 16  # of the side of the square: how far into the missing part it is adapted
 
 
 @dataclass(frozen=True, eq=False)
 class InpaintRegion:
-    """An image, uint8 (H, W, 3), and the part to generate, True in `mask` (H, W)."""
+    """An image, uint8 (H, W, 3), and the part to generate, True in `mask` (H, W).
+
+    `missing` (H, W) also has other parts that are still to be generated; None: there are none. `opacity`, float (H, W)
+    from 0 to 1, says how much of each missing pixel is replaced; None: all of it. With `is_seamless`, the colours of
+    the generated part are adapted to those beside it.
+    """
 
     image: np.ndarray
     mask: np.ndarray
     side: int  # of the images that the model generates
+    missing: np.ndarray | None = None
+    opacity: np.ndarray | None = None
+    is_seamless: bool = False
+
+    @property
+    def all_missing(self) -> np.ndarray:
+        """The pixels that are not known, in this part and in others, bool (H, W)."""
+        return self.mask if self.missing is None else self.missing
 
     @cached_property
     def crop(self) -> "Crop":
@@ -28,12 +46,12 @@ class InpaintRegion:
     def model_input(self) -> np.ndarray:
         """The square as the model's input, uint8 (side, side, 3), with the missing part filled in smoothly."""
         return resize_square(
-            prefill_missing(self.crop.extract(self.image, 0), self.crop.extract(self.mask, 1)), self.side
+            prefill_missing(self.crop.extract(self.image, 0), self.crop.extract(self.all_missing, 1)), self.side
         )
 
     def downsample_mask(self, grid_size: tuple[int, int]) -> np.ndarray:
         """Return which cells of an H × W grid over the square contain missing pixels, bool (H, W)."""
-        mask_SS = Image.fromarray(self.crop.extract(self.mask, 1).astype(np.float32))
+        mask_SS = Image.fromarray(self.crop.extract(self.all_missing, 1).astype(np.float32))
         return np.asarray(mask_SS.resize((grid_size[1], grid_size[0]), Image.Resampling.BOX)) > 1e-6
 
     def paste(self, generated: np.ndarray) -> np.ndarray:
@@ -43,7 +61,15 @@ class InpaintRegion:
         visible_mask = self.mask[rows, columns]
         height, width = visible_mask.shape
         patch = resize_square(generated, crop.side)[rows.start - crop.top :, columns.start - crop.left :]
-        pasted_image[rows, columns][visible_mask] = patch[:height, :width][visible_mask]
+        patch = patch[:height, :width]
+        if self.is_seamless:
+            is_known = ~self.all_missing[rows, columns]
+            reach = max(round(crop.side * _FADE_SHARE), 2)
+            patch = adapt_colours(patch, self.image[rows, columns], visible_mask, is_known, reach)
+        if self.opacity is not None:
+            opacity = self.opacity[rows, columns, None]
+            patch = np.rint(opacity * patch + (1 - opacity) * self.image[rows, columns]).astype(np.uint8)
+        pasted_image[rows, columns][visible_mask] = patch[visible_mask]
         return pasted_image
 
 
@@ -86,6 +112,97 @@ def place_interval(center: float, size: int, available: int) -> int:
     if size >= available:
         return -((size - available) // 2)
     return int(min(max(round(center - size / 2), 0), available - size))
+
+
+def adapt_colours(
+    patch: np.ndarray, image: np.ndarray, mask: np.ndarray, is_known: np.ndarray, reach: int
+) -> np.ndarray:
+    """Return the patch with the colours of the image at the border of the mask, fading out `reach` pixels inside.
+
+    What a model generates of the known pixels differs a little from them, by its codec; the difference at the border
+    goes on into the missing part (the membrane of Pérez et al. 2003, "Poisson image editing", which fades here). A
+    patch that agrees with the image beside the missing part stays as it is.
+    """
+    is_border = dilate(mask, _BORDER) & is_known
+    if not is_border.any():
+        return patch
+    weights = is_border[..., None].astype(np.float32)
+    difference = pull_push((image.astype(np.float32) - patch) * weights, weights)
+    share, inner = np.zeros(mask.shape, np.float32), mask
+    for depth in range(reach):  # the pixels at each depth below the border
+        eroded = ~dilate(~inner, 1)
+        share[inner & ~eroded] = 1 - (depth + 0.5) / reach
+        inner = eroded
+    return np.rint(patch + share[..., None] * difference).clip(0, 255).astype(np.uint8)
+
+
+def split_mask(mask: np.ndarray, side: int) -> list[np.ndarray]:
+    """Return the parts of a mask (H, W) that are generated in squares of their own, from the top left.
+
+    Parts share a square where none of them is shown smaller for it, and at most `MAX_WINDOWS` are made.
+    """
+    parts, remaining = [], mask.copy()
+    while remaining.any():
+        seeds = np.zeros_like(mask)
+        seeds.flat[int(np.argmax(remaining))] = True
+        part = grow_diagonally(remaining, seeds)
+        parts.append(part)
+        remaining &= ~part
+        if len(parts) > MAX_WINDOWS**2:  # a mask of dots
+            return [mask]
+    while (pair := find_pair(parts, side)) is not None:
+        first, second = pair
+        parts = [part for k, part in enumerate(parts) if k not in pair] + [parts[first] | parts[second]]
+    return sorted(parts, key=lambda part: int(np.argmax(part)))
+
+
+def grow_diagonally(area: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    """Return the part of an area that is connected to the seeds, also by corners."""
+    part = flood(area, seeds)
+    while not np.array_equal(grown := flood(area, dilate(part, 1) & area), part):
+        part = grown
+    return part
+
+
+def find_pair(parts: list[np.ndarray], side: int) -> tuple[int, int] | None:
+    """Return the two parts whose common square is the smallest, if they are to share it; None if none are."""
+    sides = [find_crop(part, side).side for part in parts]
+    joined = {
+        (a, b): find_crop(parts[a] | parts[b], side).side for a in range(len(parts)) for b in range(a + 1, len(parts))
+    }
+    if not joined:
+        return None
+    pair = min(joined, key=lambda pair: (joined[pair] - max(sides[pair[0]], sides[pair[1]]), joined[pair], pair))
+    fits = joined[pair] <= max(sides[pair[0]], sides[pair[1]])
+    return pair if fits or len(parts) > MAX_WINDOWS else None
+
+
+@dataclass(frozen=True, eq=False)
+class FittedImage:
+    """An image in the middle of a square, whose edges go on to the border of the square; uint8 (H, W, 3)."""
+
+    image: np.ndarray
+    side: int  # of the images that the model generates
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The rows and columns of the image in the square."""
+        height, width, _ = self.image.shape
+        scale = self.side / max(height, width)
+        return max(round(height * scale), 1), max(round(width * scale), 1)
+
+    @property
+    def model_input(self) -> np.ndarray:
+        height, width = self.size
+        small = np.asarray(Image.fromarray(self.image).resize((width, height), Image.Resampling.LANCZOS))
+        margins = [((self.side - n) // 2, self.side - n - (self.side - n) // 2) for n in (height, width)]
+        return np.pad(small, (*margins, (0, 0)), mode="edge")
+
+    def cut(self, generated: np.ndarray) -> np.ndarray:
+        """Return the image of a generated square, without what was added at the sides."""
+        height, width = self.size
+        top, left = (self.side - height) // 2, (self.side - width) // 2
+        return np.ascontiguousarray(generated[top : top + height, left : left + width])
 
 
 def resize_square(image: np.ndarray, side: int) -> np.ndarray:

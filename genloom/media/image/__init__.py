@@ -2,7 +2,9 @@
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,8 +13,11 @@ from genloom.media.image import decoding, terminal
 from genloom.media.image.alignment import list_alignments as list_alignments
 from genloom.media.image.style_features import extract_style_features as extract_style_features
 from genloom.media.saving import write_file
-from genloom.settings import explain_unreadable_file
+from genloom.settings import explain_unreadable_file, option
 from genloom.types import DefaultRecipe, Display, Item
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 kind: str = "image"
 plural: str = "pictures"  # in text for people
@@ -44,7 +49,10 @@ SAVE_FORMATS = {
     ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".gif": "GIF", ".bmp": "BMP", ".tif": "TIFF",
     ".tiff": "TIFF",
 }  # fmt: skip
-save_suffixes: tuple[str, ...] = (".png", ".jpg", ".webp", ".gif", ".bmp", ".tiff")
+save_suffixes: tuple[str, ...] = (".png", ".jpg", ".webp", ".gif", ".bmp", ".tiff", ".svg")
+SVG_SUFFIX = ".svg"
+TRANSPARENT_FORMATS = ("PNG", "WEBP", "TIFF")
+MASK_TOLERANCE = 20  # difference of levels, of 255, below which a mask is black or white
 MIN_SIDE = 16  # pixels
 MIN_CONTRAST = 4.0  # standard deviation of a channel, of 255, below which an image shows almost nothing
 MAX_ASPECT = 8  # ratio of the longer to the shorter side
@@ -71,34 +79,86 @@ def open(path: Path, max_side: int = 0, background: str = decoding.BACKGROUND) -
 
 
 def open_mask(path: Path) -> np.ndarray:
-    """Return a mask, bool (H, W), from a file: True where it is white; what is transparent in it counts as black.
+    """Return the levels of a mask, uint8 (H, W), from a file: 255 where it is white, 0 where black or transparent.
 
-    Raise ValueError for a picture with transparent parts, of which either part could be meant.
+    Nearly white and nearly black ones, as files with losses have, count as white and black. Raise ValueError for a
+    picture with transparent parts, of which either part could be meant.
     """
     on_black = open(path, background="black").value
     on_white = open(path, background="white").value
-    is_white = on_black.mean(-1) > 127
     is_opaque = (on_black == on_white).all(-1)
     if not is_opaque.all():
         drawn = on_black[is_opaque].astype(np.int16)
         is_colourful = (drawn.max(-1) - drawn.min(-1) > 32) | ((drawn.max(-1) > 64) & (drawn.min(-1) < 192))
         if is_colourful.mean() > 0.1:
             raise GenloomError("media.ambiguous_mask", path=path)
-    return is_white
+    levels = np.rint(on_black.mean(-1))
+    return np.where(levels < MASK_TOLERANCE, 0, np.where(levels > 255 - MASK_TOLERANCE, 255, levels)).astype(np.uint8)
 
 
-def save(item: Item, path: Path) -> None:
-    """Write the image in the format of the suffix (JPEG at quality 95) to a temporary file and rename it."""
+@dataclass(frozen=True)
+class SaveOptions:
+    """Changes to a copy of an image as it is saved."""
+
+    size: int | None = option(
+        None,
+        "Longer side of the copies in pixels; a larger one than the model's is drawn by an upscaler.",
+        minimum=MIN_SIDE,
+        maximum=4096,
+    )
+    colours: str | None = option(None, "Colours of the copies: a number, or a list such as navy,#ffeedd.")
+    transparent: bool | None = option(None, "Transparent background of the copies.")
+
+    def __post_init__(self) -> None:
+        if self.colours is not None:
+            from genloom.media.image.palette import read_palette
+
+            read_palette(self.colours)
+
+
+def save(item: Item, path: Path, options: SaveOptions = SaveOptions()) -> None:
+    """Write the image in the format of the suffix (JPEG at quality 95) to a temporary file and rename it.
+
+    An SVG has a path for each area of one colour.
+    """
     path = Path(path)
     require_save_suffix(path)
+    if path.suffix.lower() == SVG_SUFFIX:
+        from genloom.media.image.vectorizing import draw_svg
+
+        svg = draw_svg(item.value, options.colours or "", bool(options.transparent), options.size or 0).svg
+        write_file(path, lambda file: file.write(svg.encode()))
+        return
     format = SAVE_FORMATS[path.suffix.lower()]
-    options = {"quality": 95} if format == "JPEG" else {}
-    write_file(path, lambda file: decoding.to_pil_image(item.value).save(file, format, **options))
+    if options.transparent and format not in TRANSPARENT_FORMATS:
+        raise GenloomError("media.no_transparency", path=path, suffix=path.suffix)
+    picture = draw_copy(item.value, options)
+    settings = {"quality": 95} if format == "JPEG" else {}
+    write_file(path, lambda file: picture.save(file, format, **settings))
+
+
+def draw_copy(value: np.ndarray, options: SaveOptions) -> "Image.Image":
+    """Return the image as Pillow's, enlarged or reduced, in fewer colours and without its background as asked."""
+    from PIL import Image
+
+    if options.size is not None:
+        from genloom.media.image.upscaling import resize_longer_side
+
+        value = resize_longer_side(value, options.size)
+    if options.colours is not None:
+        from genloom.media.image.palette import reduce_colours
+
+        value = reduce_colours(value, options.colours)
+    if options.transparent:
+        from genloom.media.image.background import make_transparent
+
+        return Image.fromarray(make_transparent(value))
+    return decoding.to_pil_image(value)
 
 
 def require_save_suffix(path: Path) -> None:
     """Raise GenloomError for a suffix of no format that images are saved in."""
-    if path.suffix.lower() not in SAVE_FORMATS:
+    if path.suffix.lower() not in (*SAVE_FORMATS, SVG_SUFFIX):
         raise GenloomError("media.bad_save_suffix", path=path, suffix=path.suffix or "such")
 
 
