@@ -134,7 +134,7 @@ def find_training_data(workspace: "Workspace", model: "Model | str", data: str =
     from genloom.model.design import Design
     from genloom.trust.copies import TrainingData, remove_old_indexes
 
-    store, excluded = workspace.store, frozenset[str]()
+    store, excluded, load_codec, codec_key = workspace.store, frozenset[str](), None, ""
     if data:
         sources = TrainingSources((store.get_dataset(data),), ())
         medium = sources.datasets[0].medium
@@ -142,6 +142,7 @@ def find_training_data(workspace: "Workspace", model: "Model | str", data: str =
         stored = workspace.model(model).folder
         sources = find_training_sources(store, workspace.model(model))
         medium = Design.from_job(tomllib.loads((stored.folder / "job.toml").read_text(encoding="utf-8"))).medium
+        load_codec, codec_key = lambda: workspace.model(model).load().codec, stored.digest[:16]
     if len(sources.datasets) > 1:  # what one model of the line held out, another may have learned
         excluded = find_seen_documents(store, [workspace.model(model)], sources.datasets[0], "val").ids
     folder = workspace.folder / "cache" / "copies"
@@ -152,6 +153,8 @@ def find_training_data(workspace: "Workspace", model: "Model | str", data: str =
         folder,
         sources.missing,
         excluded=excluded,
+        load_codec=load_codec,
+        codec_key=codec_key,
     )
 
 

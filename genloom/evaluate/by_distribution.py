@@ -40,6 +40,7 @@ from genloom.evaluate.sampling import generate_for_items
 from genloom.model import Model
 from genloom.store.dataset import Dataset
 from genloom.store.files import open_replacement
+from genloom.text_format import format_count
 from genloom.trust.near_copies import NearCopyReport
 from genloom.types import Item
 
@@ -70,6 +71,10 @@ def evaluate(context: EvaluationContext, draw_sheets: DrawSheets, compute_psnr: 
     num_held_out = len(generated_set.held_items)
     train_items = roundtrip_items(model, list(context.dataset.sample_documents("train", num_held_out)))
     held_out_loss = score_samples(context, generated_set.held_items)
+    reconstruction, decoded_train_features = measure_reconstruction(model, generated_set, features, compute_psnr), None
+    if reconstruction is not None:
+        coder = get_coder(model)
+        decoded_train_features = features.extract(coder.decode(coder.encode(item.value)) for item in train_items)
     metrics = measure_distribution(
         model.ref,
         context.dataset_ref,
@@ -77,7 +82,8 @@ def evaluate(context: EvaluationContext, draw_sheets: DrawSheets, compute_psnr: 
         generated_set.features,
         generated_set.held_features,
         features.extract([item.value for item in train_items]),
-        measure_reconstruction(model, generated_set, features, compute_psnr),
+        reconstruction,
+        decoded_train_features,
     )
     near_copies = None
     if context.sources.datasets:
@@ -136,8 +142,10 @@ def generate_set(context: EvaluationContext, features: FeatureSpace) -> Generate
     model, dataset, split = context.model, context.dataset, context.split
     num_samples = context.options.num_samples or DEFAULT_NUM_SAMPLES
     held_items = roundtrip_items(model, list(dataset.sample_documents(split, num_samples)))
+    if num_samples < MIN_DISTANCE_SAMPLES:
+        raise GenloomError("evaluate.too_few_samples", value=num_samples, minimum=MIN_DISTANCE_SAMPLES)
     if len(held_items) < MIN_DISTANCE_SAMPLES:
-        count = len(held_items)
+        count = format_count(len(held_items), "item")
         raise GenloomError(
             "evaluate.too_few_items", split=split, data=dataset.name, count=count, minimum=MIN_DISTANCE_SAMPLES
         )
@@ -221,6 +229,8 @@ def format_metrics(metrics: DistributionMetrics, loss_name: str) -> list[str]:
     ]
     if metrics.train_distance is not None:
         lines.append(f"  {format_distance(metrics.train_distance)} for training data instead")
+    if metrics.decoded_train_distance is not None:
+        lines.append(f"  {format_distance(metrics.decoded_train_distance)} for training data through the codec")
     lines.append(f"  precision {precision_recall.precision:.0%}, recall {precision_recall.recall:.0%} (3 nearest)")
     lines.append(f"  density {precision_recall.density:.2f}, coverage {precision_recall.coverage:.0%} (5 nearest)")
     vendi_score, held_out_score = metrics.generated_diversity.vendi_score, metrics.held_out_diversity.vendi_score

@@ -51,6 +51,7 @@ class DistributionMetrics:
     generated_diversity: Diversity
     held_out_diversity: Diversity
     reconstruction: Reconstruction | None  # None if the codec is lossless
+    decoded_train_distance: DistributionDistance | None = None  # of training data through the codec: its share
 
     def to_json(self) -> dict[str, Any]:
         """Return the metrics as JSON values."""
@@ -74,8 +75,12 @@ def measure_distribution(
     held_out_ND: Features,
     train_MD: Features,
     reconstruction: Reconstruction | None,
+    decoded_train_MD: Features | None = None,
 ) -> DistributionMetrics:
-    """Measure a model's outputs for N held-out conditions against the held-out values and training values."""
+    """Measure a model's outputs for N held-out conditions against the held-out values and training values.
+
+    `decoded_train_MD` are the training values as the codec gives them back; None: it is lossless.
+    """
     return DistributionMetrics(
         model,
         dataset,
@@ -86,6 +91,9 @@ def measure_distribution(
         measure_diversity(generated_ND),
         measure_diversity(held_out_ND),
         reconstruction,
+        measure_distance(decoded_train_MD, held_out_ND)
+        if decoded_train_MD is not None and len(decoded_train_MD) >= MIN_DISTANCE_SAMPLES
+        else None,
     )
 
 

@@ -9,7 +9,7 @@ from genloom import plugins
 from genloom.evaluate.context import EvaluationContext
 from genloom.evaluate.training_sources import TrainingSources
 from genloom.media.abilities import get_ability
-from genloom.trust.near_copies import FeatureExtractor, NearCopyReport, find_near_copies
+from genloom.trust.near_copies import FeatureExtractor, NearCopyReport, build_reconstruction, find_near_copies
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,13 @@ def measure_near_copies(
     if not context.sources.datasets:
         return None
     context.progress.print_note("Looking for copies")
-    documents = context.sources.documents("train")
     return find_near_copies(
-        outputs, documents, held_out_values, features.module.compute_coarse_embedding, features.extract
+        outputs,
+        context.sources.documents("train"),
+        held_out_values,
+        features.module.compute_coarse_embedding,
+        features.extract,
+        reconstruct=build_reconstruction(context.model.codec),
     )
 
 

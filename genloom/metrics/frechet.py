@@ -32,16 +32,18 @@ def kernel_distance(a_ND: Features, b_MD: Features) -> float:
 
     Its expectation is zero for two sets from one distribution, at any size, so it can be negative.
     """
-    a_features, b_features = (np.asarray(x, np.float64) for x in (a_ND, b_MD))
 
-    def kernel(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-        return (a @ b.T / a.shape[1] + 1) ** 3
-
-    def within_set(a: NDArray[np.float64]) -> float:
-        values = kernel(a, a)
+    def within_set(a: Features) -> float:
+        values = polynomial_kernel(a, a)
         return float((values.sum() - np.trace(values)) / (len(a) * (len(a) - 1)))
 
-    return within_set(a_features) + within_set(b_features) - 2 * float(kernel(a_features, b_features).mean())
+    return within_set(a_ND) + within_set(b_MD) - 2 * float(polynomial_kernel(a_ND, b_MD).mean())
+
+
+def polynomial_kernel(a_ND: Features, b_MD: Features) -> NDArray[np.float64]:
+    """Return the cubic kernel of every pair, N M."""
+    a_features, b_features = (np.asarray(x, np.float64) for x in (a_ND, b_MD))
+    return (a_features @ b_features.T / a_features.shape[1] + 1) ** 3
 
 
 def _compute_moments(x_ND: Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

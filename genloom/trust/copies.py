@@ -7,7 +7,7 @@ Each medium's folder in `genloom/trust/` says how its values are compared (`find
 import hashlib
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -146,6 +146,8 @@ class TrainingData:
     missing: tuple[str, ...] = ()
     held_out_split: Split = "val"
     excluded: frozenset[str] = field(default=frozenset())  # ids of held-out documents that the model has learned from
+    load_codec: Callable[[], Any] | None = None  # of the model that made the values; None: none is known
+    codec_key: str = ""  # the same for the same codec
 
     def get_index_folder(self, dataset: Dataset, kind: str) -> Path:
         """Return where the index of a data set is; it depends on the content alone."""

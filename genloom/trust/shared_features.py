@@ -1,7 +1,8 @@
 """The training items nearest to values in the features of their medium, by an index of coarse embeddings.
 
-The index holds the coarse embedding of every training item; the exact ranking is that of `near_copies`. Media without
-features are compared by their encoded bytes. Shape letters: N values, M items, S numbers of an embedding.
+The index holds the coarse embedding of every training item; the exact ranking is that of `near_copies`, also of the
+items as the codec of a model gives them back. Media without features are compared by their encoded bytes.
+Shape letters: N values, M items, S numbers of an embedding.
 """
 
 import hashlib
@@ -19,7 +20,13 @@ from genloom.media.abilities import get_ability
 from genloom.store import files
 from genloom.store.dataset import Dataset
 from genloom.trust.copies import NUM_MATCHES, Chance, CopyReport, Match, TrainingData, read_numbered
-from genloom.trust.near_copies import FALSE_POSITIVE_RATE, NearestItem, find_nearest_items
+from genloom.trust.near_copies import (
+    FALSE_POSITIVE_RATE,
+    NearestItem,
+    Reconstruct,
+    build_reconstruction,
+    find_nearest_items,
+)
 from genloom.types import Item
 
 CompareValues = Callable[[Any, Any], float]  # how far two values are apart, 0 if equal
@@ -38,10 +45,11 @@ def find_shared_features(
         return find_identical(values, data)
     features = plugins.find_part("features", name)
     extract = features.build_extractor()
-    chance = _measure_chance(data, features, extract)
+    reconstruct = None if data.load_codec is None else build_reconstruction(data.load_codec())
+    chance = _measure_chance(data, features, extract, reconstruct)
     return [
         CopyReport(tuple(_build_match(value, match, data.medium, compare_values) for match in matches), chance)
-        for value, matches in zip(values, _find_nearest(values, data, features, extract), strict=True)
+        for value, matches in zip(values, _find_nearest(values, data, features, extract, reconstruct), strict=True)
     ]
 
 
@@ -60,7 +68,7 @@ def _hash_value(medium: ModuleType, value: Any) -> str:
 
 
 def _find_nearest(
-    values: Sequence[Any], data: TrainingData, features: ModuleType, extract: Any
+    values: Sequence[Any], data: TrainingData, features: ModuleType, extract: Any, reconstruct: Reconstruct | None
 ) -> list[list[NearestItem]]:
     if not len(values):
         return []
@@ -69,7 +77,7 @@ def _find_nearest(
     for dataset in data.datasets:
         stored = _open_embeddings(data, dataset, features)
         items += read_numbered(dataset, _find_candidates(embeddings_NS, stored)) if len(stored) else []
-    return find_nearest_items(values, items, features.compute_coarse_embedding, extract, NUM_MATCHES)
+    return find_nearest_items(values, items, features.compute_coarse_embedding, extract, NUM_MATCHES, reconstruct)
 
 
 def _find_candidates(embeddings_NS: Embeddings, stored_MS: Embeddings) -> set[int]:
@@ -112,14 +120,18 @@ def _write_embeddings(path: Path, dataset: Dataset, features: ModuleType) -> Non
         stored.flush()
 
 
-def _measure_chance(data: TrainingData, features: ModuleType, extract: Any) -> Chance | None:
-    """Return the similarities of held-out items to their nearest training items; computed once for a data set."""
-    path = data.get_chance_path(features.KEY)
+def _measure_chance(
+    data: TrainingData, features: ModuleType, extract: Any, reconstruct: Reconstruct | None
+) -> Chance | None:
+    """Return the similarities of held-out items to their nearest training items; computed once for data and codec."""
+    path = data.get_chance_path("-".join(filter(None, (features.KEY, data.codec_key))))
     if path.is_file():
         stored = json.loads(path.read_text())
         return Chance(**stored) if stored else None
     held_out = [item.value for item in data.sample_held_out()]
-    nearest = [matches[0].distance for matches in _find_nearest(held_out, data, features, extract) if matches]
+    held_out = held_out if reconstruct is None else [reconstruct(value) for value in held_out]
+    matches_by_value = _find_nearest(held_out, data, features, extract, reconstruct)
+    nearest = [matches[0].distance for matches in matches_by_value if matches]
     chance = None
     if nearest:
         limit = 1 - float(np.quantile(nearest, FALSE_POSITIVE_RATE))

@@ -119,7 +119,7 @@ def test_captions_are_escaped(caption: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (["evaluate", "tiles", "--samples", "5"], "[evaluate.too_few_items]"),
+        (["evaluate", "tiles", "--samples", "5"], "[evaluate.too_few_samples]"),
         (["evaluate", "tiles", "--samples", "0"], "[cli.invalid_integer]"),
         (["compare", "tiles/1", "tiles/2", "--samples", "0"], "[cli.invalid_integer]"),
         (["evaluate", "tiles", "--data", "tales"], "[evaluate.other_medium]"),

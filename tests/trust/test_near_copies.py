@@ -53,6 +53,23 @@ def test_copies_are_flagged_and_new_samples_are_not():
     assert report.num_near_copies - 50 < 15  # about 5 of the 100 new ones, like held-out ones
 
 
+def test_copies_are_found_behind_a_codec_that_loses_something():
+    """What a codec gives back lies away from the training item, nearly as far as a new value does."""
+    training, held_out, new = sample(500, 3), sample(200, 4), sample(100, 5)
+
+    def reconstruct(value: np.ndarray) -> np.ndarray:
+        return np.round(1.5 * value) / 1.5
+
+    copies = [reconstruct(value) for value in training[:50]]
+    outputs = [*copies, *map(reconstruct, new)]
+    search = (items(training), list(held_out), np.asarray, features)
+    alone, report = find_near_copies(outputs, *search), find_near_copies(outputs, *search, reconstruct=reconstruct)
+    assert sum(alone.is_near_copy(number) for number in range(50)) < 45
+    assert all(report.is_near_copy(number) for number in range(50))
+    assert report.num_near_copies - 50 < 20
+    assert all(any(m.item.source == f"item {number}" for m in report.matches[number]) for number in range(50))
+
+
 def test_without_held_out_items_nothing_is_flagged():
     training = sample(20, 7)
     report = find_near_copies([training[0]], items(training), [], coarse_embedding, features)

@@ -17,7 +17,7 @@ from genloom.rate.gate import Measure, measure_scores
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
 from genloom.train.finetune import load_held_out_batch
-from genloom.trust.near_copies import find_near_copies
+from genloom.trust.near_copies import build_reconstruction, find_near_copies
 from genloom.types import Batch, Item
 
 VALIDITY_TOLERANCE = 0.05  # share of the outputs that may be invalid
@@ -44,7 +44,7 @@ def measure_safeguards(
         results.append(
             measure_scores("held-out loss", "regression", champion_losses, challenger_losses, "lower", tolerance)
         )
-    return results + measure_near_copies(medium, dataset, answers.champion, answers.challenger)
+    return results + measure_near_copies(medium, dataset, answers.champion, answers.challenger, champion.codec)
 
 
 def get_dataset(workspace: Workspace, model: Model) -> Dataset | None:
@@ -62,9 +62,12 @@ def compute_losses(model: Model, held_batch: Batch) -> np.ndarray:
 
 
 def measure_near_copies(
-    medium: Any, dataset: Dataset, champion_values: list[Any], challenger_values: list[Any]
+    medium: Any, dataset: Dataset, champion_values: list[Any], challenger_values: list[Any], codec: Any
 ) -> list[Measure]:
-    """Measure the share of outputs nearer to a training item than held-out items are, in the medium's features."""
+    """Measure the share of outputs nearer to a training item than held-out items are, in the medium's features.
+
+    Training and held-out items are compared as they are, and as the codec of the models gives them back.
+    """
     if not (feature_extractor := get_ability(medium, "feature_extractor")):
         return []
     features = plugins.find_part("features", feature_extractor)
@@ -72,7 +75,7 @@ def measure_near_copies(
     train_values = dataset.sample_documents("train", MAX_TRAIN_ITEMS)
     outputs = [*champion_values, *challenger_values]
     embed, extract = features.compute_coarse_embedding, features.build_extractor()
-    near_copies = find_near_copies(outputs, train_values, held_values, embed, extract, 1)
+    near_copies = find_near_copies(outputs, train_values, held_values, embed, extract, 1, build_reconstruction(codec))
     flags = [float(near_copies.is_near_copy(n)) for n in range(len(outputs))]
     by_version = flags[: len(champion_values)], flags[len(champion_values) :]
     return [measure_scores("near copies of training items", "regression", *by_version, "lower", NEAR_COPY_TOLERANCE)]
