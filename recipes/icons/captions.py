@@ -15,6 +15,10 @@ STYLES = {
     "twemoji": "simple style",
     "flat-color-icons": "office style",
     "icon-park": "outline style",
+    "emojione": "classic style",
+    "noto-v1": "blob style",
+    "fxemoji": "soft style",
+    "streamline-emojis": "cartoon style",
 }
 # Categories of countable things, and uncountable nouns.
 _COUNTED = {"Animals & Nature", "Food & Drink", "Objects", "Travel & Places", "Activities", "Animals", "Foods"}

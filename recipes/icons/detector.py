@@ -1,16 +1,18 @@
 """Trains the detector that evaluates prompt following, on generated scenes.
 
     python -m recipes.icons.detector PACKAGES genloom/evaluate/image/prompted
+    python -m recipes.icons.detector PACKAGES OUT --prompts bench/icons_other_prompts.jsonl --steps 6000
 
 PACKAGES is the folder of the npm packages of `recipes.icons.fetch`; prompts.jsonl must already be in the other folder.
-It takes about fifteen minutes on one processor core.
+It takes about fifteen minutes on one processor core. With --prompts, the detector also learns the nouns of that file
+that the vocabulary lacks, and its accuracy on real scenes of these prompts is measured.
 
 Shape letters: B images, N nouns, H height, W width of the maps.
 """
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,14 +37,15 @@ from genloom.train.loop import TrainConfig, TrainState, train
 from genloom.types import Batch, Condition, Loss, NetworkSpec, Parts, Phase, SignalSpace
 from recipes.icons.colours import NAMES
 from recipes.icons.fetch import SETS, WORDS, fetch_package, read_icons
+from recipes.icons.make import MAIN, MIXTURE
 from recipes.icons.plans import Plan as Scenery
 from recipes.icons.plans import Thing, sample_plan
 from recipes.icons.scenes import Painter, Scene
+from recipes.icons.things import OtherThing, list_other_things
 from recipes.icons.vocabulary import NOUNS
 
 ROWS = 64
 GRID = INPUT_SIZE // CELL_SIZE
-LABELS = DetectorLabels(tuple(NOUNS), tuple(NAMES))
 TRAINING, CHOOSING, MEASURING = 1, 2, 3  # seeds of disjoint sets of scenes
 
 
@@ -50,11 +53,12 @@ TRAINING, CHOOSING, MEASURING = 1, 2, 3  # seeds of disjoint sets of scenes
 class DetectionObjective:
     """Centres as peaks of a map per noun, and the colour at each centre; the targets of a batch are `cond.field`."""
 
+    labels: DetectorLabels
     phases = (Phase("model", ("model",)),)
 
     @property
     def network_specs(self) -> dict[str, NetworkSpec]:
-        maps = SignalSpace(len(LABELS.nouns) + len(LABELS.colours), (GRID, GRID))
+        maps = SignalSpace(len(self.labels.nouns) + len(self.labels.colours), (GRID, GRID))
         return {"model": NetworkSpec(SignalSpace(3, (INPUT_SIZE, INPUT_SIZE)), maps)}
 
     def loss(self, parts: Parts, batch: Batch, phase: Phase, noise: Noise) -> Loss:
@@ -62,7 +66,7 @@ class DetectionObjective:
         assert batch.cond is not None
         assert batch.cond.field is not None
         logits = parts["model"](batch.x).float()
-        count = len(LABELS.nouns)
+        count = len(self.labels.nouns)
         truth_BNHW, colour_BHW = batch.cond.field[:, :count], batch.cond.field[:, count].long()
         heat = logits[:, :count]
         p = heat.sigmoid()
@@ -73,19 +77,21 @@ class DetectionObjective:
         return Loss((hit + miss).flatten(1).sum(1) + colour.flatten(1).sum(1), centres_B)
 
 
-def sample_scenes(painter: Painter, seed: int, step: int, count: int) -> list[Scene]:
+def sample_scenes(
+    painter: Painter, seed: int, step: int, count: int, others: Mapping[str, Sequence[OtherThing]] | None
+) -> list[Scene]:
     """Sample scenes of any plan, including those that no generator is trained on."""
     scenes: list[Scene] = []
     rng = np.random.default_rng((seed, step))
     while len(scenes) < count:
-        if (scene := painter.paint(sample_plan(rng), rng)) is not None:
+        if (scene := painter.paint(sample_plan(rng, others), rng)) is not None:
             scenes.append(scene)
     return scenes
 
 
-def build_targets(scene: Scene) -> np.ndarray:
+def build_targets(scene: Scene, labels: DetectorLabels) -> np.ndarray:
     """Return a map per noun with a Gaussian of height 1 at each centre, and a last map of colour indices, or -1."""
-    maps = np.zeros((len(LABELS.nouns) + 1, GRID, GRID), np.float32)
+    maps = np.zeros((len(labels.nouns) + 1, GRID, GRID), np.float32)
     maps[-1] = -1
     at = np.arange(GRID)
     for thing in scene.objects:
@@ -93,10 +99,10 @@ def build_targets(scene: Scene) -> np.ndarray:
         column, row = (min(int((a + b) / 2), GRID - 1) for a, b in ((left, right), (top, bottom)))
         spread = 0.6 + 0.07 * max(right - left, bottom - top)
         bell = np.exp(-((at[:, None] - row) ** 2 + (at[None, :] - column) ** 2) / (2 * spread**2))
-        noun = LABELS.nouns.index(thing.noun)
+        noun = labels.nouns.index(thing.noun)
         maps[noun] = np.maximum(maps[noun], bell)
         if thing.colour:
-            maps[-1, row, column] = LABELS.colours.index(thing.colour)
+            maps[-1, row, column] = labels.colours.index(thing.colour)
     return maps
 
 
@@ -114,10 +120,12 @@ def degrade_images(x_BCHW: Tensor, seed: int) -> Tensor:
     return torch.cat(rows)
 
 
-def build_batch(painter: Painter, step: int) -> Batch:
-    scenes = sample_scenes(painter, TRAINING, step, ROWS)
+def build_batch(
+    painter: Painter, step: int, labels: DetectorLabels, others: Mapping[str, Sequence[OtherThing]] | None
+) -> Batch:
+    scenes = sample_scenes(painter, TRAINING, step, ROWS, others)
     x = torch.from_numpy(np.stack([scene.picture for scene in scenes])).permute(0, 3, 1, 2).float() / 127.5 - 1
-    maps = torch.from_numpy(np.stack([build_targets(scene) for scene in scenes]))
+    maps = torch.from_numpy(np.stack([build_targets(scene, labels) for scene in scenes]))
     return Batch(degrade_images(x, step), Condition(field=maps))
 
 
@@ -130,13 +138,15 @@ def score_scenes(detector: Detector, scenes: list[Scene]) -> Iterator[tuple[bool
         yield has_objects, has_objects and all(detected.count(pair) >= expected.count(pair) for pair in expected)
 
 
-def choose_threshold(network: DetectorNetwork, scenes: list[Scene]) -> DetectorLabels:
+def choose_threshold(network: DetectorNetwork, scenes: list[Scene], base: DetectorLabels) -> DetectorLabels:
     """Return the labels with the threshold at which most scenes are detected correctly."""
-    candidates = [replace(LABELS, threshold=at / 20) for at in range(4, 13)]
+    candidates = [replace(base, threshold=at / 20) for at in range(4, 13)]
     return max(candidates, key=lambda labels: sum(ok for ok, _ in score_scenes(Detector(network, labels), scenes)))
 
 
-def measure_upper_bound(detector: Detector, painter: Painter, prompts: Path) -> dict[str, float]:
+def measure_upper_bound(
+    detector: Detector, painter: Painter, prompts: Path, icons: Mapping[str, OtherThing]
+) -> dict[str, float]:
     """Return the share of real scenes that the detector accepts, by task; three scenes per prompt."""
     results: dict[str, list[bool]] = {}
     for number, line in enumerate(prompts.read_text(encoding="utf-8").splitlines()):
@@ -144,14 +154,25 @@ def measure_upper_bound(detector: Detector, painter: Painter, prompts: Path) -> 
         scene_prompt = ScenePrompt(
             row["task"], row["prompt"], tuple(RequestedObject(**thing) for thing in row["objects"]), row["relation"]
         )
-        plan = Scenery(
-            tuple(Thing(t.noun, t.colour, t.count) for t in scene_prompt.objects), row["relation"], row["place"]
-        )
+        plan = Scenery(tuple(build_thing(t, icons) for t in scene_prompt.objects), row["relation"], row["place"])
         rng = np.random.default_rng((MEASURING, number))
         painted = [scene for scene in (painter.paint(plan, rng) for _ in range(3)) if scene is not None]
         detections = detector.detect([scene.picture for scene in painted])
         results.setdefault(scene_prompt.task, []).extend(is_prompt_satisfied(scene_prompt, d) for d in detections)
     return {task: float(np.mean(values)) for task, values in results.items()}
+
+
+def build_thing(requested: RequestedObject, icons: Mapping[str, OtherThing]) -> Thing:
+    """Return the thing that a prompt asks for; `icons` has those beyond the vocabulary by their nouns."""
+    if (other := icons.get(requested.noun)) is None:
+        return Thing(requested.noun, requested.colour, requested.count)
+    return Thing(requested.noun, count=requested.count, icon=other.icon, plural=other.plural)
+
+
+def list_other_nouns(prompts: Path) -> set[str]:
+    """Return the nouns of the prompts that the vocabulary lacks."""
+    rows = map(json.loads, prompts.read_text(encoding="utf-8").splitlines())
+    return {thing["noun"] for row in rows for thing in row["objects"]} - NOUNS.keys()
 
 
 def main() -> None:
@@ -160,31 +181,41 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--begin", type=Path, help="detector of the same nouns to initialise from")
+    parser.add_argument("--prompts", type=Path, help="prompts whose other nouns are learned too, and measured")
     args = parser.parse_args()
-    fluent = read_icons(
-        "fluent-emoji-flat",
-        fetch_package(SETS["fluent-emoji-flat"], args.packages),
-        fetch_package(WORDS, args.packages),
-    )
-    painter = Painter({icon.name: icon.svg for icon in fluent}, INPUT_SIZE)
+    words, prompts = fetch_package(WORDS, args.packages), args.prompts or args.out / "prompts.jsonl"
+    others, icons, svgs = None, {}, {}
+    for name in MIXTURE if args.prompts else (MAIN,):
+        for icon in read_icons(name, fetch_package(SETS[name], args.packages), words):
+            svgs |= {f"{icon.set}/{icon.name}": icon.svg} | ({icon.name: icon.svg} if name == MAIN else {})
+            icons.setdefault(name, []).append(icon)
+    named = {}
+    if args.prompts:
+        wanted = list_other_nouns(prompts)
+        things = list_other_things(icon for some in icons.values() for icon in some)
+        others = {role: [thing for thing in things[role] if thing.noun in wanted] for role in things}
+        named = {thing.noun: thing for some in others.values() for thing in reversed(some)}
+    base = DetectorLabels((*NOUNS, *sorted(named)), tuple(NAMES))
+    painter = Painter(svgs, INPUT_SIZE)
     torch.manual_seed(0)
     parts = nn.ModuleDict(
-        {"model": load_detector(args.begin).network.requires_grad_() if args.begin else DetectorNetwork(LABELS)}
+        {"model": load_detector(args.begin).network.requires_grad_() if args.begin else DetectorNetwork(base)}
     )
     plan = TrainConfig(args.steps, warmup=30, ema_decay=0.995, precision="bfloat16")
-    objective: Any = DetectionObjective()  # it cannot sample
+    objective: Any = DetectionObjective(base)  # it cannot sample
     state = TrainState.from_parts(parts, objective, plan)
-    for progress in train(objective, lambda step: build_batch(painter, step), plan, state):
+    for progress in train(objective, lambda step: build_batch(painter, step, base, others), plan, state):
         if progress.step % 50 == 0:
             print(f"step {progress.step}: loss per object {progress.losses['model']:.3f}", flush=True)
     network = state.eval_parts["model"]
     assert isinstance(network, DetectorNetwork)
     network.bfloat16().float().eval().requires_grad_(False)  # as stored
-    labels = choose_threshold(network, sample_scenes(painter, CHOOSING, 0, 600))
-    labels = replace(labels, bound=measure_upper_bound(Detector(network, labels), painter, args.out / "prompts.jsonl"))
+    labels = choose_threshold(network, sample_scenes(painter, CHOOSING, 0, 600, others), base)
+    labels = replace(labels, bound=measure_upper_bound(Detector(network, labels), painter, prompts, named))
     weights = {name: tensor.bfloat16().contiguous() for name, tensor in network.state_dict().items()}
     save_file(weights, args.out / "detector.safetensors", {"labels": json.dumps(asdict(labels))})
-    measured = np.array(list(score_scenes(Detector(network, labels), sample_scenes(painter, MEASURING, 0, 1000))))
+    scenes = sample_scenes(painter, MEASURING, 0, 1000, others)
+    measured = np.array(list(score_scenes(Detector(network, labels), scenes)))
     print(f"1,000 new scenes: objects {measured[:, 0].mean():.3f}, with colours {measured[:, 1].mean():.3f}")
     print(f"real scenes of the prompts: {labels.bound}, threshold {labels.threshold}")
 

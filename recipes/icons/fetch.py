@@ -42,7 +42,26 @@ SETS = {
     "icon-park": Package(
         "@iconify-json/icon-park", "1.2.4", "c1a25212a31602aca93c3fa6f6b3288e89b9d7811afc132dfd78506e9d586b6f"
     ),
+    "emojione": Package(
+        "@iconify-json/emojione", "1.2.3", "26a14f44284407e8bcde91799388dca2bfd91dbcd55a97f425524a1c5b73610e"
+    ),
+    "noto-v1": Package(
+        "@iconify-json/noto-v1", "1.2.5", "2bf62c26c2c2884aa99e90aec942cdaee17a5921f05690694f4978ad4b017c37"
+    ),
+    "fxemoji": Package(
+        "@iconify-json/fxemoji", "1.2.2", "f3e72b3c59d05e1db03b7e308d55c0d05bd7ba3f625a90da1b79313c12858eef"
+    ),
+    "streamline-emojis": Package(
+        "@iconify-json/streamline-emojis", "1.2.4", "5dac87c876b322500989828c5823143e0100d78881627a2e4081a4b897cbfdbc"
+    ),
 }
+# Sets of emoji without a table of characters: their icons are found by the names of emoji.
+NAMED_BY_EMOJI = ("emojione", "noto-v1", "fxemoji", "streamline-emojis")
+# The groups of emoji, as other sets name them.
+EMOJI_GROUPS = {
+    0: "Smileys & Emotion", 1: "People & Body", 3: "Animals & Nature", 4: "Food & Drink", 5: "Travel & Places",
+    6: "Activities", 7: "Objects",
+}  # fmt: skip
 WORDS = Package("emojibase-data", "17.0.0", "d01d0e2ca4e22cb402679532155342c71e2e871f25c32223c013b8b166ebdf5a")
 
 
@@ -115,6 +134,10 @@ def read_icons(name: str, tarball: Path, words: Path) -> Iterator[Icon]:
     emojis = {_normalize_code(entry["hexcode"]): entry for entry in read_emojis(words)}
     entries = {icon: emojis[_normalize_code(code)] for code, icon in chars.items() if _normalize_code(code) in emojis}
     category = {icon: group for group, members in metadata.get("categories", {}).items() for icon in members}
+    if name in NAMED_BY_EMOJI:
+        by_label = {_compact(entry["label"]): entry for entry in emojis.values()}
+        entries = {icon: by_label[_compact(icon)] for icon in drawings["icons"] if _compact(icon) in by_label}
+        category = {icon: EMOJI_GROUPS.get(entry.get("group", -1), "") for icon, entry in entries.items()}
     author, licence = info["author"], info["license"]["spdx"]
     credit = f"{info['name']} by {author['name']}, {author['url']}"
     for icon, body in drawings["icons"].items():
@@ -129,6 +152,11 @@ def read_icons(name: str, tarball: Path, words: Path) -> Iterator[Icon]:
 def read_emojis(tarball: Path) -> list[dict]:
     """Return the English entries of emojibase: hexcode, label, tags."""
     return json.loads(read_members(tarball, ["package/en/data.json"])["package/en/data.json"])
+
+
+def _compact(name: str) -> str:
+    """Return the letters of a name, without a number at its end that counts variants."""
+    return re.sub(r"[^a-z]", "", re.sub(r"-[0-9]$", "", name.lower()))
 
 
 def _normalize_code(text: str) -> str:

@@ -15,6 +15,7 @@ _VISIBLE_POSITIONS = {
     "below": "below",
     "on": "above",
     "under": "below",
+    "riding": "above",
 }
 _MIRROR = {"right of": "left of", "below": "above"}
 

@@ -22,6 +22,11 @@ class Spot:
     side: float
     icon: str = ""
 
+    @property
+    def drawing(self) -> str:
+        """The icon that is drawn; "" is that of the noun in the vocabulary."""
+        return self.icon or self.thing.icon
+
 
 def arrange_plan(plan: Plan, shape: Shape, rng: np.random.Generator) -> list[Spot]:
     """Return the spots of a plan, from back to front."""
@@ -33,7 +38,9 @@ def arrange_plan(plan: Plan, shape: Shape, rng: np.random.Generator) -> list[Spo
     if len(plan.things) == 2:
         return _place_two(plan, shape, rng)
     thing = plan.things[0]
-    return _place_single(thing, shape, ground, rng) if thing.count == 1 else _place_several(thing, ground, rng)
+    return (
+        _place_single(thing, shape, ground, rng) if thing.count == 1 else _place_several(thing, plan.form, ground, rng)
+    )
 
 
 def _place_single(thing: Thing, shape: Shape, ground: bool, rng: np.random.Generator) -> list[Spot]:
@@ -55,18 +62,16 @@ def _find_standing_height(thing: Thing, side: float, shape: Shape, rng: np.rando
 # Centres of equal things, relative to the middle of a unit square.
 ROW2 = ((-0.25, 0.0), (0.25, 0.0))
 COLUMN2 = ((0.0, -0.25), (0.0, 0.25))
-SLANT2 = ((-0.23, -0.2), (0.23, 0.2))
 ROW3 = ((-0.33, 0.0), (0.0, 0.0), (0.33, 0.0))
 UP3 = ((-0.25, 0.23), (0.25, 0.23), (0.0, -0.23))
 DOWN3 = ((-0.25, -0.23), (0.25, -0.23), (0.0, 0.23))
 SQUARE4 = ((-0.25, -0.24), (0.25, -0.24), (-0.25, 0.24), (0.25, 0.24))
-_FORMS = {2: (ROW2, COLUMN2, SLANT2), 3: (UP3, DOWN3, ROW3), 4: (SQUARE4,)}
-_GROUNDED = {2: (ROW2,), 3: (ROW3, UP3), 4: (SQUARE4,)}
+# By the names of `plans.FORMS`; "" is the usual arrangement, so that words alone decide.
+_FORMS = {2: {"": ROW2, "column": COLUMN2}, 3: {"": UP3, "row": ROW3, "down": DOWN3}, 4: {"": SQUARE4}}
 
 
-def _place_several(thing: Thing, ground: bool, rng: np.random.Generator) -> list[Spot]:
-    forms = (_GROUNDED if ground else _FORMS)[thing.count]
-    form = forms[int(rng.integers(len(forms)))]
+def _place_several(thing: Thing, name: str, ground: bool, rng: np.random.Generator) -> list[Spot]:
+    form = _FORMS[thing.count][name]
     return _place_copies(thing, form, (0.5, 0.70 if ground and form in (ROW2, ROW3) else 0.5), 1.0, rng)
 
 
@@ -91,7 +96,7 @@ def _place_copies(
 def _place_two(plan: Plan, shape: Shape, rng: np.random.Generator) -> list[Spot]:
     ground = PLACES[plan.place].ground
     relation = (
-        plan.relation or ("left of", "right of", "above", "below")[int(rng.choice(4, p=(0.35, 0.35, 0.15, 0.15)))]
+        plan.relation or ("left of", "above")[int(rng.random() < 0.25)]  # in reading order
     )
     beside = relation in ("left of", "right of")
     sign = -1 if relation in ("left of", "above") else 1
@@ -112,13 +117,15 @@ def _place_two(plan: Plan, shape: Shape, rng: np.random.Generator) -> list[Spot]
 
 
 def _place_three(things: tuple[Thing, ...], rng: np.random.Generator) -> list[Spot]:
+    """Place three things in reading order: by rows, and in a row from the left."""
     form = (UP3, DOWN3)[int(rng.integers(2))]
+    order = sorted(range(3), key=lambda k: form[k][::-1])
     spots = [_place_copies(replace(thing, count=3), form, (0.5, 0.5), 1.0, rng) for thing in things]
-    return [spots[k][at] for k, at in enumerate(rng.permutation(3).tolist())]
+    return [spots[k][at] for k, at in enumerate(order)]
 
 
 def _place_act(plan: Plan, shape: Shape, rng: np.random.Generator) -> list[Spot]:
-    """Place an actor with an object that is worn, held, read, sat on or stood under."""
+    """Place an actor with an object that is worn, held, read, eaten, played, ridden, sat on or stood under."""
     who, what = plan.things[:2]
     side = float(rng.uniform(0.54, 0.60))
     x = 0.5 + float(rng.uniform(-0.07, 0.07))
@@ -138,6 +145,16 @@ def _place_act(plan: Plan, shape: Shape, rng: np.random.Generator) -> list[Spot]
                 _place_on(who, x, foot, side, shape),
                 _place_on(what, x + way * 0.46 * side, foot - 0.03, 0.55 * side, shape),
             ]
+        case "eating":
+            way = 1 if rng.random() < 0.5 else -1
+            mouth = foot - 0.22 * side
+            spots = [_place_on(who, x, foot, side, shape), Spot(what, x + way * 0.16 * side, mouth, 0.36 * side)]
+        case "playing":
+            spots = [_place_on(who, x, foot - 0.08, side, shape), Spot(what, x, foot - 0.14, 0.58 * side)]
+        case "riding":
+            mount = float(rng.uniform(0.60, 0.68))
+            top = foot - 0.72 * mount * shape(what)[1]  # in the saddle
+            spots = [_place_on(what, x, foot, mount, shape), _place_on(who, x, top + 0.02, 0.36, shape)]
         case "on":
             seat = float(rng.uniform(0.52, 0.60))
             top = foot - seat * shape(what)[1]

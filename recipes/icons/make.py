@@ -22,11 +22,16 @@ from recipes.icons.captions import build_caption, shows_held_out
 from recipes.icons.fetch import SETS, WORDS, Icon, fetch_package, read_icons
 from recipes.icons.places import PLACES
 from recipes.icons.plans import choose_option, sample_place
-from recipes.icons.scenes import Painter, render_svg
+from recipes.icons.scenes import Painter, Scene, render_svg
+from recipes.icons.things import list_other_things
 
 MAIN = "fluent-emoji-flat"  # the set of scenes, and the default style of prompts
 # The share of images that are single icons, by set; the rest are scenes.
-MIXTURE = {MAIN: 0.24, "noto": 0.045, "twemoji": 0.035, "flat-color-icons": 0.01, "icon-park": 0.02}
+MIXTURE = {
+    MAIN: 0.17, "noto": 0.045, "twemoji": 0.04, "emojione": 0.035, "noto-v1": 0.04, "fxemoji": 0.02,
+    "streamline-emojis": 0.03, "flat-color-icons": 0.01, "icon-park": 0.02,
+}  # fmt: skip
+MAX_RENDERED = 1500  # icons that are kept in memory
 # Many people and faces look alike, so each is sampled less often than other icons.
 WEIGHTS = {"People & Body": 0.25, "Smileys & Emotion": 0.6}
 
@@ -45,16 +50,21 @@ class Picture:
 class Maker:
     """Generates images; each is a function of (seed, number)."""
 
-    def __init__(self, sets: Mapping[str, Sequence[Icon]], size: int = 64) -> None:
+    def __init__(self, sets: Mapping[str, Sequence[Icon]], size: int = 64, *, has_others: bool = False) -> None:
         self.size = size
         self._sets = {name: [icon for icon in icons if not shows_held_out(icon)] for name, icons in sets.items()}
         weights = {
             name: np.array([WEIGHTS.get(icon.category, 1.0) for icon in icons]) for name, icons in self._sets.items()
         }
         self._probabilities = {name: weight / weight.sum() for name, weight in weights.items()}
-        self._painter = Painter({icon.name: icon.svg for icon in sets[MAIN]}, size)
+        svgs = {icon.name: icon.svg for icon in sets[MAIN]}
+        others = list_other_things(icon for icons in self._sets.values() for icon in icons) if has_others else None
+        if others is not None:
+            svgs |= {f"{icon.set}/{icon.name}": icon.svg for icons in sets.values() for icon in icons}
+        self._painter = Painter(svgs, size, max(160, size), others)
         self._rendered: dict[tuple[str, str], Image.Image] = {}
         self._credit = sets[MAIN][0]
+        self._licences = {name: icons[0].licence for name, icons in sets.items() if icons}
 
     def picture(self, seed: int, number: int) -> Picture:
         rng = np.random.default_rng((seed, number, 1))
@@ -65,7 +75,14 @@ class Maker:
                 probabilities = self._probabilities[name]
                 return self._icon(self._sets[name][int(rng.choice(len(probabilities), p=probabilities))], rng)
         scene = self._painter.scene(seed, number)
-        return Picture(scene.picture, scene.caption, self._credit.licence, MAIN, json.dumps(scene.layout()))
+        licences = {self._credit.licence: None, **dict.fromkeys(self._licences[each] for each in list_sets(scene))}
+        return Picture(
+            scene.picture,
+            scene.caption,
+            " AND ".join(licences),
+            " ".join([MAIN, *list_sets(scene)]),
+            json.dumps(scene.layout()),
+        )
 
     def _icon(self, icon: Icon, rng: np.random.Generator) -> Picture:
         """Render a single icon, nearly as large as the image, on white or at a place that the caption names."""
@@ -82,15 +99,23 @@ class Maker:
     def _render(self, icon: Icon) -> Image.Image:
         key = (icon.set, icon.name)
         if key not in self._rendered:
+            if len(self._rendered) >= MAX_RENDERED:
+                self._rendered.clear()
             self._rendered[key] = render_svg(icon.svg, 2 * self.size).convert("RGBa")
         return self._rendered[key]
+
+
+def list_sets(scene: Scene) -> list[str]:
+    """Return the sets, besides the main one, that the things of a scene come from."""
+    names = [thing.icon.partition("/")[0] for thing in scene.plan.things if thing.icon]
+    return sorted({*names} - {MAIN})
 
 
 def build_attribution(sets: Mapping[str, Sequence[Icon]]) -> str:
     """Return the authors and licences of the icons, as CC-BY requires."""
     lines = ["# Credits of the icons in these images", ""]
     for name, icons in sets.items():
-        changes = "Rendered small, in scenes also recoloured" if name == MAIN else "Rendered small, otherwise unchanged"
+        changes = "Rendered small, in scenes also recoloured" if name == MAIN else "Rendered small, also in scenes"
         lines.append(f"- {icons[0].credit}: {icons[0].licence}. {changes}.")
     return "\n".join([*lines, "- Labels and tags: emojibase-data by Miles Johnson, https://emojibase.dev: MIT.", ""])
 
@@ -126,6 +151,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=60_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", type=int, default=64, help="image side in pixels")
+    parser.add_argument("--others", action="store_true", help="scenes also show things beyond the vocabulary")
     parser.add_argument("--packages", type=Path, help="folder of the npm tarballs [default: OUT/packages]")
     args = parser.parse_args()
     folder = args.packages or args.out / "packages"
@@ -135,7 +161,7 @@ def main() -> None:
     except ValueError as error:
         raise SystemExit(f"{error}") from None
     args.out.mkdir(parents=True, exist_ok=True)
-    maker = Maker(sets, args.size)
+    maker = Maker(sets, args.size, has_others=args.others)
     write_parquet(args.out / "icons.parquet", (maker.picture(args.seed, number) for number in range(args.pictures)))
     (args.out / "ATTRIBUTION.md").write_text(build_attribution(sets), encoding="utf-8")
     print(f"{args.pictures:,} pictures in {args.out / 'icons.parquet'}, their credits in ATTRIBUTION.md")

@@ -1,7 +1,7 @@
 """Composed scenes: an image, its caption and its layout, as functions of (seed, index)."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -13,8 +13,10 @@ from recipes.icons.heldout import is_trainable
 from recipes.icons.layouts import Spot, arrange_plan
 from recipes.icons.places import PLACES, SOFT
 from recipes.icons.plans import Plan, Thing, describe_plan, sample_plan
+from recipes.icons.things import OtherThing
 from recipes.icons.vocabulary import NOUNS
 
+MAX_SPRITES = 1500  # that are kept in memory
 _MIN_CONTRAST = 0.15  # distance in OKLab between a thing and its background
 
 
@@ -58,19 +60,26 @@ class Sprite:
 class Painter:
     """Paints scenes of size × size with the icons `svgs` (SVG text by Fluent name).
 
-    Each thing is rendered once, at `detail` × `detail`, and scaled down from that.
+    Each thing is rendered once, at `detail` × `detail`, and scaled down from that. Scenes also show `others`, by their
+    roles, whose SVG text is in `svgs` by SET/NAME.
     """
 
-    def __init__(self, svgs: Mapping[str, str], size: int = 64, detail: int = 160) -> None:
+    def __init__(
+        self,
+        svgs: Mapping[str, str],
+        size: int = 64,
+        detail: int = 160,
+        others: Mapping[str, Sequence[OtherThing]] | None = None,
+    ) -> None:
         self.size, self.detail = size, detail
-        self._svgs = svgs
+        self._svgs, self._others = svgs, others
         self._sprites: dict[tuple[str, str], Sprite] = {}
 
     def scene(self, seed: int, index: int) -> Scene:
         """Return a scene that training may show."""
         rng = np.random.default_rng((seed, index))
         while True:
-            plan = sample_plan(rng)
+            plan = sample_plan(rng, self._others)
             if is_trainable(plan) and (scene := self.paint(plan, rng)):
                 return scene
 
@@ -90,6 +99,8 @@ class Painter:
         """Return the sprite of a noun, recoloured if `colour` is given, or of another icon."""
         key = (icon or NOUNS[noun].icon, colour)
         if key not in self._sprites:
+            if len(self._sprites) >= MAX_SPRITES:
+                self._sprites.clear()
             svg = self._svgs[key[0]]
             if colour:
                 share = measure_fill_areas(svg, np.asarray(render_svg(svg, min(self.detail, 64))))
@@ -102,13 +113,13 @@ class Painter:
         return self._sprites[key]
 
     def _shape(self, thing: Thing) -> tuple[float, float]:
-        wide, high = self.sprite(thing.noun, thing.colour).picture.size
+        wide, high = self.sprite(thing.noun, thing.colour, thing.icon).picture.size
         return wide / max(wide, high), high / max(wide, high)
 
     def _is_visible(self, spots: list[Spot], backdrop: np.ndarray) -> bool:
         for spot in spots:
             column, row = (min(max(int(at * self.size), 0), self.size - 1) for at in (spot.x, spot.y))
-            difference = self.sprite(spot.thing.noun, spot.thing.colour, spot.icon).mean - to_oklab(
+            difference = self.sprite(spot.thing.noun, spot.thing.colour, spot.drawing).mean - to_oklab(
                 backdrop[row, column]
             )
             if np.linalg.norm(difference) < _MIN_CONTRAST:
@@ -116,7 +127,7 @@ class Painter:
         return True
 
     def _draw(self, canvas: Image.Image, spot: Spot) -> tuple[float, ...]:
-        sprite = self.sprite(spot.thing.noun, spot.thing.colour, spot.icon).picture
+        sprite = self.sprite(spot.thing.noun, spot.thing.colour, spot.drawing).picture
         scale = spot.side * self.size / max(sprite.size)
         wide, high = (max(1, round(each * scale)) for each in sprite.size)
         left = min(max(round(spot.x * self.size - wide / 2), 0), self.size - wide)

@@ -134,6 +134,13 @@ HELD = (
     *("apple", "ball", "balloon", "banana", "bell", "book", "cake", "carrot", "cup", "fish", "gift", "guitar", "heart"),
     *("ice cream", "key", "pencil", "rose", "star", "sunflower", "teddy bear", "umbrella"),
 )
+FOODS = (
+    *("apple", "banana", "pear", "strawberry", "watermelon", "carrot", "cake", "cupcake", "donut", "pizza"),
+    *("ice cream", "egg", "mushroom"),
+)
+INSTRUMENTS = ("guitar", "bell")
+MOUNTS = ("bicycle", "horse", "elephant", "dinosaur", "turtle", "whale", "boat", "rocket", "train", "car")
+FLYERS = ("bird", "owl", "butterfly", "ladybug", "airplane", "rocket", "balloon", "ghost", "duck")
 SEATS = ("bed", "book", "bus", "cake", "car", "castle", "chair", "couch", "gift", "house", "train", "truck")
 OVERHEAD = ("cloud", "moon", "star", "sun", "tree", "umbrella")
 UNIQUE = ("moon", "sun")  # with the definite article
