@@ -46,7 +46,7 @@ def build(spec: NetworkSpec, config: Config) -> "UNet":
         and 1 <= len(input_space.size) <= len(CONV_BY_AXES)
     ):
         raise GenloomError("networks.unet_spaces", input=input_space, output=output_space)
-    if output_space.size != input_space.size:
+    if output_space.size not in (input_space.size, ()):
         raise GenloomError("networks.unet_output", input=input_space, output=output_space)
     halvings = len(config.channel_mult) - 1
     strides = config.strides or (2,) * len(input_space.size)
@@ -75,7 +75,10 @@ def resize_config(settings: Mapping[str, Any], width: int, depth: int, heads: in
 
 
 class UNet(nn.Module):
-    """Maps x, B C *size, to B C' *size, with skip connections from the down blocks to the up blocks."""
+    """Maps x, B C *size, to B C' *size, with skip connections from the down blocks to the up blocks.
+
+    Of an output without a grid, B C', it returns the mean over the grid: a critic that looks everywhere.
+    """
 
     def __init__(self, spec: NetworkSpec, input_space: SignalSpace, output_space: SignalSpace, config: Config):
         super().__init__()
@@ -111,7 +114,7 @@ class UNet(nn.Module):
                 in_width = width
             if level:
                 self.upsamplers.append(build_conv(axes, in_width, in_width))
-        self.num_res_blocks = config.num_res_blocks
+        self.num_res_blocks, self.has_grid = config.num_res_blocks, bool(output_space.size)
         self.norm = nn.GroupNorm(config.norm_groups, in_width)
         self.head = build_conv(axes, in_width, output_space.channels)
         nn.init.zeros_(self.head.weight)
@@ -157,7 +160,8 @@ class UNet(nn.Module):
                 h = self.upsamplers[i // (self.num_res_blocks + 1) - 1](mask_padding(h, level_lengths))
                 h = mask_padding(h, level_lengths)
             h = block(torch.cat([h, skips.pop()], 1), mod_BE, states_BSE, mask_BS, level_lengths)
-        return self.head(F.silu(normalize_groups(self.norm, h, lengths)))
+        out = self.head(F.silu(normalize_groups(self.norm, h, lengths)))
+        return out if self.has_grid else average_positions(out, lengths)
 
 
 class ResidualBlock(nn.Module):
@@ -231,6 +235,14 @@ class AttentionBlock(nn.Module):
         C = self.out.out_features
         prompt_layers = {} if self.kv_proj is None else {"kv_proj": build_row_slices(k=C, v=C)}
         return {"qkv": build_row_slices(q=C, k=C, v=C), "out": build_row_slices(o=C), **prompt_layers}
+
+
+def average_positions(x: Tensor, lengths_B: Tensor | None) -> Tensor:
+    """Return the mean of x, B C *size, over the positions that are not padding: B C."""
+    if lengths_B is None:
+        return x.flatten(2).mean(2)
+    is_valid = build_length_mask(x, lengths_B).expand(len(x), 1, *x.shape[2:]).flatten(2)
+    return (x.flatten(2) * is_valid).sum(2) / is_valid.sum(2)
 
 
 def normalize_groups(norm: nn.GroupNorm, x: Tensor, lengths_B: Tensor | None) -> Tensor:

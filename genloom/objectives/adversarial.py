@@ -1,7 +1,7 @@
 """Train a generator against a critic that tells real from generated data (GAN)."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -43,13 +43,15 @@ class Adversarial:
     r1_weight: float = 0.05  # weight of the R1 and R2 penalties; large values freeze the modes
     r1_eps: float = 0.01  # step of the finite difference that estimates the critic's gradient
     condition: ConditionSpec = field(default_factory=ConditionSpec)
+    is_on_grid: bool = False  # whether the latent has the grid of the data, for a generator that reads fields
     phases = (Phase("critic", ("critic",)), Phase("generator", ("generator",)))
 
     @property
     def network_specs(self) -> dict[str, NetworkSpec]:
-        generator_condition = ConditionSpec(self.condition.tokens, self.condition.vector)
+        latent = SignalSpace(self.latent, self.space.size if self.is_on_grid else ())
+        condition = self.condition if self.is_on_grid else replace(self.condition, field=0)
         return {
-            "generator": NetworkSpec(SignalSpace(self.latent), self.space, condition=generator_condition),
+            "generator": NetworkSpec(latent, self.space, condition=condition),
             "critic": NetworkSpec(self.space, SignalSpace(1), condition=self.condition),
         }
 
@@ -60,13 +62,17 @@ class Adversarial:
         likelihood: `per_sample` cannot rank samples.
         """
         assert batch.mask is None, "the critic reads every position"
-        z = noise.normal((self.latent,), _LATENT).to(batch.x.device)
+        z = self.draw_latent(noise, batch.x.shape[2:]).to(batch.x.device)
         if phase.name == "generator":
             fake = parts["generator"](z, cond=batch.cond).float()
             return Loss(self.generator_loss(parts, batch, fake), batch.x.new_ones(len(batch)))
         with torch.no_grad():
             fake = parts["generator"](z, cond=batch.cond).float()
         return self.discriminator_loss(parts, batch, fake, noise)
+
+    def draw_latent(self, noise: Noise, size: tuple[int, ...]) -> Tensor:
+        """Return what samples of this size are generated from."""
+        return noise.normal((self.latent, *size) if self.is_on_grid else (self.latent,), _LATENT)
 
     def generator_loss(self, parts: Parts, batch: Batch, fake: Tensor) -> Tensor:
         """Return the loss of the network that made `fake`: the critic should prefer it to the real data, B."""
@@ -94,6 +100,6 @@ class Adversarial:
     ) -> Iterator[Tensor]:
         size, length = plan_size(self.space, params.size)
         generator = parts["generator"] if size == self.space.size else resize_network(parts["generator"], size)
-        z = params.temperature * noise.normal((self.latent,), 0).to(next(generator.parameters()).device)
+        z = params.temperature * self.draw_latent(noise, size).to(next(generator.parameters()).device)
         x = generator(z, cond=cond).float()
         yield x[:, :, :length] if size and length < size[0] else x

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import prod
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,8 @@ from genloom.objectives.solvers import SOLVERS, VelocityFn
 from genloom.settings import option
 from genloom.types import Batch, Condition, ConditionSpec, Loss, NetworkSpec, Parts, Phase, SignalSpace
 
+MAX_SHIFT = 100
+Time = TypeVar("Time", float, Tensor)
 _NOISE, _TIME = 0, 1  # positions of the two draws of training; a sampler starts from the one at _NOISE
 _RESAMPLE = 2  # the position of the first draw of resampling; the others follow
 TRAIN_DEFAULTS = {"ema_decay": 0.999}  # training settings unless a job sets others
@@ -61,8 +64,8 @@ class SamplingParams(IntegrationParams):
     shift: float = option(
         1.0,
         "Above 1: more of the steps near the noise, which large images need (Esser et al. 2024).",
-        is_valid=lambda value: 0 < value <= 100,
-        requirement="above 0, at most 100",
+        is_valid=lambda value: 0 < value <= MAX_SHIFT,
+        requirement=f"above 0, at most {MAX_SHIFT}",
     )
 
     @property
@@ -88,7 +91,11 @@ class InversionParams:
 class Flow:
     space: SignalSpace
     condition: ConditionSpec = field(default_factory=ConditionSpec)
+    time_shift: float = 1.0  # above 1: more of the times of training near the noise, for samples in one or two steps
     phases = (Phase("model", ("model",)),)
+
+    def __post_init__(self) -> None:
+        check_settings(self, {"time_shift": (0 < self.time_shift <= MAX_SHIFT, f"above 0, at most {MAX_SHIFT}")})
 
     @property
     def nats_per_term(self) -> float:
@@ -102,10 +109,10 @@ class Flow:
     def loss(self, parts: Parts, batch: Batch, phase: Phase, noise: Noise) -> Loss:
         """Return the squared error of the velocity (Lipman, Liu et al. 2023).
 
-        The times are logit-normal (Esser et al. 2024).
+        The times are logit-normal, and may be shifted (Esser et al. 2024).
         """
         noise_B = noise.normal(batch.x.shape[1:], _NOISE).to(batch.x.device)
-        t_B = noise.normal((), _TIME).sigmoid().to(batch.x.device)
+        t_B = shift_time(noise.normal((), _TIME).sigmoid().to(batch.x.device), self.time_shift)
         x = lerp(noise_B, batch.x, t_B)
         velocity = parts["model"](x, t_B, cond=batch.cond, **build_length_kwargs(batch.lengths)).float()
         return masked_mse(velocity - (batch.x - noise_B), build_signal_mask(batch))
@@ -245,5 +252,6 @@ def masked_mse(error: Tensor, mask: Tensor | None) -> Loss:
     )
 
 
-def shift_time(t: float, shift: float) -> float:
+def shift_time(t: Time, shift: float) -> Time:
+    """Return times from 0 to 1 moved towards the noise, if `shift` is above 1."""
     return t / (t + shift * (1 - t))

@@ -1,7 +1,7 @@
 """Compress data to a small Gaussian or quantized latent, and reconstruct it (VAE)."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import log, pi, prod
 from operator import floordiv, mod
 from typing import Any
@@ -97,8 +97,8 @@ class Variational:
 
     @property
     def network_specs(self) -> dict[str, NetworkSpec]:
-        # The latent does not have the grid of a field condition.
-        decoder_condition = ConditionSpec(self.condition.tokens, self.condition.vector)
+        is_on_grid = self.latent_size == self.space.size != ()  # that of a field condition
+        decoder_condition = self.condition if is_on_grid else replace(self.condition, field=0)
         latent = SignalSpace(self.latent, self.latent_size)
         encoder_output = latent if self.levels else SignalSpace(2 * self.latent, self.latent_size)
         return {

@@ -23,6 +23,12 @@ def test_it_meets_the_contracts_of_a_network(cond, has_time):
     check_network(unet.build(spec, SMALL), spec)
 
 
+@pytest.mark.parametrize("size", [(4, 6), (8,)], ids=str)
+def test_a_critic_returns_the_mean_over_the_grid(size):
+    spec = NetworkSpec(SignalSpace(2, size), SignalSpace(3), condition=ConditionSpec(field=2))
+    check_network(unet.build(spec, SMALL), spec)
+
+
 def test_it_reads_signals_of_one_axis():
     spec = NetworkSpec(SignalSpace(1, (16,)), SignalSpace(1, (16,)), has_time=True, condition=ConditionSpec(tokens=4))
     check_network(unet.build(spec, replace(SMALL, channel_mult=(1, 1, 2), num_res_blocks=2)), spec)

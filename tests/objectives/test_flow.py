@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from genloom.errors import GenloomError
 from genloom.noise import Noise
 from genloom.objectives.flow import Flow, SamplerInputs, SamplingParams, renoise_samples
 from genloom.objectives.solvers import SOLVERS
 from genloom.testing import assert_close
-from genloom.types import SignalSpace
+from genloom.types import Batch, SignalSpace
 from tests.toys import build_params
 
 PICTURE = SignalSpace(2, (3, 4))
@@ -82,6 +83,24 @@ def test_known_values_are_kept_in_every_draft(solver, resample_steps):
         assert torch.equal(draft[..., ~mask], known_values[..., ~mask].expand_as(draft[..., ~mask]))
     if not resample_steps:  # positions are independent in this distribution
         assert_close(drafts[-1][..., mask], unmasked[-1][..., mask], "the rest is as without known values")
+
+
+def test_times_of_training_move_towards_the_noise():
+    class RecordTimes(nn.Module):
+        def forward(self, x: Tensor, t: Tensor, cond: object = None) -> Tensor:
+            self.times = t
+            return x
+
+    network, batch = RecordTimes(), Batch(torch.zeros(64, *SIZE))
+    times = {}
+    for shift in (1.0, 4.0):
+        objective = Flow(PICTURE, time_shift=shift)
+        objective.loss({"model": network}, batch, objective.phases[0], Noise(3, tuple(range(64))))
+        times[shift] = network.times
+    assert_close(times[4.0], times[1.0] / (times[1.0] + 4 * (1 - times[1.0])), "shifted times")
+    assert times[4.0].median() < 0.3 < times[1.0].median()
+    with pytest.raises(GenloomError):
+        Flow(PICTURE, time_shift=0)
 
 
 def test_renoising_restores_the_distribution_of_its_time():
