@@ -11,6 +11,7 @@ from genloom import plugins
 from genloom.codecs.chat_template import ChatCodec, render_chat
 from genloom.errors import GenloomError
 from genloom.generate import conditions, engine, output_records
+from genloom.generate.editing import needs_start
 from genloom.generate.marking import mark_request
 from genloom.generate.selection import find_withheld_rows
 from genloom.model import Model
@@ -38,6 +39,8 @@ class EvalPrompt:
 
 def parse_eval_prompt(workspace: Workspace, model: Model, record: Mapping[str, Any]) -> EvalPrompt:
     """Parse the record of an output, for a model with the same conditions."""
+    if record.get("speech"):  # which consists of several samples
+        raise GenloomError("learn.spoken_output", output=record.get("id"), model=model.ref)
     request_record, row = upgrade_request(record.get("request") or {}), int(record.get("row") or 0)
     ids, nonces = request_record.get("prompt_ids") or (), request_record.get("nonces") or ()
     given = request_record.get("given") or ()
@@ -192,16 +195,18 @@ def build_eval_prompts(
 ) -> list[EvalPrompt]:
     """Return up to `max_prompts` distinct prompts of outputs, each with the request of its first output.
 
-    Edited and interpolated outputs are left out: their prompt alone does not reproduce them. Nonces are new, since with
-    the nonce of a preferred output its model would generate that output again; none is one of `rated_nonces`. Each
-    output without a prompt counts as one.
+    Interpolated outputs, and edited ones that start from something, are left out: their prompt alone does not reproduce
+    them. Nonces are new, since with the nonce of a preferred output its model would generate that output again; none is
+    one of `rated_nonces`. Each output without a prompt counts as one.
     """
     eval_prompts: dict[str, EvalPrompt] = {}
     for output in outputs:
         record = workspace.get_output(output)[1]
-        if any(upgrade_request(record.get("request") or {}).get(name) for name in ("edit", "interpolation")):
+        if upgrade_request(record.get("request") or {}).get("interpolation"):
             continue
         eval_prompt = parse_eval_prompt(workspace, model, record)
+        if (edit := eval_prompt.request.edit) is not None and needs_start(edit):
+            continue
         eval_prompts.setdefault(eval_prompt.prompt or build_task(output, record), eval_prompt)
         if len(eval_prompts) == max_prompts:
             break
@@ -236,7 +241,7 @@ def build_new_prompts(
     ).nonces
     eval_prompts = []
     for prompt, nonce in zip(prompts, nonces, strict=bool(prompts)):
-        request = replace(template.request, prompts=(prompt,), nonces=(nonce,))
+        request = replace(template.request, prompts=(prompt,), nonces=(nonce,), edit=None)
         if template.request.prompt_ids:
             ids = render_chat(
                 cast(ChatCodec, model.codec), [*system_messages, Message("user", prompt)], add_generation_prompt=True
@@ -262,6 +267,7 @@ def generate_answers(
             eval_prompt.request.eos_ids,
             bool(eval_prompt.request.prompt_ids),
             bool(eval_prompt.request.given),
+            None if eval_prompt.request.edit is None else n,  # an edit is that of a request
         )
         groups.setdefault(repr(group_key), []).append(n)
     for indices in groups.values():
@@ -273,6 +279,7 @@ def generate_answers(
             requests[0].params,
             tuple(r.prompt_ids[0] for r in requests if r.prompt_ids),
             requests[0].eos_ids,
+            edit=requests[0].edit,
             given=tuple(values for r in requests for values in r.given),
         )
         num_done = 0
