@@ -7,7 +7,8 @@
 Goals: those of the recipe `recipes/structures` under another seed (held out), and its kind "unusual", which no training
 data have (out of distribution). SIMP: `optimize` with its defaults, to its end. Ours: a draft of the model, on its own
 grid, then `refine` with at most --refine steps. Beside them the same refinement of a uniform density, which shows what
-the draft is worth, and SIMP on half the grid before it, the usual way to save steps.
+the draft is worth, SIMP on half the grid before it, the usual way to save steps, and the quick draft that the model
+reads as a condition, which shows what the network adds.
 
 Compliance error: of the design against that of SIMP, minus 1, both in black and white at the volume that was asked for
 (the densest elements are solid), so that grey counts for nobody. The mean leaves out errors above 1,000 % and says how
@@ -29,7 +30,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, count
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +40,17 @@ from scipy.ndimage import gaussian_filter
 import genloom as gl
 from genloom.evaluate.design.measures import OUTLIER, DesignMeasures, choose_solid, measure_design, summarize_errors
 from genloom.generate import engine
+from genloom.generate.design import DesignEdit
+from genloom.generate.sampling_params import list_request_params
+from genloom.media.design.mechanics.drafts import draft_quickly
 from genloom.media.design.mechanics.optimization import optimize
 from genloom.media.design.mechanics.parts import find_parts
 from genloom.media.design.mechanics.problem import EMPTY, Problem
 from genloom.media.design.mechanics.refinement import refine
-from genloom.media.design.mechanics.resampling import choose_shape, resample_density, resample_problem
+from genloom.media.design.mechanics.resampling import resample_density, resample_problem
 from genloom.media.design.problems import build_goals
 from genloom.model import Model, load_model
-from recipes.structures.goals import build_problem
-from recipes.structures.make import MAX_GREY
+from recipes.structures.make import MAX_GREY, draw_problem
 
 PUBLISHED = """\
 Published, 64 x 64, on the data of TopoDiff (30,000 designs by SIMP); another solver and other goals, so it only
@@ -56,7 +58,6 @@ compares in kind. TopoDiff (Mazé and Ahmed 2023): compliance error 4.39 % mean,
 5.5 %; out of distribution 18.40 % mean, 1.82 % median. NITO (Heyrani Nobari et al. 2024), a regression with a few
 steps of an optimizer after it, says that its designs are under 15 % as suboptimal as those of diffusion models;
 Optimize Any Topology (2025), trained on 2.2 million designs, that it lowers mean compliance by up to 90 %."""
-MULTIPLE = 8  # of the sides of the grids that the model draws on
 GOOD = 0.05  # compliance error of a design that holds about as well
 
 
@@ -105,11 +106,8 @@ def build_reference(problem: Problem, index: int) -> Reference:
 
 def draw_drafts(model: Model, problem: Problem, number: int, seed: int, params: dict[str, Any]) -> list[np.ndarray]:
     """Return densities by the model on its own grid, resampled to that of the problem."""
-    space: Any = model.codec.space
-    shape = choose_shape(problem.shape, prod(space.size), MULTIPLE)
-    goals = build_goals(resample_problem(problem, shape))
-    params = params if shape == space.size else {**params, "size": shape}
-    request = engine.build_request([""], number, seed, (), params, False, {"goals": goals})
+    request = engine.build_request([""], number, seed, (), params, False)
+    request = DesignEdit(build_goals(problem)).extend_request(model, request)
     return [resample_density(value.density, problem.shape) for value in engine.run_request(model, request).values]
 
 
@@ -123,7 +121,7 @@ def iter_goals(kind: str, options: argparse.Namespace) -> Iterator[tuple[Problem
     """Yield problems with the run of SIMP; without those that the recipe leaves out too, as the grid is too coarse."""
     accepted = 0
     for index in count():
-        problem = build_problem(options.seed, index, (options.side,) * 2, kind)
+        problem = draw_problem(options.seed, index, options.side, kind)
         reference = build_reference(problem, index)
         density = reference.density
         if find_parts(problem, density).is_sound and (4 * density * (1 - density)).mean() <= MAX_GREY:
@@ -153,7 +151,7 @@ def draw_noise(problem: Problem, reference: Reference) -> np.ndarray:
 
 def list_ways(model: Model | None, options: argparse.Namespace) -> dict[str, Way]:
     """Return the ways to a design beside SIMP, by what the table calls them."""
-    params = {"steps": options.steps, "guidance_scale": options.guidance}
+    params = {} if model is None else choose_params(model, options)
 
     def refine_after(start: Way) -> Way:
         return lambda problem, reference: refine(problem, start(problem, reference), options.refine).density
@@ -161,6 +159,7 @@ def list_ways(model: Model | None, options: argparse.Namespace) -> dict[str, Way
     starts: dict[str, Way] = {
         "uniform": lambda problem, reference: np.full(problem.shape, problem.volume),
         "half grid": lambda problem, reference: run_coarse(problem),
+        "quick draft": lambda problem, reference: draft_quickly(problem).next_density,
     }
     if model is None:
         starts |= {"SIMP with noise": blur_with_noise, "SIMP with holes": cut_holes}
@@ -172,6 +171,12 @@ def list_ways(model: Model | None, options: argparse.Namespace) -> dict[str, Way
     starts["draft"] = draw_one
     refined = {f"{name} + {options.refine} steps": refine_after(start) for name, start in starts.items()}
     return {"draft alone": draw_one, **refined}
+
+
+def choose_params(model: Model, options: argparse.Namespace) -> dict[str, Any]:
+    """Return the parameters that the sampler of the model has; those of a GAN and a VAE have no steps."""
+    params = {"steps": options.steps, "guidance_scale": options.guidance}
+    return {name: value for name, value in params.items() if name in list_request_params(model)}
 
 
 def measure_goals(
@@ -189,7 +194,7 @@ def measure_goals(
             add_result(results[name], measure_design(problem, density), time.process_time() - begin, reference)
         if model is not None and options.candidates > 1 and number < options.several:
             rng = np.random.default_rng([options.seed, number])
-            begin, params = time.process_time(), {"steps": options.steps, "guidance_scale": options.guidance}
+            begin, params = time.process_time(), choose_params(model, options)
             drafts = draw_drafts(model, problem, options.candidates, options.seed, params)
             designs = [refine(problem, draft, options.refine).density for draft in drafts]
             several["model"].append(describe_several(problem, designs, reference, time.process_time() - begin))

@@ -1,7 +1,8 @@
-"""Learning a hidden taste in pictures or tunes: 200 ratings of a program, a round of learning, and who wins then.
+"""Learning a hidden taste in pictures, tunes or designs: 200 ratings of a program, a round of learning, and who wins.
 
     python bench/tastes_pictures.py --workspace WORKSPACE --model icons --taste blue --minutes 5
     python bench/tastes_pictures.py --workspace WORKSPACE --model tunes --taste stepwise --minutes 5
+    python bench/tastes_pictures.py --workspace WORKSPACE --model structures --taste slender --minutes 5
 
 The program chooses between two outputs of the champion for one prompt; the model never sees its score. Champion
 and challenger draw held-out and fresh prompts with the same chance, and the gate's judge is the taste.
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from tastes import link_workspace
 
+import genloom as gl
 from genloom.generate import engine, output_records, sampling_params
 from genloom.learn.comparison import AnswerScorer
 from genloom.learn.round import LearnRequest, LearnResult, learn
@@ -23,6 +25,7 @@ from genloom.model import load_model
 from genloom.rate.checks import build_check
 from genloom.rate.gate import compute_win_interval
 from genloom.rate.outputs import load_output
+from genloom.rate.prompts import extract_prompt
 from genloom.rate.ratings import record_choice
 from genloom.rate.report.html import render_page
 from genloom.rate.report.receipt import to_text
@@ -39,7 +42,12 @@ TASTES = {
     "major": ("mode", {"mode": "major"}),
     "sparse": ("melody", {"max_notes": 0.1}),
     "stepwise": ("melody", {"min_steps": 1.0}),
+    "few_holes": ("form", {"max_holes": 0}),
+    "organic": ("form", {"max_straightness": 0.03}),
+    "slender": ("form", {"max_thickness": 0.02}),
 }
+PARTS = ("cantilever", "bridge", "mbb", "beam", "bracket", "column", "plate")
+SIZES, SHARES = ((96, 96), (120, 60), (60, 120)), (20, 30, 40, 50)  # mm; of the domain
 TUNES = ("an Irish tune", "a folk tune", "a fiddle tune", "a Scottish air", "a chorale", "a hymn", "a march", "a waltz")
 FOR = ("", " for flute", " for fiddle", " for oboe", " for recorder", " for clarinet", " for accordion", " for harp")
 RATED = 80  # prompts whose outputs are rated; the rest are fresh
@@ -47,9 +55,14 @@ PICTURES, DRAWINGS = 6, 4  # of each prompt at once, and how often at most
 APART = 0.02  # by how much a score has to be higher to be noticed
 
 
-def draw_pictures(workspace: Workspace, ref: str, controls: dict[str, float], seed: int) -> None:
+def draw_outputs(workspace: Workspace, ref: str, controls: dict[str, float], seed: int) -> None:
     """Draw several more outputs for each rated prompt."""
     model = load_model(workspace, ref)
+    if model.design.medium == "design":
+        designer = gl.Workspace(workspace.root).model(ref)
+        for goal in list_prompts("design"):
+            designer.generate(n=PICTURES, seed=seed, goal=goal)
+        return
     is_sequence, known = engine.is_open_sequence(model.codec.space), list_prompts(model.design.medium)[:RATED]
     controls = sampling_params.add_suggested_params(model, controls)
     for portion in engine.split_batches(engine.build_request(known, PICTURES, seed, (), controls, is_sequence)):
@@ -57,6 +70,12 @@ def draw_pictures(workspace: Workspace, ref: str, controls: dict[str, float], se
 
 
 def list_prompts(medium: str) -> list[str]:
+    if medium == "design":
+        goals = [
+            f"a {part} of {w} x {h} mm, {share} % material" for part in PARTS for w, h in SIZES for share in SHARES
+        ]
+        random.Random(0).shuffle(goals)
+        return goals[:RATED]
     if medium == "music":
         tunes = [f"{tune}{for_}, {bars} bars" for tune in TUNES for for_ in FOR for bars in (4, 8)]
         random.Random(0).shuffle(tunes)
@@ -71,10 +90,11 @@ def find_distinct_pairs(
 ) -> list[tuple[tuple[str, float], tuple[str, float]]]:
     """Pairs of pictures for one prompt whose scores differ enough to be noticed."""
     by_prompt: dict[str, list[tuple[str, float]]] = {}
+    known = set(list_prompts(medium)[:RATED])
     for path, record in workspace.list_records():
-        if record["model"].partition("/")[0] == name and record["prompt"] in list_prompts(medium)[:RATED]:
+        if record["model"].partition("/")[0] == name and (record["prompt"] in known or medium == "design"):
             score = taste.score(record["prompt"], load_output(path, record))
-            by_prompt.setdefault(record["prompt"], []).append((path.stem, score))
+            by_prompt.setdefault(extract_prompt(record), []).append((path.stem, score))
     pairs = [pair for group in by_prompt.values() for pair in combinations(group, 2)]
     random.Random(0).shuffle(pairs)
     return [(a, b) for a, b in pairs if abs(a[1] - b[1]) > APART]
@@ -86,7 +106,7 @@ def rate_pairs(
     """Draw until enough pairs differ, and choose from each; a share of the choices is flipped."""
     name, draw, pairs = ref.partition("/")[0], random.Random(1), []
     for seed in range(1, DRAWINGS + 1):
-        draw_pictures(workspace, ref, {"steps": options.solver_steps} if medium == "image" else {}, seed)
+        draw_outputs(workspace, ref, {"steps": options.solver_steps} if medium == "image" else {}, seed)
         pairs = find_distinct_pairs(workspace, taste, name, medium)
         if len(pairs) >= options.ratings:
             break

@@ -1,15 +1,17 @@
 """Writes the training data of structures: random goals and their best designs, in shards, going on where it stopped.
 
 nice python -m recipes.structures.make --out structures-64 --size 64 --count 10000
+nice python -m recipes.structures.make --out structures-space --size 16 --kind space --shard 50
 """
 
 import argparse
 import os
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,12 @@ from genloom.media.design.mechanics.design_variables import OptimizationOptions
 from genloom.media.design.mechanics.optimization import optimize
 from genloom.media.design.mechanics.packing import pack_problem
 from genloom.media.design.mechanics.parts import count_holes, find_parts
+from genloom.media.design.mechanics.problem import Problem
 from genloom.processors import count_processors
 from recipes.structures.goals import KINDS, build_problem
+from recipes.structures.space_goals import build_space_problem
 
+SPACE = "space"  # the kind of goals in three dimensions
 MAX_GREY = 0.06  # mean of 4 d (1 - d): designs whose members are too thin for the grid stay grey
 SCHEMA = pa.schema(
     [
@@ -56,9 +61,16 @@ class Task:
     filter_radius: float
 
 
+def draw_problem(seed: int, index: int, size: int, kind: str) -> Problem:
+    """Return the problem of an index on a grid with so many elements on each side."""
+    if kind == SPACE:
+        return build_space_problem(seed, index, (size, size, size))
+    return build_problem(seed, index, (size, size), kind)
+
+
 def build_row(task: Task, index: int) -> dict[str, Any] | None:
     """Return the design of an index; None if the grid is too coarse for it: grey, in pieces, or not held."""
-    problem = build_problem(task.seed, index, (task.size, task.size), task.kind)
+    problem = draw_problem(task.seed, index, task.size, task.kind)
     *_, last = optimize(problem, OptimizationOptions(filter_radius=task.filter_radius))
     levels = np.round(255 * last.density).astype(np.uint8)
     density, parts = levels / 255, find_parts(problem, last.density)
@@ -101,6 +113,18 @@ def write_shard(folder: Path, task: Task, table: pa.Table) -> None:
     aside.rename(path)
 
 
+def end_with_parent() -> None:
+    """Arrange that this worker ends when the process that started it does, even if that one is killed."""
+    parent = parent_process()
+    assert parent is not None, "a worker has a parent"
+
+    def wait_for_end() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=wait_for_end, daemon=True).start()
+
+
 def list_tasks(arguments: argparse.Namespace) -> Iterator[Task]:
     """Yield the shards that are not there."""
     for start in range(arguments.first, arguments.first + arguments.count, arguments.shard):
@@ -118,7 +142,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="first index")
     parser.add_argument("--shard", type=int, default=250, help="indices of a file: a stop loses at most these")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--kind", choices=KINDS, default="usual")
+    parser.add_argument("--kind", choices=(*KINDS, SPACE), default="usual")
     parser.add_argument("--filter-radius", type=float, default=1.5, help="in elements")
     parser.add_argument("--processes", type=int, default=count_processors())
     arguments = parser.parse_args()
@@ -129,7 +153,8 @@ def main() -> None:
         os.environ[name] = "1"  # the processes are the parallel part; read when they start
     start, num_rows, num_indices = time.monotonic(), 0, 0
     tasks = list(list_tasks(arguments))
-    with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(arguments.processes, mp_context=context, initializer=end_with_parent) as pool:
         for task, table in zip(tasks, pool.map(build_shard, tasks), strict=True):
             write_shard(arguments.out, task, table)
             num_rows, num_indices = num_rows + len(table), num_indices + task.end - task.start

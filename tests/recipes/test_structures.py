@@ -3,6 +3,9 @@
 import argparse
 import subprocess
 import sys
+import time
+from multiprocessing import get_context
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +18,7 @@ from genloom.media.design.mechanics.checks import check_problem
 from genloom.media.design.mechanics.packing import pack_problem, unpack_problem
 from genloom.media.design.mechanics.problem import EMPTY, SOLID
 from recipes.structures.goals import KINDS, build_problem
-from recipes.structures.make import SCHEMA, Task, build_row, list_tasks, name_shard, write_shard
+from recipes.structures.make import SCHEMA, Task, build_row, end_with_parent, list_tasks, name_shard, write_shard
 from recipes.structures.space_goals import build_space_problem
 
 ROOT = Path(__file__).parents[2]
@@ -88,6 +91,12 @@ def test_a_row_holds_the_design_its_goals_and_its_compliance(tmp_path: Path) -> 
         assert pack_problem(build_problem(row["seed"], row["index"], (16, 16))) == row["problem"]
 
 
+def test_a_row_of_the_kind_in_space_is_a_cube() -> None:
+    row = next(row for index in range(20) if (row := build_row(Task(1, "space", 6, 0, 1, 1.5), index)))
+    assert unpack_problem(row["problem"]).shape == (6, 6, 6)
+    assert len(row["density"]) == 6**3
+
+
 def test_the_maker_goes_on_where_it_stopped(tmp_path: Path) -> None:
     def make(count: int) -> str:
         command = ["-m", "recipes.structures.make", "--out", str(tmp_path), "--size", "12", "--shard", "3"]
@@ -105,6 +114,43 @@ def test_the_maker_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert sorted(written) == ["usual-1-0000000-0000003.parquet", "usual-1-0000003-0000006.parquet"]
     assert make(6) == ""  # nothing is left to do
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == written
+
+
+def start_worker(numbers: "SimpleQueue[int]") -> None:
+    """Start a process that does nothing but end with this one, and tell its number."""
+    worker = get_context("spawn").Process(target=sleep_until_the_parent_ends)
+    worker.start()
+    numbers.put(worker.pid or 0)
+    time.sleep(60)
+
+
+def sleep_until_the_parent_ends() -> None:
+    end_with_parent()
+    time.sleep(60)
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_parent_that_is_killed() -> None:
+    context = get_context("spawn")
+    numbers = context.SimpleQueue()
+    parent = context.Process(target=start_worker, args=(numbers,))
+    parent.start()
+    worker = numbers.get()
+    assert is_running(worker)
+    parent.kill()
+    parent.join()
+    deadline = time.monotonic() + 30
+    while is_running(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_running(worker)
+
+
+def is_running(number: int) -> bool:
+    """Return whether a process is there and has not ended."""
+    try:
+        return " Z " not in Path(f"/proc/{number}/stat").read_text()
+    except OSError:
+        return False
 
 
 def test_shards_that_are_there_are_left_out(tmp_path: Path) -> None:
