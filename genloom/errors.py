@@ -11,7 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from genloom.option_names import name_option_fields, name_options
 from genloom.program import name_program, quote_fields, quote_name
+from genloom.text_format import agree_with_counts
 
 _FOLDER = Path(__file__).parent / "messages"
 REASON_START = re.compile("(an?|at|its?|no|none|of|one|region|that|the|there|this|what|with|without) ")  # of a text
@@ -51,7 +53,9 @@ class ErrorText(str):
 def format_message(code: str, /, **fields: Any) -> str:
     """Return the text of `code` with `fields` filled in; also for warnings and notes, which are not raised."""
     area, _, key = code.partition(".")
-    template = quote_fields(load_messages(area)[key])
+    written = load_messages(area)[key]
+    fields = name_option_fields(fields, written, area)
+    template = quote_fields(name_options(agree_with_counts(written, fields), area, is_template=True))
     quoted = {name: quote_name(str(value)) for name, value in fields.items()} if "{quoted[" in template else {}
     text = name_program(template, is_template=True).format(**fields, quoted=quoted)
     return text if len(text) <= _MAX_CHARS else f"{text[:_MAX_CHARS]} …"

@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, TypeVar
 
+from genloom.option_names import Caller, get_caller, set_caller
 from genloom.running_time import read_running_seconds
 
 Value = TypeVar("Value")
@@ -79,10 +80,11 @@ def limit_time(seconds: float) -> Generator[None]:
         signal.setitimer(signal.ITIMER_PROF, 0)
 
 
-def limit_process(given: Limits) -> None:
-    """Leave Ctrl-C to the parent, and limit this process."""
+def limit_process(given: Limits, caller: Caller) -> None:
+    """Leave Ctrl-C to the parent, limit this process, and name options in its texts as those of the parent."""
     global limits
     limits = given
+    set_caller(caller)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(ImportError, OSError, ValueError):  # a limit that this system lacks
         import resource
@@ -161,7 +163,7 @@ class LimitedProcess:
 
     def _start(self) -> None:
         self._connection, child_connection = multiprocessing.Pipe()
-        names, call = "Limits, serve_calls", f"serve_calls({child_connection.fileno()}, {limits!r})"
+        names, call = "Limits, serve_calls", f"serve_calls({child_connection.fileno()}, {limits!r}, {get_caller()!r})"
         script = f"from genloom.limited_process import {names}; {call}"
         with child_connection:
             self._process = subprocess.Popen(
@@ -194,10 +196,10 @@ def _read_watched(reader: Callable[..., Value], path: Path, *arguments: Any) -> 
         return reader(path, *arguments)
 
 
-def serve_calls(fd: int, given: Limits) -> None:
+def serve_calls(fd: int, given: Limits, caller: Caller) -> None:
     """Run the functions that come over a connection until it is closed; the main function of a LimitedProcess."""
     with Connection(fd) as connection, suppress(EOFError, ConnectionError):
-        limit_process(given)
+        limit_process(given, caller)
         while True:
             function, arguments = connection.recv()
             for message in _run(function, arguments):

@@ -1,11 +1,42 @@
 """Format counts, sizes, durations and tables for people."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 def format_count(count: int, noun: str, plural: str = "") -> str:
     """Return the count with its noun: `1 file`, `1,200 files`; `2 entries` where the plural is given."""
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+# Nouns that follow a number in the templates of texts; a word that is none of them is a verb, as in "version 1 has".
+_PLURALS = frozenset(
+    """answers atoms attributes axes bars bits branches bytes calls cells channels chapters characters classes
+    columns copies cores devices documents elements entries epochs examples features files forces frames grids
+    groups heads hours images items jobs keys labels lengths lines merges minutes models networks notes numbers
+    objects ones outputs pages parameters parts passages pictures pieces pixels places points positions prompts
+    ranks ratings requests rounds rows samples seconds steps tables terms texts ticks tokens tools tunes types values
+    versions voices words""".split()  # noqa: SIM905
+)
+_SINGULARS = {"axes": "axis", "branches": "branch", "classes": "class", "copies": "copy", "entries": "entry"}
+_VERBS = {"are": "is", "were": "was", "have": "has", "do": "does"}
+_COUNTED = re.compile(
+    r"(\{(\w+)(?::[^{}]*)?\} (?:(?!of |and |to |or |times )[a-z-]+ ){0,2}?)([a-z]+s)\b( (?:are|were|have|do)\b)?"
+)
+
+
+def agree_with_counts(template: str, fields: Mapping[str, Any]) -> str:
+    """Return a template of `str.format` with the nouns of the fields that are 1 in the singular, and their verbs."""
+
+    def agree(found: re.Match[str]) -> str:
+        start, name, noun, verb = found.groups()
+        value = fields.get(name)
+        if noun not in _PLURALS or isinstance(value, bool) or not isinstance(value, int | float) or value != 1:
+            return found[0]
+        return f"{start}{_SINGULARS.get(noun, noun[:-1])}{f' {_VERBS[verb.strip()]}' if verb else ''}"
+
+    return _COUNTED.sub(agree, template)
 
 
 def format_bytes(count: float) -> str:

@@ -85,11 +85,11 @@ def test_a_reason_becomes_a_sentence_and_names_stay() -> None:
 
 
 def test_an_error_keeps_its_code_and_fields_between_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    texts: dict[str, dict[str, str]] = {"toy": {"wrong": "--count must be at least 1 (got {value})."}}
+    texts: dict[str, dict[str, str]] = {"toy": {"wrong": "The count must be at least 1 (got {value})."}}
     monkeypatch.setattr("genloom.errors.load_messages", lambda area: texts[area])
     error = GenloomError("toy.wrong", value=0)
     copy: Any = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own bytes
-    assert (copy.code, copy.fields, str(copy)) == ("toy.wrong", {"value": 0}, "--count must be at least 1 (got 0).")
+    assert (copy.code, copy.fields, str(copy)) == ("toy.wrong", {"value": 0}, "The count must be at least 1 (got 0).")
     assert format_message("toy.wrong", value=0) == str(error)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from genloom.api.outputs import render_table
 from genloom.errors import GenloomError
+from genloom.option_names import name_options
 from genloom.store.files import expand_home
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def measure_bias(
     if not _has_sentences(loaded):
         medium = loaded.design.medium
         reason = f"Bias is not measured for this medium ({medium}): models of text have a measure, of images --groups."
-        return Bias(measures.BiasReport(*facts, reasons=(reason,)), folder)
+        return Bias(measures.BiasReport(*facts, reasons=(name_options(reason),)), folder)
     gaps = _measure_gaps(loaded, language)
     changes = {} if other is None else measures.compare_gaps(language, gaps, _measure_gaps(other, language))
     regard, reasons = _measure_regard(loaded, language, continuations, seed)

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from genloom.errors import GenloomError
+from genloom.option_names import name_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,7 +95,7 @@ class _Measurement:
             notes.append("extraction was not measured: the model does not continue the beginning of a document")
         exposure = self._measure_exposure()
         if exposure is None:
-            notes.append("canaries were not measured: the data hold none (train with --canaries)")
+            notes.append(name_options("canaries were not measured: the data hold none (train with --canaries)"))
         personal_data = self._count_personal_data()
         if personal_data is None:
             notes.append("personal data were not looked for: there are no stored outputs of text")

@@ -132,8 +132,10 @@ def run(arguments: list[str]) -> int:
     from genloom.cli.app import app
     from genloom.cli.output_path import note_folders, note_replacements
     from genloom.errors import GenloomError
+    from genloom.option_names import set_caller
     from genloom.program import repeat_options
 
+    set_caller("command")
     try:
         _check_paths(arguments)
         note_folders(arguments)
@@ -165,6 +167,7 @@ def run(arguments: list[str]) -> int:
     finally:
         note_replacements()
         repeat_options()
+        set_caller("python")
     return exit_code if isinstance(exit_code, int) else 0
 
 

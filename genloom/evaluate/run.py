@@ -15,6 +15,7 @@ from genloom.evaluate.report import BatteryComparison, BatteryReport, Comparison
 from genloom.evaluate.scores import compare_scores, format_gaps, format_scores
 from genloom.evaluate.training_sources import find_seen_documents, find_training_sources
 from genloom.model import Model
+from genloom.option_names import name_options
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
 
@@ -123,7 +124,7 @@ def resolve_dataset(workspace: Workspace, model: Model, data: str | Dataset | No
     if data is None:
         data_card = model.folder.card.get("data") if model.folder else None
         if data_card is None or is_built_in_without_data(workspace, model, data_card["name"]):
-            alternative = ", or use --battery" if find_evaluation(model.design.medium).BATTERY else ""
+            alternative = name_options(", or use --battery") if find_evaluation(model.design.medium).BATTERY else ""
             raise GenloomError("evaluate.no_dataset", model=model.ref, alternative=alternative)
         dataset = workspace.get_dataset(data_card["name"], data_card["digest"])
     else:

@@ -16,6 +16,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from genloom.errors import GenloomError, format_message
+from genloom.option_names import name_options
 from genloom.store import files, manifest
 
 _WAIT_SECONDS = 60  # for another process to finish writing
@@ -202,4 +203,4 @@ def _explain_error(error: SQLAlchemyError) -> str:
         "connection": "Start the server, or correct the address in --ledger or GENLOOM_LEDGER.",
     }
     end = "" if reason.endswith((".", "?", "!")) else "."
-    return f"{reason}{end} " + next((cure for word, cure in cures.items() if word in reason), "")
+    return f"{reason}{end} " + name_options(next((cure for word, cure in cures.items() if word in reason), ""))

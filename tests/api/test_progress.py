@@ -4,6 +4,7 @@ import pytest
 
 from genloom.api.progress import TEXT_QUALITY, find_text_level, format_estimate, show_events
 from genloom.model.likelihood import BITS_PER_BYTE, HeldOutMetric
+from genloom.option_names import name_options
 from genloom.train.events import EvalMetrics, Event, RunEstimate, StepMetrics, TextSample
 
 
@@ -32,7 +33,7 @@ def test_the_estimate_says_in_words_what_to_expect(loss: float, words: str) -> N
     )
     assert words in lines
     assert "1.5 passes over the data" in lines
-    assert ("--from" in lines) == (loss > 1.6)
+    assert ("from_=" in lines) == (loss > 1.6)
 
 
 def test_of_a_text_that_repeats_itself_few_bits_promise_no_sense() -> None:
@@ -45,7 +46,7 @@ def test_of_a_text_that_repeats_itself_few_bits_promise_no_sense() -> None:
 def test_of_little_text_few_bits_promise_no_good_sentences(num_tokens: int, level: str) -> None:
     facts = {"expected_loss": 1.4, "ngram_baseline": 1.5, "num_epochs": 10.0, "total_units": 10 * num_tokens}
     assert find_text_level(estimate(**facts)) == level
-    assert TEXT_QUALITY[level] in "\n".join(format_estimate(estimate(**facts)))
+    assert name_options(TEXT_QUALITY[level]) in "\n".join(format_estimate(estimate(**facts)))
 
 
 def test_of_little_text_a_bad_forecast_is_still_said() -> None:

@@ -78,7 +78,7 @@ def test_too_little_time_is_told_with_the_time_that_it_takes(workspace: Workspac
     events = finetune_model(workspace, steps=0, budget=Budget(minutes=0.001))
     [note] = [event.text for event in events if isinstance(event, RunWarning) and "too few" in event.text]
     assert "1 step, " in note
-    assert "--minutes 1" in note
+    assert "minutes=1" in note
 
 
 @pytest.mark.parametrize("setting", ["rehearsal=1", "rehearsal=-0.1", "forgetting=-1", "forgetting='much'"])

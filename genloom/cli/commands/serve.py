@@ -6,6 +6,7 @@ import logging
 from genloom.cli.console import Console
 from genloom.cli.options.serving import ServingOptions
 from genloom.cli.options.workspace import CommonOptions
+from genloom.option_names import set_caller
 from genloom.program import repeat_options
 
 
@@ -61,3 +62,4 @@ def draw_qr_code(text: str) -> list[str]:
     drawing = io.StringIO()
     segno.make(text, micro=False).terminal(out=drawing, compact=True)
     return drawing.getvalue().splitlines()
+    set_caller("http")

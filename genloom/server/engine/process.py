@@ -8,6 +8,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
+from genloom.option_names import set_caller
 from genloom.server.engine.messages import to_frame
 
 
@@ -45,6 +46,7 @@ def read_messages(stream: BinaryIO, inbox: "queue.SimpleQueue[Mapping[str, Any] 
 
 def run(folder: str) -> None:
     """Work until the server closes the pipe."""
+    set_caller("http")
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no message
     inbox: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from genloom.errors import GenloomError, format_message
+from genloom.option_names import set_caller
 from genloom.server.jobs.outcomes import JobCancelled
 from genloom.server.jobs.reporter import Reporter
 from genloom.store import files
@@ -25,6 +26,7 @@ LIGHT_NICENESS = 3  # of what somebody waits for
 
 
 def main() -> None:
+    set_caller("http")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then closes standard input
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever prints does not disturb the messages

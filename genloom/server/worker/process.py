@@ -10,11 +10,13 @@ from queue import SimpleQueue
 from typing import Any
 
 from genloom.errors import GenloomError, format_message
+from genloom.option_names import set_caller
 
 NICENESS = 5
 
 
 def main() -> None:
+    set_caller("http")
     os.nice(NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")

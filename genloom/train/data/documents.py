@@ -13,6 +13,7 @@ from genloom.codecs.chat_template import ChatCodec, require_chat_template
 from genloom.media.abilities import get_ability
 from genloom.model import Model
 from genloom.model.likelihood import Scored, build_unit_counter, get_bits_metric
+from genloom.option_names import name_options
 from genloom.store.dataset import Dataset
 from genloom.train.data.fill import NO_FILL, FillConfig, build_fill_encoder
 from genloom.train.data.packing import (
@@ -91,6 +92,7 @@ class PackedDocuments:
         )
         if (pack_length := min(longest, job.design.context_length)) > job.tokens_per_row:
             message += f" For longer rows, which need more memory: --set pack_length={pack_length}"
+            message = name_options(message)
         return [message]
 
     def activation_bytes(self, job: Job, model: Model) -> int:
