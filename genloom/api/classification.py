@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from genloom.errors import GenloomError
 from genloom.store.clock import get_now
 from genloom.store.files import expand_home
+from genloom.text_format import format_count
 
 if TYPE_CHECKING:
     import numpy as np
@@ -160,7 +161,7 @@ def classify(
     with workspace.open_bar("Classifying", progress) as bar:
 
         def report(done: int) -> None:
-            bar.update(done / max(len(values), 1), f"{done:,} of {len(values):,} texts")
+            bar.update(done / max(len(values), 1), f"{done:,} of {format_count(len(values), 'text')}")
 
         notes: list[str] = []
         notes += table.list_notes() if table is not None else []
@@ -254,7 +255,7 @@ def _train_classifier(
     valid_name = classifiers.require_new_name(workspace.folder, name or stem)
     examples, targets_N, num_others = classifiers.select_examples(texts, given, labels)
     if num_others:
-        notes.append(f"{num_others:,} examples have another label or no text, and are left out")
+        notes.append(f"left out: {format_count(num_others, 'example')} with another label or no text")
     features_NF, lineage = compute_features(workspace, method, examples, model)
     lineage |= {"data": {"file": file, "sha256": classifiers.hash_texts(examples, targets_N.tolist())}}
     lineage |= {"folds": NUM_FOLDS, "created": get_now().isoformat(timespec="seconds")}

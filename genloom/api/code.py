@@ -15,6 +15,7 @@ from genloom.api.code_candidates import (
 from genloom.api.generation import build_request
 from genloom.errors import GenloomError
 from genloom.store.files import expand_home
+from genloom.text_format import format_count
 
 if TYPE_CHECKING:
     from genloom.api.models import Model
@@ -310,5 +311,5 @@ def _describe_limits(gap: "Gap", missing: Sequence[str], is_by_tokens: bool, unr
     if not is_by_tokens:
         notes.append("the model reads only the lines before the gap; those after it choose among what it writes")
     if unread:
-        notes.append(f"{unread:,} tokens of {gap.path} are beyond the context and were not read")
+        notes.append(f"{format_count(unread, 'token')} of {gap.path} are beyond the context and were not read")
     return tuple(notes)

@@ -55,7 +55,7 @@ class Diagnosis:
         kinds = ("data sets", "models", "runs", "outputs")
         lines = [
             f"Genloom {genloom.__version__}, Python {machine['python']}, {machine['system']}",
-            f"Processor   {machine['processor']}: {machine['cores']} cores usable",
+            f"Processor   {machine['processor']}: {format_count(machine['cores'], 'core')} usable",
             f"Memory      {available} available of {memory}",
             f"Compiler    {machine['compiler'] or 'none: training runs without torch.compile'}",
             f"PyTorch     {torch['version']}, {format_count(torch['threads'], 'thread')}, {torch['cpu_capability']}",

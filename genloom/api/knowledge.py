@@ -115,7 +115,7 @@ class Knowledge:
         }
 
     def __repr__(self) -> str:
-        return f"<Knowledge {self.name}: {self.index.count_passages():,} passages>"
+        return f"<Knowledge {self.name}: {format_count(self.index.count_passages(), 'passage')}>"
 
 
 def choose_writer(workspace: "Workspace", model: "Model | str | None") -> "Model | None":

@@ -9,6 +9,7 @@ from genloom.api.argument_types import check_arguments
 from genloom.api.outputs import Output, Outputs
 from genloom.errors import GenloomError
 from genloom.store.files import expand_home, is_folder_path, write_atomic
+from genloom.text_format import format_count
 
 if TYPE_CHECKING:
     from genloom.api.models import Model
@@ -323,7 +324,7 @@ class Prompts:
             found = improve_prompt(prompt, split, options, answer_all, fit, num_earlier, report)
         saved = ""
         if found.is_proved and should_save:
-            note = f"improved on {len(cases)} examples: {found.best.how}"
+            note = f"improved on {format_count(len(cases), 'example')}: {found.best.how}"
             saved = self.save(replace(found.best.prompt, owner=prompt.owner), prompt.name, note, prompt.ref).ref
         receipt = ImproveReceipt(prompt.ref, saved, speaker.ref, speaker.digest, judge, seed, found)
         receipt.write(self.workspace.folder, f"{prompt.name}-{make_timed_id(get_now())}")

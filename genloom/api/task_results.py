@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.store.files import expand_home
+from genloom.text_format import format_count
 
 if TYPE_CHECKING:
     from genloom.api.outputs import Output
@@ -50,7 +51,7 @@ class Translation:
         found = []
         for fault, description in words.items():
             if count := sum(fault in piece.problems for piece in self.pieces):
-                found.append(f"{count} of {len(self.pieces)} pieces: {description}")
+                found.append(f"{count} of {format_count(len(self.pieces), 'piece')}: {description}")
         for term, wanted in self.missing_terms.items():
             found.append(f"the glossary's {term!r} = {wanted!r} is missing")
         return found

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from genloom.api.task_results import Summary, Translation
 from genloom.errors import GenloomError
 from genloom.store.files import expand_home
+from genloom.text_format import format_count
 
 if TYPE_CHECKING:
     from genloom.api.models import Model
@@ -131,7 +132,7 @@ class _TranslationJob:
                     return self.write([prompt], length, count, grammar, _GREEDY if grammar else _VARIED)
 
                 found[index] = choose_translation(text, self.languages, terms[index], candidate, self.tries, write)
-                report(len(found) / len(texts), f"{len(found)} of {len(texts)} pieces")
+                report(len(found) / len(texts), f"{len(found)} of {format_count(len(texts), 'piece')}")
         return [found[index] for index in range(len(texts))]
 
     def write(

@@ -37,11 +37,13 @@ def attach_file(repl: "ChatREPL", argument: str) -> None:
     """`/attach FILE`; without a file, the list of attachments."""
     context = get_context(repl.chat)
     if not argument:
-        repl.console.print_lines(f"{each.name}: {len(each.text):,} characters" for each in context.attachments)
+        repl.console.print_lines(
+            f"{each.name}: {format_count(len(each.text), 'character')}" for each in context.attachments
+        )
         return
     attachment = context.attach(argument)
     note = ", of which no more is read" if attachment.is_cut else ""
-    repl.console.print_note(f"Attached {attachment.name}: {len(attachment.text):,} characters{note}.")
+    repl.console.print_note(f"Attached {attachment.name}: {format_count(len(attachment.text), 'character')}{note}.")
 
 
 def detach_files(repl: "ChatREPL", argument: str) -> None:

@@ -16,6 +16,7 @@ from genloom.evaluate.report import ComparisonReport, Report, Sample, estimate_t
 from genloom.evaluate.sampling import generate_for_items, label_item
 from genloom.media.abilities import get_ability
 from genloom.metrics.statistics import compute_wilson_interval
+from genloom.text_format import format_count
 from genloom.types import Item
 
 DEFAULT_NUM_SAMPLES = 32
@@ -45,7 +46,7 @@ def build_report(
     valid = compute_wilson_interval(sum(not found for found in problems), len(problems))
     lines = [
         *format_loss(held_out_loss, get_ability(context.medium, "plural")),
-        f"{len(outputs)} samples generated:",
+        f"{format_count(len(outputs), 'sample')} generated:",
         f"  {valid.mean:.0%} without problems (95 % interval {valid.low:.0%} to {valid.high:.0%})",
         *(f"  {count} × {text}" for text, count in Counter(chain.from_iterable(problems)).most_common(5)),
     ]

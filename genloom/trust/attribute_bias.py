@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from genloom.errors import GenloomError, format_message
 from genloom.metrics.statistics import IntervalEstimate, bootstrap_interval
 from genloom.store.files import read_beginning
-from genloom.text_format import format_table
+from genloom.text_format import format_count, format_table
 
 MAX_GROUPS, MAX_ATTRIBUTES, MAX_PROMPTS, MAX_EXAMPLES = 20, 20, 200, 1000
 MIN_EXAMPLES = 3  # of an attribute
@@ -74,7 +74,7 @@ class AttributeReport:
         for attribute, shares in self.shares.items():
             pairs = zip(shares, self.gaps[attribute], strict=True)
             rows.append((attribute, *(f"{share:.0%}, {_format_gap(gap)}" for share, gap in pairs)))
-        head = f"Attributes of {self.num_outputs} outputs of {self.model}; in brackets 95 % intervals."
+        head = f"Attributes of {format_count(self.num_outputs, 'output')} of {self.model}; in brackets 95 % intervals."
         note = f"By the same features, {self.accuracy:.0%} of the examples are recognised."
         return [head, *format_table(rows), note, "", "What this does not show:", *(f"  {each}" for each in self.limits)]
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from genloom import plugins
 from genloom.store.dataset import Dataset, Split
+from genloom.text_format import format_count
 from genloom.trust.span_index import VERSION
 from genloom.types import Item
 
@@ -119,7 +120,7 @@ class CopyReport:
             amounts = f"{chance.median:.0f} {self.unit}s in the median, {chance.limit:.0f} at most"
         else:
             amounts = f"similarity {chance.median:.3f} in the median, above {chance.limit:.3f} in 5 of 100"
-        return f"{amounts}, of {chance.count} held-out values"
+        return f"{amounts}, of {format_count(chance.count, 'held-out value')}"
 
     def to_json(self) -> dict[str, Any]:
         return {

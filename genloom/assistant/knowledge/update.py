@@ -15,6 +15,7 @@ from genloom.errors import GenloomError
 from genloom.limited_process import LimitedProcess
 from genloom.store.clock import get_now
 from genloom.store.files import hash_file
+from genloom.text_format import format_count
 
 BATCH_PASSAGES = 128  # embedded and stored together: what a process that dies loses at most
 MAX_FILES = 200_000
@@ -100,11 +101,11 @@ def iter_update(
                 done += file.size
             if sum(len(each.passages) for each in pending) >= BATCH_PASSAGES:
                 for step in _store_files(index, pending, embed, report):
-                    yield UpdateProgress(min(total, done + step), total, f"{report.embedded:,} passages")
+                    yield UpdateProgress(min(total, done + step), total, format_count(report.embedded, "passage"))
                 done += sum(each.size for each in pending)
                 pending = []
     for step in _store_files(index, pending, embed, report):
-        yield UpdateProgress(min(total, done + step), total, f"{report.embedded:,} passages")
+        yield UpdateProgress(min(total, done + step), total, format_count(report.embedded, "passage"))
     index.delete_orphans()
     report.passages = index.count_passages()
     if not report.passages:

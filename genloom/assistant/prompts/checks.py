@@ -10,6 +10,7 @@ from typing import Any
 from genloom.assistant.prompts.patterns import compile_pattern, has_match
 from genloom.errors import GenloomError
 from genloom.settings import option
+from genloom.text_format import format_count
 
 _PUNCTUATION = " \t\n.,;:!?\"'“”‘’()[]*_`"
 
@@ -112,9 +113,9 @@ def _check_words(answer: str, checks: AnswerChecks) -> list[CheckFailure]:
         failures.append(CheckFailure("choices", f"it is none of {', '.join(checks.choices)}"))
     count = len(answer.split())
     if count < checks.min_words:
-        failures.append(CheckFailure("min_words", f"{count} words, fewer than {checks.min_words}"))
+        failures.append(CheckFailure("min_words", f"{format_count(count, 'word')}, fewer than {checks.min_words}"))
     if checks.max_words and count > checks.max_words:
-        failures.append(CheckFailure("max_words", f"{count} words, more than {checks.max_words}"))
+        failures.append(CheckFailure("max_words", f"{format_count(count, 'word')}, more than {checks.max_words}"))
     return failures
 
 

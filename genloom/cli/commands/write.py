@@ -26,7 +26,7 @@ from genloom.cli.options.sampling import (
 )
 from genloom.cli.options.workspace import WorkOptions
 from genloom.cli.output_path import is_file_name, name_copy, resolve_output_folder, warn_of_replacement
-from genloom.text_format import format_table
+from genloom.text_format import format_count, format_table
 
 
 @describe_like(write)
@@ -131,4 +131,4 @@ def _describe_length(writing: Writing, output: Any) -> str:
     words = writing.count_words(output)
     limit = writing.num_words
     note = f", more than the {limit} asked for" if limit and words > limit else ""
-    return f"{words} words{note}"
+    return f"{format_count(words, 'word')}{note}"

@@ -39,7 +39,7 @@ class ContextOptions:
             console.print_note(f"Memory {self.memory}: {facts} ({context.memory.path})")
         for path in self.attach:
             attachment = context.attach(path)
-            console.print_note(f"Attached {attachment.name}: {len(attachment.text):,} characters")
+            console.print_note(f"Attached {attachment.name}: {format_count(len(attachment.text), 'character')}")
 
 
 DEFAULT_CONTEXT_OPTIONS = ContextOptions()

@@ -15,6 +15,7 @@ from genloom.evaluate.training_sources import TrainingSources
 from genloom.media.music.controls import Controls, read_words
 from genloom.media.music.score import Score, find_key
 from genloom.media.music.theory import find_faults, list_histograms, measure_overlap
+from genloom.text_format import format_count
 from genloom.trust.music.copied_notes import (
     DOCUMENT_SEPARATOR,
     OUTPUT_SEPARATOR,
@@ -102,7 +103,7 @@ def count_followed(scores: Sequence[Score], controls: Sequence[Controls]) -> dic
 
 def name_run(run: CopiedRun) -> str:
     """Return a run in words, beside the tune it is in."""
-    return f"{run.num_notes} notes as in {run.source}" if run.num_notes else ""
+    return f"{format_count(run.num_notes, 'note')} as in {run.source}" if run.num_notes else ""
 
 
 def format_copied_notes(sources: TrainingSources, copied: CopiedNotesReport | None) -> list[str]:
@@ -112,7 +113,7 @@ def format_copied_notes(sources: TrainingSources, copied: CopiedNotesReport | No
         return ["Copied from its training tunes: unknown", *missing_lines]
     index = max(range(len(copied.runs)), key=lambda n: copied.runs[n].num_notes)
     longest, lines = copied.runs[index], [f"Copied from its training tunes, {sources.joined_names}, in any key:"]
-    lines.append(f"  {longest.num_notes} notes in a row at most")
+    lines.append(f"  {format_count(longest.num_notes, 'note')} in a row at most")
     if longest.num_notes:
         bars = f"bars {longest.first_bar} to {longest.last_bar}"
         lines.append(f"  in {bars} of sample {index + 1}, from {longest.source} ({longest.licence})")

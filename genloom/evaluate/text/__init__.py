@@ -200,5 +200,5 @@ def format_evaluation(
         f"  repeated: {repeated_within} of the runs of four in a sample; {repeated_across} are in others too",
     ]
     if diversity.longest_loop:
-        lines.append(f"  longest loop: {diversity.longest_loop} words")
+        lines.append(f"  longest loop: {format_count(diversity.longest_loop, 'word')}")
     return lines

@@ -3,6 +3,7 @@
 from typing import Any
 
 from genloom.evaluate.training_sources import TrainingSources
+from genloom.text_format import format_count
 from genloom.trust.copied_spans import CopyReport
 
 
@@ -14,7 +15,7 @@ def format_copied_spans(sources: TrainingSources, copied_spans: CopyReport | Non
     longest = max(copied_spans.spans, key=lambda copy: copy.length)
     lines = [
         f"Copied from its training text, {sources.joined_names}:",
-        f"  {longest.length} characters in a row at most",
+        f"  {format_count(longest.length, 'character')} in a row at most",
     ]
     if longest.length:
         lines.append(f"  {longest.text!r} from {longest.source} ({longest.licence})")

@@ -13,6 +13,7 @@ from genloom.media.music.score import DRUMS, TICKS_PER_QUARTER, Score, build_clo
 from genloom.media.music.style_features import extract_style_features as extract_style_features
 from genloom.media.saving import write_file
 from genloom.settings import explain_unreadable_file
+from genloom.text_format import format_count
 from genloom.types import DefaultRecipe, Display, Item
 
 kind: str = "music"
@@ -118,8 +119,8 @@ def require_save_suffix(path: Path) -> None:
 def preview(item: Item, max_columns: int = 72) -> str:
     """Return the score for a terminal: its facts, and its notes as a piano roll, two semitones a line."""
     score: Score = item.value
-    facts = [str(score.key) if score.key else "", str(score.meters[0]), f"{len(score.bars)} bars"]
-    facts += [f"{score.tempos[0].bpm:.0f} quarter notes a minute", f"{score.num_notes} notes"]
+    facts = [str(score.key) if score.key else "", str(score.meters[0]), format_count(len(score.bars), "bar")]
+    facts += [f"{score.tempos[0].bpm:.0f} quarter notes a minute", format_count(score.num_notes, "note")]
     return "\n".join([", ".join(filter(None, facts)), *draw_lines(score, max_columns)])
 
 
@@ -146,7 +147,7 @@ def check(item: Item) -> list[str]:
     score: Score = item.value
     problems = []
     if score.num_notes < 4:
-        problems.append(f"it has only {score.num_notes} notes")
+        problems.append(f"it has only {format_count(score.num_notes, 'note')}")
     pitches = {note.pitch for part in score.parts for note in part.notes if part.program != DRUMS}
     if len(pitches) == 1:
         problems.append("it has one pitch throughout")

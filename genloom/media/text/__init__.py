@@ -9,6 +9,7 @@ from genloom.media.saving import write_file
 from genloom.media.text import bounded, encoding, extract, marked_text, office, rtf, sheets, word
 from genloom.media.text.style_features import extract_style_features as extract_style_features
 from genloom.settings import explain_unreadable_file
+from genloom.text_format import format_count
 from genloom.types import DefaultRecipe, Display, Item
 
 kind: str = "text"
@@ -125,7 +126,7 @@ def check(item: Item) -> list[str]:
     if not text.strip():
         problems.append("it is empty")
     if num_undecodable := text.count("\ufffd"):
-        problems.append(f"{num_undecodable} characters could not be decoded (they show as \ufffd)")
+        problems.append(f"{format_count(num_undecodable, 'character')} could not be decoded (they show as \ufffd)")
     if num_controls := len(re.findall(r"[\x00-\x08\x0b\x0e-\x1f\x7f]", text)):
         problems.append(f"{num_controls} control characters")
     lines = [line for line in text.splitlines() if line.strip()]

@@ -12,6 +12,7 @@ from genloom.store import files
 from genloom.store.ledger import Ledger
 from genloom.store.names import is_timed_id
 from genloom.store.workspace import Workspace
+from genloom.text_format import format_count
 from genloom.trust.trace.backward import add_document, follow_dataset, follow_model, follow_output
 from genloom.trust.trace.documents import FoundDocument, find_documents
 from genloom.trust.trace.forward import spread_dataset, spread_model, spread_output, spread_source
@@ -99,7 +100,7 @@ def _trace_documents(trace: Trace, lookup: Lookup, found: list[FoundDocument], n
         (trace.root,) = nodes
         return
     facts = {"documents": len({document.id for document in found})}
-    details = (f"{facts['documents']:,} documents",)
+    details = (format_count(facts["documents"], "document"),)
     trace.root = trace.add_node(TraceNode(f"documents:{name}", "documents", name, details=details, facts=facts))
     for node in nodes:
         _connect_root(trace, node, "made_of")
