@@ -1,7 +1,7 @@
 """Learn the velocity that carries noise to data along straight lines (flow matching)."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import prod
 from typing import TypeVar
@@ -21,7 +21,9 @@ from genloom.types import Batch, Condition, ConditionSpec, Loss, NetworkSpec, Pa
 MAX_SHIFT = 100
 Time = TypeVar("Time", float, Tensor)
 _NOISE, _TIME = 0, 1  # positions of the two draws of training; a sampler starts from the one at _NOISE
+_HOLES = 2  # the position of the draw of the holes of training
 _RESAMPLE = 2  # the position of the first draw of resampling; the others follow
+TIME_DISTRIBUTIONS = ("logit-normal", "uniform")
 TRAIN_DEFAULTS = {"ema_decay": 0.999}  # training settings unless a job sets others
 
 
@@ -92,10 +94,19 @@ class Flow:
     space: SignalSpace
     condition: ConditionSpec = field(default_factory=ConditionSpec)
     time_shift: float = 1.0  # above 1: more of the times of training near the noise, for samples in one or two steps
+    times: str = "logit-normal"  # of training; "uniform" also trains the ends, as the last third of a long training may
+    fill_rate: float = 0.0  # share of training samples with holes, whose surroundings the network is shown; 0: none
     phases = (Phase("model", ("model",)),)
 
     def __post_init__(self) -> None:
-        check_settings(self, {"time_shift": (0 < self.time_shift <= MAX_SHIFT, f"above 0, at most {MAX_SHIFT}")})
+        check_settings(
+            self,
+            {
+                "time_shift": (0 < self.time_shift <= MAX_SHIFT, f"above 0, at most {MAX_SHIFT}"),
+                "times": (self.times in TIME_DISTRIBUTIONS, f"one of {', '.join(TIME_DISTRIBUTIONS)}"),
+                "fill_rate": (0 <= self.fill_rate <= 1, "from 0 (no holes) to 1"),
+            },
+        )
 
     @property
     def nats_per_term(self) -> float:
@@ -104,18 +115,27 @@ class Flow:
 
     @property
     def network_specs(self) -> dict[str, NetworkSpec]:
-        return {"model": NetworkSpec(self.space, self.space, has_time=True, condition=self.condition)}
+        channels = (2 * self.space.channels + 1) if self.fill_rate else self.space.channels
+        input_space = replace(self.space, channels=channels)  # with holes: also what is known, and where
+        return {"model": NetworkSpec(input_space, self.space, has_time=True, condition=self.condition)}
 
     def loss(self, parts: Parts, batch: Batch, phase: Phase, noise: Noise) -> Loss:
         """Return the squared error of the velocity (Lipman, Liu et al. 2023).
 
-        The times are logit-normal, and may be shifted (Esser et al. 2024).
+        The times are logit-normal, and may be shifted (Esser et al. 2024), or uniform. In samples with holes, only what
+        is in the holes counts.
         """
         noise_B = noise.normal(batch.x.shape[1:], _NOISE).to(batch.x.device)
-        t_B = shift_time(noise.normal((), _TIME).sigmoid().to(batch.x.device), self.time_shift)
-        x = lerp(noise_B, batch.x, t_B)
+        drawn_B = noise.normal((), _TIME)
+        t_B = drawn_B.sigmoid() if self.times == "logit-normal" else torch.special.ndtr(drawn_B)
+        t_B = shift_time(t_B.to(batch.x.device), self.time_shift)
+        x, mask = lerp(noise_B, batch.x, t_B), build_signal_mask(batch)
+        if self.fill_rate:
+            is_known = draw_known(noise, self.space.size, self.fill_rate).to(batch.x.device)
+            x = add_known(x, batch.x, is_known)
+            mask = ~is_known if mask is None else mask & ~is_known
         velocity = parts["model"](x, t_B, cond=batch.cond, **build_length_kwargs(batch.lengths)).float()
-        return masked_mse(velocity - (batch.x - noise_B), build_signal_mask(batch))
+        return masked_mse(velocity - (batch.x - noise_B), mask)
 
     @torch.inference_mode()
     def sample(
@@ -124,9 +144,19 @@ class Flow:
         """Yield the estimate of the data after every step; the last one is the solution of the equation."""
 
         def velocity(network: nn.Module, x: Tensor, t_B: Tensor, lengths_B: Tensor | None) -> Tensor:
+            x = self._add_inputs(x, params.inputs)
             return network(x, t_B, cond=cond, **build_length_kwargs(lengths_B)).float()
 
         yield from sample_path(parts["model"], velocity, self.space, count, noise, params.times, params.solver, params)
+
+    def _add_inputs(self, x: Tensor, inputs: SamplerInputs) -> Tensor:
+        """Return x with what the network of a flow with holes is shown: the known values, or that there are none."""
+        if not self.fill_rate:
+            return x
+        if inputs.known_values is None or inputs.mask is None:
+            return add_known(x, torch.zeros_like(x), x.new_zeros(len(x), *x.shape[2:], dtype=torch.bool))
+        known_values, mask = (pad_first_axis(v.to(x), x.shape[2:]) for v in (inputs.known_values, inputs.mask))
+        return add_known(x, known_values.expand_as(x), (mask == 0).expand_as(x)[:, 0])
 
     @torch.inference_mode()
     def invert(self, parts: Parts, x_B: Tensor, cond: Condition | None, params: InversionParams) -> Tensor:
@@ -146,7 +176,12 @@ class Flow:
             x = (
                 x
                 + (t_next - t)
-                * network(x, x.new_full((len(x),), t), cond=cond, **build_length_kwargs(lengths_B)).float()
+                * network(
+                    self._add_inputs(x, SamplerInputs()),
+                    x.new_full((len(x),), t),
+                    cond=cond,
+                    **build_length_kwargs(lengths_B),
+                ).float()
             )
         return x if lengths_B is None else x[:, :, :length]
 
@@ -222,6 +257,40 @@ def integrate_velocity(
         x, v, prev_step = solver_step(velocity, x, t, t_next, prev_step)
         x = apply_known(x, t_next)
         yield apply_known(x + (1 - t_next) * v, 1)
+
+
+def draw_known(noise: Noise, size: tuple[int, ...], rate: float) -> Tensor:
+    """Return which positions are known, B *size: none in most rows; in a share of `rate`, all but one or two holes.
+
+    A hole is a box with sides from 15 to 75 % of the axis; in one of five rows with holes, it is what is known instead.
+    """
+    axes = len(size)
+    draws = noise.uniform((4 * axes + 3,), _HOLES)
+    boxes, (has_holes_B, has_second_B, is_inverted_B) = draws[:, : 4 * axes], draws[:, 4 * axes :].T
+    in_box = []
+    for box_B2A in boxes.view(len(draws), 2, 2, axes).unbind(1):
+        place_BA, length_BA = box_B2A.unbind(1)
+        inside = torch.ones(len(draws), *size, dtype=torch.bool)
+        for axis, side in enumerate(size):
+            length_B = (0.15 + 0.6 * length_BA[:, axis]) * side
+            start_B = place_BA[:, axis] * (side - length_B)
+            at = torch.arange(side) + 0.5
+            along = (at >= start_B[:, None]) & (at <= (start_B + length_B)[:, None])
+            inside &= along.view(len(draws), *[1] * axis, side, *[1] * (axes - axis - 1))
+        in_box.append(inside)
+
+    def per_row(flags_B: Tensor) -> Tensor:
+        return flags_B.view(-1, *[1] * axes)
+
+    is_hole = in_box[0] | (in_box[1] & per_row(has_second_B < 0.5))
+    is_hole = is_hole ^ per_row(is_inverted_B < 0.2)
+    return ~is_hole & per_row(has_holes_B < rate)
+
+
+def add_known(x: Tensor, known_values: Tensor, is_known: Tensor) -> Tensor:
+    """Return x, B C *size, with channels for the known values and for where they are known, B *size."""
+    flags = is_known[:, None].to(x.dtype)
+    return torch.cat([x, known_values.to(x.dtype) * flags, flags], 1)
 
 
 def pad_first_axis(x: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -113,11 +113,11 @@ def build_batches(pairs: Sequence[Pair]) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def train(network: UpscalerNetwork, pairs: Sequence[Pair], minutes: float) -> None:
-    """Train until the time is over, by the mean absolute error; the learning rate falls to zero."""
+    """Train for minutes of the processor, by the mean absolute error; the learning rate falls to zero."""
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, betas=(0.9, 0.99))
-    start, total = time.monotonic(), 0.0
+    start, total = time.process_time(), 0.0
     for step, (small, residual) in enumerate(build_batches(pairs), start=1):
-        share = (time.monotonic() - start) / (60 * minutes)
+        share = (time.process_time() - start) / (60 * minutes)
         if share >= 1:
             return
         optimizer.param_groups[0]["lr"] = 1e-3 * min(step / 50, 1) * min(1.0, 2 * (1 - share))
@@ -143,6 +143,15 @@ def save(network: UpscalerNetwork, path: Path) -> None:
     np.savez_compressed(path, **arrays)
 
 
+def load(network: UpscalerNetwork, path: Path) -> None:
+    """Read weights that `save` wrote."""
+    for layer, stored in zip(network.layers, load_upscaler(path).convolutions, strict=True):
+        weight = torch.from_numpy(stored.weight).view(3, 3, layer.in_channels, layer.out_channels)
+        layer.weight.data.copy_(weight.permute(3, 2, 0, 1))
+        assert layer.bias is not None
+        layer.bias.data.copy_(torch.from_numpy(stored.bias))
+
+
 def measure(pairs: Sequence[Pair], enlarge: Callable[[np.ndarray], np.ndarray]) -> float:
     """Return the peak signal-to-noise ratio of all pixels, in dB."""
     errors = [np.square(enlarge(pair.small).astype(np.float64) - pair.large).mean() for pair in pairs]
@@ -166,17 +175,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("packages", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--minutes", type=float, default=15)
+    parser.add_argument("--minutes", type=float, default=15, help="of one processor core")
+    parser.add_argument("--begin", type=Path, help="weights to go on from")
     parser.add_argument("--pictures", type=int, default=1500)
-    parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    torch.set_num_threads(1)
     torch.manual_seed(0)
     words = fetch_package(WORDS, args.packages)
     sets = {name: list(read_icons(name, fetch_package(SETS[name], args.packages), words)) for name in MIXTURE}
     maker, reconstruct = Maker(sets, LARGE), load_reconstruction()
     pairs = build_pairs(maker, TRAINING, args.pictures, reconstruct)
     network = UpscalerNetwork()
+    if args.begin:
+        load(network, args.begin)
     train(network, pairs, args.minutes)
     save(network, args.out)
     held_out = build_pairs(maker, MEASURING, 100, reconstruct)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from genloom.media.image.upscaling import FACTOR, load_upscaler
-from recipes.icons.upscaler import Pair, UpscalerNetwork, build_batches, degrade, save
+from recipes.icons.upscaler import Pair, UpscalerNetwork, build_batches, degrade, load, save
 
 
 def test_the_stored_network_computes_what_torch_computes(tmp_path: Path) -> None:
@@ -22,6 +22,9 @@ def test_the_stored_network_computes_what_torch_computes(tmp_path: Path) -> None
     stored = load_upscaler(tmp_path / "weights.npz")
     assert np.allclose(stored.compute_residual(x), expected, atol=1e-4)
     assert stored.margin == 6
+    again = UpscalerNetwork(width=6, blocks=2)
+    load(again, tmp_path / "weights.npz")
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), network.parameters(), strict=True))
 
 
 def test_a_batch_shows_small_patches_and_what_their_enlargement_lacks() -> None:
