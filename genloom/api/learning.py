@@ -111,6 +111,7 @@ def iter_learn(
     from genloom.learn.round import MAX_EVAL_PROMPTS, LearnRequest, learn
     from genloom.old_names import upgrade_method
     from genloom.train.planning.auto_config import Budget
+    from genloom.train.saved_steps import report_saved_steps
 
     goals = [f"{GOAL_CHECK}:{goal}"] if goal else []
     is_scored = method == scores.METHOD or (bool(goal) and method in ("auto", "policy"))
@@ -134,7 +135,8 @@ def iter_learn(
         max_eval_prompts=max_eval_prompts or MAX_EVAL_PROMPTS,
     )
     run_round = scores.learn_from_scores if is_scored else learn
-    return run_round(model.workspace.store, model.workspace.ledger, request)
+    events = run_round(model.workspace.store, model.workspace.ledger, request)
+    return report_saved_steps(model.workspace.store, events)
 
 
 def to_receipt(model: "Model", result: "Event | LearnResult") -> "Receipt":

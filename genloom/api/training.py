@@ -144,6 +144,7 @@ def iter_train(
         raise GenloomError("api.method_without_model")
     if resume and (minutes or tokens or params or recipe or overrides or from_ or method or canaries or private):
         raise GenloomError("api.resume_with_plan")
+    from genloom.train.saved_steps import report_saved_steps
     if resume and name:
         run = name if any(each.name == name for each in workspace.runs) else data  # the run that is meant
         raise GenloomError("api.resume_with_name", run=f'"{run}"' if " " in run else run)
@@ -168,7 +169,7 @@ def iter_train(
         save_steps=save_steps,
         num_samples=num_samples,
     )
-    return train_model(workspace.store, request)
+    return report_saved_steps(workspace.store, train_model(workspace.store, request))
 
 
 def _build_private_settings(private: bool, epsilon: float | None, delta: float | None) -> dict[str, str]:

@@ -25,6 +25,7 @@ from genloom.train.log import read_log
 from genloom.train.loop import TrainConfig
 from genloom.train.pace import Pace
 from genloom.train.run import TrainRequest, train_model
+from genloom.train.saved_steps import report_saved_steps
 from tests.errors import raises_code
 
 AVERAGED = {"plan__ema_decay": "0.99"}
@@ -322,8 +323,9 @@ def test_a_full_disk_leaves_the_previous_checkpoint(
     job = worlds.build_job(worlds.create_dataset(workspace), 9)
     uninterrupted, full = worlds.start_run(workspace, job), worlds.start_run(workspace, job)
     list(worlds.resume_run(workspace, uninterrupted))
-    events = worlds.resume_run(workspace, full, save_steps=3)
+    events = report_saved_steps(workspace, worlds.resume_run(workspace, full, save_steps=3))
     next(event for event in events if isinstance(event, StepMetrics) and event.step == 4)
+    notes: list[str] = []
 
     def no_space(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -331,7 +333,9 @@ def test_a_full_disk_leaves_the_previous_checkpoint(
     with monkeypatch.context() as patch:
         patch.setattr(files.os, "fsync", no_space)
         with raises_code("store.disk_full"):
-            list(events)
+            for event in events:
+                notes += [event.text] if isinstance(event, RunWarning) else []
+    assert f"{full} is saved up to step 4." in notes[-1]
     assert worlds.newest_checkpoint(workspace, full)[0] == "000000004.safetensors", "the start of the cooldown"
     assert not list((workspace.get_run(full).folder / "state").glob(".*.draft"))
     list(worlds.resume_run(workspace, full))

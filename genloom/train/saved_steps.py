@@ -1,0 +1,28 @@
+"""What is kept of a run that an error ends, such as a full disk."""
+
+import sys
+from collections.abc import Generator
+from contextlib import closing
+from typing import TypeVar
+
+from genloom.errors import format_message
+from genloom.store.workspace import Workspace
+from genloom.train.checkpoint import find_newest_step
+from genloom.train.events import RunStart, RunWarning
+
+E = TypeVar("E")
+
+
+def report_saved_steps(workspace: Workspace, events: Generator[E]) -> Generator[E | RunWarning]:
+    """Yield the events of a run; if an error ends it, say last which steps are saved and how it continues."""
+    run = ""
+    with closing(events):
+        try:
+            for event in events:
+                if isinstance(event, RunStart):
+                    run = event.run
+                yield event
+        except Exception:
+            if run and (step := find_newest_step(workspace.get_run(run).folder / "state", sys.maxsize)):
+                yield RunWarning(format_message("train.saved_until", step=step, run=run))
+            raise
