@@ -11,6 +11,7 @@ from genloom.errors import GenloomError
 _MAGIC, _VERSIONS = b"GGUF", (2, 3)
 _MAX_TENSORS, _MAX_FIELDS, _MAX_DIMENSIONS = 1 << 16, 1 << 12, 4
 _MAX_NAME, _MAX_TEXT, _MAX_ARRAY = 256, 1 << 22, 1 << 22
+_MAX_VALUES = 1 << 23  # in all arrays together: as Python values they take ten times their bytes or more
 _MAX_HEADER_BYTES = 256 << 20
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _TEXT, _ARRAY = 8, 9
@@ -97,6 +98,7 @@ class _Reader:
     file: BinaryIO
     limit: int  # the most bytes that the header may have
     position: int = 0
+    num_values: int = 0  # in the arrays read so far
 
     def read_bytes(self, count: int) -> bytes:
         if count > self.limit - self.position:
@@ -133,6 +135,9 @@ class _Reader:
             raise _damaged_error(self.path, f"the field {name!r} has the unknown type {kind}")
         inner = self.read_scalar("I")
         count = self.read_count("Q", _MAX_ARRAY, f"values of {name!r}")
+        self.num_values += count
+        if self.num_values > _MAX_VALUES:
+            raise _damaged_error(self.path, f"the lists of its header have more than {_MAX_VALUES:,} values")
         if inner == _TEXT:
             return [self.read_text(_MAX_TEXT) for _ in range(count)]
         if inner not in _SCALARS:

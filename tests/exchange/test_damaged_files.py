@@ -194,6 +194,12 @@ def test_wrong_counts_shapes_and_offsets_are_errors(valid_gguf: Path, tmp_path: 
     tracemalloc.stop()
 
 
+def test_many_lists_in_a_header_are_limited_together(valid_gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gguf_header, "_MAX_VALUES", 3)
+    with raises_code("exchange.damaged_gguf", path=valid_gguf):
+        gguf_header.read_header(valid_gguf, gguf_file.list_block_sizes())
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
 def test_damaged_headers_are_errors_or_stay_within_the_file(
