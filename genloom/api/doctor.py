@@ -16,6 +16,7 @@ from genloom.memory import measure_memory
 from genloom.processors import count_processors
 from genloom.program import name_program
 from genloom.store import files
+from genloom.store.file_systems import find_network_file_system
 from genloom.store.output_files import verify_output
 from genloom.store.run import Run
 from genloom.store.workspace import Workspace
@@ -168,6 +169,9 @@ def _find_problems(
         files.require_writable(workspace.root)
     except ValueError as error:
         yield ErrorText.of(error)
+    own_file = ledger.database.file if ledger.database.objects is None else None
+    if own_file is not None and (kind := find_network_file_system(own_file)):
+        yield ErrorText.of(GenloomError("api.ledger_on_network", place=own_file, kind=kind))
     yield from plugins.list_problems()
     try:
         yield from find_signing_problems(workspace.root)

@@ -1,7 +1,6 @@
 """Exact unlearning of ratings: retrain from before their first use, and prove it by the digest of a second run."""
 
 import json
-import shutil
 import tempfile
 from collections.abc import Collection, Generator
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from genloom.old_names import upgrade_rater
 from genloom.rate.preferences import build_preferences
 from genloom.rate.promotion import promote_version
 from genloom.rate.ratings import withdraw_entries
+from genloom.store import mirror
 from genloom.store.ledger import Event as Entry
 from genloom.store.ledger import Ledger, NewEvent, open_ledger
 from genloom.store.lineage import RatingsTraining, find_trained_versions, list_trainings
@@ -89,7 +89,7 @@ def unlearn_ratings(
         workspace, rebuild_train_request(job, base_folder.ref, f"{model}{PROOF_SUFFIX}", untouched_data)
     )
     digests.append(find_weights_digest(workspace, proof_version))
-    shutil.rmtree(workspace.get_model(proof_version).folder.parent)
+    mirror.remove_path(workspace.get_model(proof_version).folder.parent)
     if digests[0] != digests[1]:
         raise GenloomError("learn.runs_differ", version=new_version)
     result = record_result(workspace, ledger, ids, base_folder.ref, new_version, digests[0], used)

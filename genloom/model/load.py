@@ -18,6 +18,7 @@ from genloom.networks import lora, peft
 from genloom.networks import precision as precisions
 from genloom.networks.skip_init import SkipInit
 from genloom.old_names import upgrade_tensors
+from genloom.store import mirror
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
 from genloom.types import Codec
@@ -151,6 +152,7 @@ def attach_adapter(model: Model, adapter: ModelFolder) -> None:
 
 
 def load_codec(design: Design, folder: ModelFolder) -> Codec:
+    mirror.fetch(folder.folder / "codec")
     return plugins.find_part("codec", design.codec).Codec.load(folder.folder / "codec")
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from genloom.errors import GenloomError
-from genloom.store import manifest
+from genloom.store import manifest, mirror
 
 
 def read_active_version(folder: Path) -> int | None:
@@ -20,6 +20,6 @@ def read_active_version(folder: Path) -> int | None:
 def write_active_version(folder: Path, version: int | None, event: str) -> None:
     """Record that `version` is active since the ledger's `event`; None: that none is."""
     if version is None:
-        (folder / "champion.json").unlink(missing_ok=True)
+        mirror.remove_path(folder / "champion.json")
     else:
         manifest.write_record(folder / "champion.json", {"version": version, "event": event})

@@ -7,7 +7,7 @@ import sqlite3
 import weakref
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from genloom.errors import GenloomError, format_message
 from genloom.option_names import name_options
 from genloom.store import files, manifest
+from genloom.store.ledger_objects import EventObjects
+from genloom.store.mirror import find_mirror
 
 _WAIT_SECONDS = 60  # for another process to finish writing
 
@@ -63,9 +65,12 @@ class Database:
     location: str
     head_file: Path  # beside the table: the number and digest of the newest acknowledged event
     file: Path | None = None  # of SQLite
+    objects: EventObjects | None = None  # of a workspace on a storage: the events, of which the database is a copy
 
     def read(self, query: sql.Select[Any]) -> Sequence[sql.Row[Any]]:
         """Return the rows of a query; none if nothing was ever written. Reading never creates the database."""
+        if self.objects is not None:
+            self._copy_objects(self.objects)
         with self._translate_errors("read"):
             if self.file is not None and not self.file.exists():
                 return []
@@ -98,7 +103,10 @@ class Database:
 
     @contextmanager
     def open_transaction(self) -> Generator[sql.Connection]:
-        """Yield the connection of an exclusive transaction; if the block succeeds, it is on the disk."""
+        """Yield the connection of an exclusive transaction; if the block succeeds, it is on the disk.
+
+        Raise ObjectConflict if another machine has written to the storage meanwhile: begin again.
+        """
         with self._translate_errors("written"):
             if self.file is not None:
                 with files.translate_errors(self.file):
@@ -108,7 +116,27 @@ class Database:
                     self._create_table(connection)
                 for statement in _EXCLUSIVE_SQL[self.engine.dialect.name]:
                     connection.exec_driver_sql(statement)
+                if self.objects is None:
+                    yield connection
+                    return
+                last = _insert_after(connection, self.objects)
                 yield connection
+                added = connection.execute(sql.select(EVENTS).where(EVENTS.c.seq > last).order_by(EVENTS.c.seq)).all()
+                if added:  # the storage first: an event that is not there is lost with this machine
+                    self.objects.append([row._asdict() for row in added])
+
+    def _copy_objects(self, objects: EventObjects) -> None:
+        """Bring the database to the events in the storage; it is not created for none."""
+        rows = next(objects.read_after(self._get_last_seq()), [])
+        if rows:
+            with self.open_transaction():
+                pass
+
+    def _get_last_seq(self) -> int:
+        if self.file is not None and not self.file.exists():
+            return 0
+        with self.engine.connect() as connection:
+            return _find_last_seq(connection) if sql.inspect(connection).has_table(EVENTS.name) else 0
 
     def _create_table(self, connection: sql.Connection) -> None:
         if self.engine.dialect.name == "postgresql":
@@ -131,6 +159,17 @@ class Database:
             raise GenloomError("store.ledger_unavailable", place=self.location, action=action, reason=reason) from error
 
 
+def _insert_after(connection: sql.Connection, objects: EventObjects) -> int:
+    """Insert the events of the storage that the database lacks, and return the number of its last one."""
+    for rows in objects.read_after(_find_last_seq(connection)):
+        connection.execute(sql.insert(EVENTS), rows)
+    return _find_last_seq(connection)
+
+
+def _find_last_seq(connection: sql.Connection) -> int:
+    return int(connection.execute(sql.select(sql.func.max(EVENTS.c.seq))).scalar() or 0)
+
+
 def encode_head(seq: int, digest: str) -> str:
     """Return the content of the file that keeps the newest event."""
     return json.dumps({"seq": seq, "digest": digest}) + "\n"
@@ -143,7 +182,9 @@ def open_database(root: Path, url: str = "") -> Database:
     """
     ledger_url = url or os.environ.get("GENLOOM_LEDGER", "")
     if not ledger_url:
-        return _open_sqlite(root / "ledger.sqlite")
+        database = _open_sqlite(root / "ledger.sqlite")
+        own_mirror = find_mirror(root)
+        return database if own_mirror is None else replace(database, objects=EventObjects(own_mirror.storage))
     try:
         parsed = sql.make_url(ledger_url)
     except ArgumentError:

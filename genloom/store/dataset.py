@@ -10,7 +10,7 @@ from genloom import plugins
 from genloom.errors import format_message
 from genloom.media.abilities import get_ability
 from genloom.memory import count_rows_within
-from genloom.store import manifest
+from genloom.store import manifest, mirror
 from genloom.types import Item, Message
 
 if TYPE_CHECKING:  # pyarrow takes a third of a second to import, numpy a tenth
@@ -173,6 +173,7 @@ class Dataset:
         """Return the files of the documents; ValueError if one is missing, as after the workspace was moved."""
         names = {Path(name).name for name in self.manifest.get("files", {}) if Path(name).match("part-*.parquet")}
         parts = sorted(self.folder / name for name in names) or sorted(self.folder.glob("part-*.parquet"))
+        mirror.fetch(self.folder)
         for part in parts:
             if not part.is_file():
                 raise manifest.damaged_error(part, "the file is missing")

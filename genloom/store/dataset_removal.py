@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+from genloom.store import mirror
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
 
@@ -63,6 +64,7 @@ def _rewrite_rows(
 
     staged_folder = workspace.create_dataset(dataset.name)
     with staged_folder as folder:
+        mirror.fetch(dataset.folder)
         shutil.copytree(dataset.folder, folder, dirs_exist_ok=True)
         for part in sorted(folder.glob("part-*.parquet")):
             with (

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from genloom.errors import GenloomError, format_message
+from genloom.store import mirror
 
 _CHUNK = 1 << 20
 _FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
@@ -129,7 +130,7 @@ def write_atomic(path: Path, data: bytes | str, mode: int = 0o666) -> None:
     """Write `data` (text as UTF-8) to `path` atomically: a reader sees the old or the new content, never a part.
 
     Create missing parent folders. The umask limits `mode`; 0o600 is for secrets. Raise ValueError, naming the cure, if
-    the path cannot be written.
+    the path cannot be written, or if another machine has written it to the workspace's storage since it was read here.
     """
     content = data.encode() if isinstance(data, str) else data
     with translate_errors(path):
@@ -149,7 +150,8 @@ def move_file(source: Path, path: Path) -> None:
     with translate_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         sync_to_disk(source)
-        os.replace(source, path)
+        with mirror.publish_file(path, source):
+            os.replace(source, path)
         sync_to_disk(path.parent)
 
 
@@ -158,7 +160,8 @@ def _rename_at_end(draft: Path, path: Path) -> Generator[None]:
     """Let a draft that was written and synced take the place of `path`; remove it if the block fails."""
     try:
         yield
-        os.replace(draft, path)
+        with mirror.publish_file(path, draft):
+            os.replace(draft, path)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
@@ -227,8 +230,11 @@ def _ensure_parent(parent: Path) -> Generator[None]:
                 parent.rmdir()
 
 
-def commit_folder(draft: Path, final: Path) -> bool:
-    """Sync the folder `draft` to disk and rename it to `final`; if that exists, keep `draft` and return False."""
+def commit_folder(draft: Path, final: Path, is_numbered: bool = False) -> bool:
+    """Sync the folder `draft` to disk and rename it to `final`; if that exists, keep `draft` and return False.
+
+    In a workspace on a storage, another machine may have `final`, or be writing it if it `is_numbered`.
+    """
     with translate_errors(final):
         mode = draft.stat().st_mode & 0o666
         for folder, _, names in os.walk(draft, topdown=False):
@@ -237,7 +243,10 @@ def commit_folder(draft: Path, final: Path) -> bool:
                 sync_to_disk(Path(folder, name))
             sync_to_disk(Path(folder))
         try:
-            os.rename(draft, final)
+            with mirror.publish_folder(draft, final, is_numbered) as is_free:
+                if not is_free:
+                    return False
+                os.rename(draft, final)
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
                 return False

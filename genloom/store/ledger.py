@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import random
 import secrets
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,9 +18,11 @@ from genloom.store import records
 from genloom.store.clock import get_now
 from genloom.store.database import EVENTS, Database, open_database
 from genloom.store.names import unknown_id_error
+from genloom.store.storage import ObjectConflict
 
 _MAX_ID_CHARS = 64
 _MAX_BODY_CHARS = 1 << 24  # characters of JSON: a round names every rating that it used
+_MAX_ATTEMPTS, _CONFLICT_SECONDS = 30, 0.05  # of writing to a storage that other machines write to
 _PAGE_EVENTS = 20_000  # events read at once, so that readers do not block writers
 
 
@@ -192,23 +196,32 @@ class Ledger:
 
     def _write_group(self, group: Sequence[_PendingEvent]) -> None:
         """Append the group to the chain in one transaction: all of it reaches the disk, or none."""
-        try:
-            with self.database.open_transaction() as connection:
-                self._verify_rows(lambda query: connection.execute(query).all())
-                ids = sql.select(EVENTS).where(EVENTS.c.id.in_([pending.id for pending in group]))
-                events_by_id = {row.id: _parse_event(row) for row in connection.execute(ids)}
-                newest_row = connection.execute(_NEWEST).first()
-                last, new_rows = None if newest_row is None else _parse_event(newest_row), []
+        for attempt in range(_MAX_ATTEMPTS):
+            try:
+                self._append_group(group)
+            except ObjectConflict:  # another machine was first: its events come before these
+                time.sleep(random.uniform(0, _CONFLICT_SECONDS * 2 ** min(attempt, 4)))
+                continue
+            except BaseException as error:
                 for pending in group:
-                    if pending.id not in events_by_id:
-                        last = events_by_id[pending.id] = _chain_event(last, pending)
-                        new_rows.append(vars(last) | {"body": _to_canonical_json(last.body)})
-                if new_rows:
-                    connection.execute(sql.insert(EVENTS), new_rows)
-        except BaseException as error:
-            for pending in group:
-                pending.error = error
+                    pending.error = error
             return
+        for pending in group:
+            pending.error = GenloomError("store.storage_busy", place=self.database.location)
+
+    def _append_group(self, group: Sequence[_PendingEvent]) -> None:
+        with self.database.open_transaction() as connection:
+            self._verify_rows(lambda query: connection.execute(query).all())
+            ids = sql.select(EVENTS).where(EVENTS.c.id.in_([pending.id for pending in group]))
+            events_by_id = {row.id: _parse_event(row) for row in connection.execute(ids)}
+            newest_row = connection.execute(_NEWEST).first()
+            last, new_rows = None if newest_row is None else _parse_event(newest_row), []
+            for pending in group:
+                if pending.id not in events_by_id:
+                    last = events_by_id[pending.id] = _chain_event(last, pending)
+                    new_rows.append(vars(last) | {"body": _to_canonical_json(last.body)})
+            if new_rows:
+                connection.execute(sql.insert(EVENTS), new_rows)
         if last is not None and new_rows:
             self._verified = (last.seq, last.digest)
             self.database.write_head(last.seq, last.digest)

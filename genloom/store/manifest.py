@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from genloom.errors import GenloomError, format_message
-from genloom.store import files, records
+from genloom.store import files, mirror, records
 from genloom.store.clock import get_now
 from genloom.store.names import is_timed_id
 
@@ -104,15 +104,17 @@ def verify_sizes(folder: Path, content: Mapping[str, Any]) -> None:
         path = folder / relative_path
         if ".." in Path(relative_path).parts or Path(relative_path).is_absolute():
             raise damaged_error(path, "the manifest points outside its folder")
-        if not path.is_file():
+        size = path.stat().st_size if path.is_file() else mirror.get_stored_size(path)
+        if size is None:
             raise damaged_error(path, "the file is missing")
-        if (size := path.stat().st_size) != entry["bytes"]:
+        if size != entry["bytes"]:
             raise damaged_error(path, f"it has {size:,} bytes, but {entry['bytes']:,} were written")
 
 
 def verify_digests(folder: Path, content: Mapping[str, Any]) -> None:
     """Compare every file's digest with that in the manifest; ValueError names the first that differs."""
     verify_sizes(folder, content)
+    mirror.fetch(folder)
     for relative_path, entry in content["files"].items():
         if files.hash_file(folder / relative_path) != entry["sha256"]:
             raise damaged_error(folder / relative_path, "its content was changed")
@@ -150,9 +152,12 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def write_record(path: Path, content: Mapping[str, Any], names: Iterable[str] = ()) -> None:
     """Write a JSON object with its own digest last, and those of the files with these names beside it."""
+    names = list(names)
     fields = {name: value for name, value in content.items() if name not in (RECORD_DIGEST, RECORD_FILES)}
     if entries := _describe_files(path.parent, names):
         fields[RECORD_FILES] = entries
+        for name in names:
+            mirror.publish_content(path.parent / name)
     fields[RECORD_DIGEST] = hash_record(json.loads(json.dumps(fields)))
     write_json(path, fields)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genloom.store import files, manifest
+from genloom.store import files, manifest, mirror
 from genloom.store.atomic_folder import StagedFolder
 
 RUNTIME_FOLDER = "runtime"
@@ -72,6 +72,7 @@ class ModelFolder:
     @property
     def runtime_folder(self) -> Path:
         """The files of what runs the model."""
+        mirror.fetch(self.folder)
         return self.folder / RUNTIME_FOLDER
 
     @property
@@ -85,6 +86,7 @@ class ModelFolder:
     @property
     def weights(self) -> list[Path]:
         """The files with its weights."""
+        mirror.fetch(self.folder)
         return [
             self.folder / relative_path
             for relative_path in sorted(self.card["files"])
@@ -131,7 +133,7 @@ def create_version(parent: Path, name: str, list_known: Callable[[], list[int]])
     def finish(draft: Path) -> ModelFolder:
         manifest.finalize_manifest(draft, "card.json", is_essential_file, {"name": name})
         number = max(list_known(), default=0) + 1
-        while not files.commit_folder(draft, parent / str(number)):  # another process took the number
+        while not files.commit_folder(draft, parent / str(number), is_numbered=True):  # another process took the number
             number += 1
         return open_model_folder(name, parent / str(number))
 

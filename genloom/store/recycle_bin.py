@@ -9,7 +9,6 @@ emptied, so that a model that is trained later does not get the number of a vers
 """
 
 import os
-import shutil
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from typing import Any, Literal
 
 from genloom.errors import GenloomError
 from genloom.settings import parse_settings, to_table
-from genloom.store import files, manifest
+from genloom.store import files, manifest, mirror
 from genloom.store.model_folder import list_versions
 from genloom.store.names import is_timed_id, make_timed_id, unknown_name_error
 
@@ -148,12 +147,12 @@ def complete_entries(root: Path) -> None:
         folder = root / "bin" / entry.id
         if entry.is_emptied:
             for number in range(len(entry.paths)):
-                _delete_path(folder / str(number))
+                mirror.remove_path(folder / str(number))
         elif (folder / "0").exists():
             parent = Path(entry.paths[0]).parent  # elsewhere are sources of edits, which a newer output may have again
             _move_in(root, replace(entry, paths=tuple(path for path in entry.paths if Path(path).parent == parent)))
         else:  # not removed yet, or restored
-            shutil.rmtree(folder)
+            mirror.remove_path(folder)
 
 
 def find_versions(folder: Path) -> list[int]:
@@ -178,16 +177,9 @@ def _move_in(root: Path, entry: BinEntry) -> None:
 def _move_path(source: Path, target: Path) -> None:
     with files.translate_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.rename(source, target)
+        mirror.move_path(source, target)
     files.sync_to_disk(target.parent)
     files.sync_to_disk(source.parent)
-
-
-def _delete_path(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _write_entry(folder: Path, entry: BinEntry) -> None:

@@ -14,6 +14,7 @@ from genloom.store import (
     conversation,
     files,
     manifest,
+    mirror,
     output_files,
     output_index,
     recycle_bin,
@@ -36,11 +37,17 @@ class Workspace:
 
     @staticmethod
     def from_option(option: str | None = None) -> "Workspace":
-        """Return the folder named by the option, by GENLOOM_HOME, or `genloom-workspace` in the current folder."""
+        """Return the folder named by the option, by GENLOOM_HOME, or `genloom-workspace` in the current folder.
+
+        It may be the URL of a storage of objects, such as s3://bucket/workspace, which a folder of the cache mirrors.
+        """
         if option is not None and not option.strip():
             raise GenloomError("store.workspace_empty")
         location = option or os.environ.get("GENLOOM_HOME") or "genloom-workspace"
+        if "://" in location:
+            return Workspace(mirror.open_mirror(location).folder)
         root = files.expand_home(location).absolute()
+        mirror.reopen_mirror(root)
         if root.exists() and not root.is_dir():
             raise GenloomError("store.workspace_is_file", path=root)
         try:
@@ -88,6 +95,7 @@ class Workspace:
             content = manifest.finalize_manifest(draft, "manifest.json", lambda inside: True, facts)
             final = parent / content["digest"]
             if not files.commit_folder(draft, final):
+                mirror.refresh(final)
                 open_dataset(name, final).verify()
                 manifest.write_json(final / "manifest.json", content)
             return open_dataset(name, final)

@@ -13,6 +13,7 @@ from typing import Any
 
 from genloom import plugins
 from genloom.errors import GenloomError
+from genloom.store import mirror
 from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
 from genloom.types import Item
@@ -36,6 +37,7 @@ def add_canaries(workspace: Workspace, dataset: Dataset, count: int, seed: int =
     texts = [write_canary(random.Random(f"{seed} {number}")) for number in range(count)]
     staged = workspace.create_dataset(f"{dataset.name}{SUFFIX}")
     with staged as folder:
+        mirror.fetch(dataset.folder)
         shutil.copytree(dataset.folder, folder, dirs_exist_ok=True)
         schema = pq.read_schema(min(folder.glob("part-*.parquet")))
         facts: dict[str, list[Any]] = {

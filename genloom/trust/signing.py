@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genloom.errors import GenloomError
-from genloom.store import files
+from genloom.store import files, mirror
 from genloom.trust.certificates import (
     CLOCK_TOLERANCE,
     build_name,
@@ -121,7 +121,7 @@ def revoke_signing_key(root: Path, id: str, reason: str = "") -> RevokedKey:
         create_signing_key(root, key.name)  # first: a crash leaves no revoked key in use
     revoked = RevokedKey(id, "signing", get_timestamp(), key.name, reason, key.created, key.expires, key.authority)
     record_revocation(root, revoked)
-    (folder / f"{id}.pem").unlink()
+    mirror.remove_path(folder / f"{id}.pem")
     return revoked
 
 
@@ -131,7 +131,7 @@ def revoke_trusted(root: Path, certificate: TrustedCertificate, reason: str = ""
         certificate.id, "trusted", get_timestamp(), certificate.name, reason, "", certificate.expires, certificate.pem
     )
     record_revocation(root, revoked)
-    (root / "keys" / "trusted" / f"{certificate.id}.pem").unlink(missing_ok=True)
+    mirror.remove_path(root / "keys" / "trusted" / f"{certificate.id}.pem")
     return revoked
 
 

@@ -29,7 +29,7 @@ class CommonOptions:
     """The workspace, and how results are printed."""
 
     workspace: str | None = None
-    """Folder of data, models, runs and outputs. [default: $GENLOOM_HOME or ./genloom-workspace]"""
+    """Folder of data, models and outputs, or s3://bucket/folder. [default: $GENLOOM_HOME or ./genloom-workspace]"""
 
     json: bool = False
     """Print the result as JSON on standard output, for scripts."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from genloom.store import mirror
 from genloom.store.dataset import Dataset
 from genloom.trust.cards.card import Card
 
@@ -103,6 +104,7 @@ def _list_fields(dataset: Dataset, parts: list[str]) -> Iterator[dict[str, Any]]
         (pa.types.is_integer, "sc:Integer"),
         (pa.types.is_floating, "sc:Float"),
     ]
+    mirror.fetch(dataset.folder)
     for column in pq.read_schema(dataset.folder / parts[0]):
         data_type = next((name for is_kind, name in kinds if is_kind(column.type)), "")
         if data_type:
