@@ -11,6 +11,7 @@ from genloom.api import (
     cards,
     collecting,
     consent,
+    planning,
     policy,
     removal,
     tasks,
@@ -18,12 +19,14 @@ from genloom.api import (
     tracing,
     training,
     verification,
+    voices,
     writing,
 )
 from genloom.api import classification as classifying
 from genloom.api import code as coding
 from genloom.api import copies as copying
 from genloom.api import design as designing
+from genloom.api import image as imaging
 from genloom.api import knowledge as knowing
 from genloom.api import progress as progress_bars
 from genloom.api import ratings as rating
@@ -67,7 +70,8 @@ class Workspace:
         Parameters
         ----------
         folder
-            The folder. None: that of the environment variable GENLOOM_HOME, else ./genloom-workspace.
+            The folder, or its address on a storage such as s3://bucket/lab. None: that of the environment variable
+            GENLOOM_HOME, else ./genloom-workspace.
         ledger
             URL of the ledger of ratings, e.g. postgresql://name@host/database. "": that of GENLOOM_LEDGER, else the
             workspace.
@@ -79,7 +83,8 @@ class Workspace:
         Raises
         ------
         GenloomError
-            store.workspace_is_file: the folder is a file.
+            store.workspace_is_file: the folder is a file; store.storage_scheme, store.storage_package,
+            store.storage_missing, store.storage_failed: the storage cannot be used.
         """
         self.store = Store.from_option(None if folder is None else str(folder))
         self.ledger_url, self.rater, self.progress = ledger, rater, progress
@@ -184,6 +189,7 @@ class Workspace:
     iter_train = training.iter_train
     import_model = training.import_model
     import_with_report = training.import_with_report
+    plan = planning.plan_run
 
     rate = rating.rate
     choose = rating.choose
@@ -202,8 +208,9 @@ class Workspace:
     design = designing.create_designs
     speak = speaking.speak
     iter_speech = speaking.iter_speech
-    list_voices = speaking.list_voices
+    list_voices = voices.list_voices
     transcribe = transcribing.transcribe
+    upscale = imaging.upscale
 
     remove = removal.remove
     restore = removal.restore

@@ -8,6 +8,7 @@ import genloom
 VERBS = {
     "collect": "Collect files and folders into a data set.",
     "train": "Train a model on a data set, or fine-tune an existing one, within a time budget.",
+    "plan": "Plan a training run on many devices: memory of each, steps, days, communication, price and expected loss.",
     "generate": "Generate outputs of a model; every output is stored, traceable and replayable.",
     "design": "Design parts that hold from their goals: several different ones, with files for CAD and a report.",
     "chat": "Chat with a model; conversations are saved and can be continued.",
@@ -20,6 +21,7 @@ VERBS = {
     "summarize": "Summarize a document with any chat model, beside extracts, and mark what it does not support.",
     "speak": "Speak a text with a pretrained voice, sentence by sentence; the file says that it is synthetic.",
     "transcribe": "Write down what is said in a recording, as text, subtitles or JSON with the time of each word.",
+    "upscale": "Enlarge an image 2 to 4 times by a small network that was trained on drawings; edges stay sharp.",
     "classify": "Give each text of a table one of your labels, without training or by a trained classifier.",
     "import": "Import a pretrained model: by name, from a Hugging Face or PEFT folder or a .gguf file.",
     "export": "Export a model to a Hugging Face folder, a .gguf file or a PEFT adapter.",

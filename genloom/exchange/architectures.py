@@ -132,7 +132,7 @@ def to_hf_config(network: Config, context_length: int, vocab_size: int) -> dict[
     if name == "GPT2LMHeadModel":
         return {
             "architectures": [name], "model_type": "gpt2", "n_embd": network.width, "n_layer": network.depth,
-            "n_head": network.heads, "n_inner": resolve_hidden_width(network), "n_positions": context_length,
+            "n_head": network.heads, "n_inner": network.hidden_width, "n_positions": context_length,
             "vocab_size": vocab_size, "activation_function": "gelu_new", "layer_norm_epsilon": network.norm_eps,
             "tie_word_embeddings": network.tie_embeddings,
         }  # fmt: skip
@@ -148,7 +148,7 @@ def to_hf_config(network: Config, context_length: int, vocab_size: int) -> dict[
         "architectures": [name], "model_type": name.removesuffix("ForCausalLM").lower(), "hidden_act": "silu",
         "hidden_size": network.width, "num_hidden_layers": network.depth, "num_attention_heads": network.heads,
         "num_key_value_heads": network.key_heads or network.heads, "head_dim": network.K,
-        "intermediate_size": resolve_hidden_width(network), "max_position_embeddings": context_length,
+        "intermediate_size": network.hidden_width, "max_position_embeddings": context_length,
         "vocab_size": vocab_size, "rms_norm_eps": network.norm_eps, "rope_theta": network.rotary_base,
         "tie_word_embeddings": network.tie_embeddings, "attention_bias": bool(network.bias),
         "mlp_bias": network.bias == "all", "rope_parameters": {**rotary, "rope_theta": network.rotary_base},
@@ -185,12 +185,6 @@ def find_architecture(network: Config) -> str:
     if has_learned_positions or network.norm != "rms" or network.activation != "swiglu" or traits not in names:
         raise GenloomError("exchange.inexpressible_combination", cure=cure)
     return names[traits]
-
-
-def resolve_hidden_width(network: Config) -> int:
-    """Return the width of the MLP, which is given or follows from the width."""
-    is_gated = network.activation == "swiglu"
-    return network.mlp_width or -(-(8 * network.width // 3 if is_gated else 4 * network.width) // 32) * 32
 
 
 def _check_allowed(config: Mapping[str, Any], allowed: Mapping[str, tuple[Any, ...]]) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from genloom.errors import GenloomError
-from genloom.exchange.architectures import ArchitectureSpec, resolve_hidden_width
+from genloom.exchange.architectures import ArchitectureSpec
 
 TensorLoader = Callable[[], Tensor]
 _FLOAT_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -41,7 +41,7 @@ def iter_weight_mappings(spec: ArchitectureSpec) -> Iterator[WeightMapping]:
 
 
 def _iter_llama_mappings(spec: ArchitectureSpec) -> Iterator[WeightMapping]:
-    c, D, F = spec.network, spec.network.width, resolve_hidden_width(spec.network)
+    c, D, F = spec.network, spec.network.width, spec.network.hidden_width
     q, k = c.heads * c.K, (c.key_heads or c.heads) * c.K
     yield WeightMapping("embedding.embed.weight", (("model.embed_tokens.weight", spec.vocab_size),), D)
     for i in range(c.depth):
@@ -70,7 +70,7 @@ def _iter_llama_mappings(spec: ArchitectureSpec) -> Iterator[WeightMapping]:
 
 
 def _iter_gpt2_mappings(spec: ArchitectureSpec) -> Iterator[WeightMapping]:
-    c, D, F = spec.network, spec.network.width, resolve_hidden_width(spec.network)
+    c, D, F = spec.network, spec.network.width, spec.network.hidden_width
     yield WeightMapping("embedding.embed.weight", (("transformer.wte.weight", spec.vocab_size),), D)
     yield WeightMapping("pos_embed.weight", (("transformer.wpe.weight", spec.context_length),), D)
     for i in range(c.depth):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from genloom.capabilities import get_chat_template, get_special_tokens
 from genloom.codecs.chat_template import ChatTemplate
 from genloom.errors import GenloomError
-from genloom.exchange.architectures import ArchitectureSpec, resolve_hidden_width, to_hf_config
+from genloom.exchange.architectures import ArchitectureSpec, to_hf_config
 from genloom.exchange.gguf_file import (
     ARCHITECTURES,
     GPT2_NAMES,
@@ -168,7 +168,7 @@ def build_gguf_metadata(exportable: ExportableModel, kind: str, file_type: int) 
         f"{kind}.context_length": spec.context_length,
         f"{kind}.embedding_length": network.width,
         f"{kind}.block_count": network.depth,
-        f"{kind}.feed_forward_length": resolve_hidden_width(network),
+        f"{kind}.feed_forward_length": network.hidden_width,
         f"{kind}.attention.head_count": network.heads,
         f"{kind}.attention.head_count_kv": key_heads,
         f"{kind}.vocab_size": spec.vocab_size,

@@ -261,12 +261,16 @@ def build_networks(design: Design, objective: Objective[Batch]) -> nn.ModuleDict
 
 def count_network_parameters(design: Design, objective: Objective[Batch]) -> int:
     """Count the parameters of the networks that `build_networks` would build, without their memory."""
+    return sum(p.numel() for p in build_meta_networks(design, objective).parameters())
+
+
+def build_meta_networks(design: Design, objective: Objective[Batch]) -> nn.ModuleDict:
+    """Build the networks of `build_networks` on the meta device: their shapes, without memory for their weights."""
     module = plugins.find_part("network", design.network)
     config = parse_settings(module.Config, design.network_settings, "network")
     check_sizes(design.network_settings, "network")
     with torch.device("meta"), SkipInit():
-        networks = [module.build(spec, config) for spec in objective.network_specs.values()]
-    return sum(p.numel() for network in networks for p in network.parameters())
+        return nn.ModuleDict({name: module.build(spec, config) for name, spec in objective.network_specs.items()})
 
 
 def check_sizes(settings: Mapping[str, Any], location: str) -> None:

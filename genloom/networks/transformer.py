@@ -55,6 +55,12 @@ class Config:
         """Return the width of a head."""
         return self.head_width or self.width // self.heads
 
+    @property
+    def hidden_width(self) -> int:
+        """Return the width between the layers of the MLP."""
+        is_gated = self.activation == "swiglu"
+        return self.mlp_width or -(-(8 * self.width // 3 if is_gated else 4 * self.width) // 32) * 32
+
 
 def build(spec: NetworkSpec, config: Config) -> "Transformer":
     check_supported(spec, config)
@@ -111,8 +117,17 @@ def with_dropout(settings: Mapping[str, Any], dropout: float) -> dict[str, Any]:
 
 
 def activations_per_token(config: Config, length: int) -> int:
-    """Return how many numbers per position a training step keeps for its backward pass."""
-    return config.depth * (16 * config.width + 3 * config.heads * length)
+    """Return how many numbers per position a training step keeps for its backward pass.
+
+    A length of 0 counts fused kernels, as of GPUs: of attention queries, keys and values before and after the rotation,
+    repeated where heads share them, and the result; of the MLP both gates and their product; the inputs of norms.
+    """
+    if length:
+        return config.depth * (16 * config.width + 3 * config.heads * length)
+    queries, keys = config.heads * config.K, (config.key_heads or config.heads) * config.K
+    attention = (queries + 2 * keys) + queries + (queries if keys == queries else 2 * queries) + queries
+    mlp = (4 if config.activation == "swiglu" else 2) * config.hidden_width
+    return config.depth * (4 * config.width + attention + mlp)
 
 
 class Transformer(nn.Module):

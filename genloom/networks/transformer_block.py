@@ -130,7 +130,7 @@ class Mlp(nn.Module):
     def __init__(self, config: "Config"):
         super().__init__()
         D, self.activation, self.is_gated = config.width, config.activation, config.activation == "swiglu"
-        mlp_width = config.mlp_width or -(-(8 * D // 3 if self.is_gated else 4 * D) // 32) * 32
+        mlp_width = config.hidden_width
         self.up = nn.Linear(D, (1 + self.is_gated) * mlp_width, bias=config.bias == "all")
         self.down = nn.Linear(mlp_width, D, bias=config.bias == "all")
         nn.init.normal_(self.up.weight, std=D**-0.5)

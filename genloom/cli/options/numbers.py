@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from math import isfinite
 from typing import Annotated, Any
 
@@ -13,6 +14,8 @@ from genloom.settings import PLAIN_NUMBER
 MAX_INT = 2**63 - 1  # seeds are stored as 64-bit integers
 # Python's own functions also read 1_000, digits of other scripts, and blanks around a number.
 INTEGER = re.compile(r"[+-]?[0-9]+")
+AMOUNT = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([kMBT]?)")
+AMOUNT_UNITS = {"": 1, "k": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 
 
 def build_parameter(
@@ -49,6 +52,21 @@ def checked_int(is_valid: Callable[[int], bool], bounds: str) -> Parameter:
         return GenloomError("cli.invalid_integer", option=token.keyword, bounds=bounds, value=token.value)
 
     return build_parameter(INTEGER, int, is_valid, build_error)
+
+
+def amount_range(minimum: int, maximum: int) -> Parameter:
+    """Integers from `minimum` to `maximum`, also as thousands, millions, billions or trillions: 7B, 1.5k."""
+
+    def parse(text: str) -> int:
+        match = AMOUNT.fullmatch(text)
+        assert match is not None, text
+        return round(Decimal(match[1]) * AMOUNT_UNITS[match[2]])
+
+    def build_error(token: Token) -> GenloomError:
+        bounds = f"from {minimum} to {maximum:,}"
+        return GenloomError("cli.invalid_amount", option=token.keyword, bounds=bounds, value=token.value)
+
+    return build_parameter(AMOUNT, parse, lambda value: minimum <= value <= maximum, build_error)
 
 
 def finite_float(is_valid: Callable[[float], bool], requirement: str) -> Parameter:

@@ -65,6 +65,35 @@ def find_scaling_law(design: Design, dataset_tokens: int, measured_gain: float |
     )
 
 
+@dataclass(frozen=True)
+class PublishedLaw:
+    """Nats per token of a transformer after one reading of its text: `floor` + a / parameters^b + c / tokens^d.
+
+    The form is that of Hoffmann et al. 2022, the numbers those that Besiroglu et al. 2024 fitted to their runs.
+    """
+
+    floor: float = 1.8172
+    size_factor: float = 482.01
+    size_exponent: float = 0.3478
+    data_factor: float = 2085.43
+    data_exponent: float = 0.3658
+    min_parameters: float = 70e6  # of the runs that it was fitted to
+    max_parameters: float = 16e9
+    min_tokens: float = 5e9
+    max_tokens: float = 500e9
+    error: float = 0.12  # relative; text and tokens of others (docs/scale.md)
+
+    def predict_loss(self, num_parameters: float, num_tokens: float) -> float:
+        """Predict the nats per token."""
+        size_loss = self.size_factor / num_parameters**self.size_exponent
+        return self.floor + size_loss + self.data_factor / num_tokens**self.data_exponent
+
+    def is_valid(self, num_parameters: float, num_tokens: float) -> bool:
+        """Return whether the law was fitted to such runs."""
+        has_size = self.min_parameters <= num_parameters <= self.max_parameters
+        return has_size and self.min_tokens <= num_tokens <= self.max_tokens
+
+
 def measure_chinchilla_gap(num_parameters: int, num_tokens: int) -> float:
     """Return the doublings between a size and the optimal one, a twentieth of the tokens (Hoffmann et al. 2022)."""
     return abs(log2(max(num_tokens, 1) / (20 * max(num_parameters, 1))))

@@ -1,0 +1,241 @@
+"""Plans beside facts (docs/scale.md): published training runs, and the memory of fake devices.
+
+python bench/plan.py              # hours, price and loss of published runs
+python bench/plan.py --simulate   # memory of up to 64 devices, by a step on fake ranks (a few minutes)
+"""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import log
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+
+from genloom.memory import Memory
+from genloom.model import Design
+from genloom.text_format import format_markdown_table
+from genloom.train.loop import TrainConfig
+from genloom.train.optimizers import OptimizerConfig
+from genloom.train.planning.cluster_plan import ClusterPlan, RunSize
+from genloom.train.planning.device_memory import Layout, Strategy, estimate_device_memory
+from genloom.train.planning.devices import load_prices, parse_devices
+from genloom.train.planning.job_plan import build_plan, predict_published_loss
+from genloom.train.planning.network_sizes import design_network, find_space, measure_sizes
+from genloom.types import TokenSpace
+
+
+@dataclass(frozen=True)
+class PublishedRun:
+    """A run of others, with what its source says."""
+
+    name: str
+    source: str
+    network: Mapping[str, object]
+    vocab_size: int
+    context_length: int
+    tokens: float
+    batch_tokens: int
+    devices: str
+    family: str = "adamw"  # of the optimizer
+    hours: float = 0.0  # 0: not published
+    dollars: float = 0.0
+    loss: float = 0.0  # nats per token
+    bits_per_byte: float = 0.0
+    bytes_per_token: float = 0.0  # to convert them
+
+
+GPT2 = {"width": 768, "depth": 12, "heads": 12, "activation": "gelu", "norm": "layer", "positions": "learned"}
+SMOLLM = {"width": 576, "depth": 30, "heads": 9, "key_heads": 3, "mlp_width": 1536, "qk_norm": False}
+RUNS = (
+    PublishedRun(
+        "GPT-2 124M on OpenWebText, nanoGPT",
+        "github.com/karpathy/nanoGPT, README and config/train_gpt2.py",
+        GPT2,
+        50_304,
+        1024,
+        600_000 * 491_520,
+        491_520,
+        "8xA100-40GB",
+        hours=96,
+        loss=2.85,
+    ),
+    PublishedRun(
+        "GPT-2 124M on FineWeb, llm.c",
+        "github.com/karpathy/llm.c, discussion 481",
+        GPT2,
+        50_304,
+        1024,
+        10e9,
+        524_288,
+        "8xA100",
+        hours=1.5,
+        dollars=20,
+        loss=3.29,
+    ),
+    PublishedRun(
+        "nanochat's speedrun, depth 24",
+        "github.com/karpathy/nanochat, dev/LEADERBOARD.md, run 1; bytes per token assumed",
+        {"width": 1536, "depth": 24, "heads": 12, "activation": "relu2", "tie_embeddings": False},
+        32_768,
+        2048,
+        16_704 * 524_288,
+        524_288,
+        "8xH100",
+        family="muon",
+        hours=3.04,
+        dollars=73,
+        bits_per_byte=0.748,
+        bytes_per_token=4.7,
+    ),
+    PublishedRun(
+        "SmolLM-135M",
+        "huggingface.co/HuggingFaceTB/SmolLM-135M, model card and discussion 13",
+        SMOLLM,
+        49_152,
+        2048,
+        600e9,
+        1_048_576,
+        "64xH100",
+        hours=24,
+    ),
+    PublishedRun(
+        "SmolLM2-135M",
+        "huggingface.co/HuggingFaceTB/SmolLM2-135M, model card (no time is given)",
+        SMOLLM,
+        49_152,
+        2048,
+        2e12,
+        1_048_576,
+        "64xH100",
+    ),
+)
+
+
+def plan_published(run: PublishedRun) -> ClusterPlan:
+    """Return the plan of a published run, with the speed of the table of prices."""
+    design = Design(
+        "bpe",
+        "autoregressive",
+        "transformer",
+        run.context_length,
+        codec_settings={"vocab_size": run.vocab_size},
+        network_settings=run.network,
+    )
+    plan = TrainConfig(precision="bfloat16", optimizer=OptimizerConfig(family=run.family))
+    sizes = measure_sizes(design, find_space(design), plan.optimizer)
+    size = RunSize(sizes, plan, int(run.tokens), run.batch_tokens, run.context_length)
+    devices = parse_devices(run.devices, load_prices(Path()))
+    return build_plan(size, devices, None, *predict_published_loss(design, sizes, int(run.tokens)))
+
+
+def describe_run(run: PublishedRun) -> tuple[str, ...]:
+    """Return the row of a run: predicted and published, and how far they are apart."""
+    plan = plan_published(run)
+    loss = run.loss or run.bits_per_byte * log(2) * run.bytes_per_token
+    return (
+        run.name,
+        f"{plan.run.sizes.parameters / 1e6:.0f} M",
+        f"{run.tokens / 1e9:.0f} B",
+        run.devices,
+        compare(plan.seconds / 3600, run.hours, "{:.1f} h"),
+        compare(plan.dollars or 0.0, run.dollars, "{:.0f} $"),
+        compare(plan.expected_loss or 0.0, loss, "{:.2f}"),
+        f"{plan.utilization * plan.seconds / 3600 / run.hours:.0%}" if run.hours else "–",
+    )
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A run whose memory a step on fake ranks measures."""
+
+    parameters: int
+    devices: int
+    rows: int  # on each
+    strategy: Strategy
+    has_checkpointing: bool
+    family: str = "muon"
+
+
+class FusedNorm(torch.autograd.Function):
+    """RMSNorm that takes the memory of a GPU's kernel: it keeps its input, and a number for each vector."""
+
+    @staticmethod
+    def forward(ctx: Any, *args: Any) -> torch.Tensor:
+        x, weight = args
+        ctx.save_for_backward(x, weight, x.new_empty(x.shape[:-1], dtype=torch.float32))
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        weight = ctx.saved_tensors[1]
+        return grad_outputs[0].clone(), torch.zeros_like(weight)
+
+
+SIMULATIONS = (
+    Simulation(124_000_000, 8, 4, "fsdp", False),
+    Simulation(124_000_000, 8, 4, "fsdp", True),
+    Simulation(1_000_000_000, 16, 2, "fsdp", False),
+    Simulation(1_000_000_000, 16, 2, "fsdp", True, "adamw"),
+    Simulation(7_000_000_000, 64, 1, "fsdp", False),
+    Simulation(7_000_000_000, 64, 1, "fsdp", True),
+    Simulation(7_000_000_000, 64, 8, "fsdp", True),
+)
+
+
+def simulate_run(run: Simulation) -> tuple[str, ...]:
+    """Return the row of a run: the planned peak, that of the fake device, and their parts."""
+    from genloom.train.parallel.simulation import simulate_memory
+
+    design = design_network(run.parameters)
+    optimizer = OptimizerConfig(family=run.family)
+    plan = TrainConfig(precision="bfloat16", activation_checkpointing=run.has_checkpointing, optimizer=optimizer)
+    space = find_space(design)
+    assert isinstance(space, TokenSpace)
+    layout = Layout(run.devices, run.strategy, run.rows, space.context_length, run.has_checkpointing)
+    planned = estimate_device_memory(measure_sizes(design, space, optimizer), plan, layout)
+    kept = planned.weights + planned.optimizer
+    endless = Memory(1 << 50, 1 << 50)  # of this machine, which holds none of it
+    with (
+        patch("torch.nn.functional.rms_norm", lambda x, shape, weight, eps: FusedNorm.apply(x, weight)),
+        patch("genloom.model.design.measure_memory", lambda: endless),
+    ):
+        found = simulate_memory(design, space, plan, run.devices, run.rows, run.strategy)
+    return (
+        f"{run.parameters / 1e9:g} B",
+        f"{run.devices} × {run.rows} × {space.context_length:,}",
+        f"{run.strategy}, {run.family}{', checkpointing' * run.has_checkpointing}",
+        compare(kept / 1e9, found.kept / 1e9, "{:.2f} GB"),
+        compare(planned.total / 1e9, found.peak / 1e9, "{:.2f} GB"),
+    )
+
+
+def compare(predicted: float, published: float, form: str) -> str:
+    """Return both values and the relative error of the prediction, as far as they are known."""
+    texts = [form.format(value) if value else "–" for value in (predicted, published)]
+    error = f" ({predicted / published - 1:+.0%})" if predicted and published else ""
+    return f"{texts[0]}, {texts[1]}{error}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--simulate", action="store_true")
+    if parser.parse_args().simulate:
+        print("Bytes of a device between steps and at their peak: planned, of a fake device (and the plan's error).\n")
+        columns = ("parameters", "devices × rows", "strategy", "between steps", "peak")
+        print(format_markdown_table(columns, []), flush=True)
+        for run in SIMULATIONS:
+            print("| " + " | ".join(simulate_run(run)) + " |", flush=True)
+        return
+    header = ("run", "parameters", "tokens", "devices", "time", "price", "loss", "their utilization")
+    print("Predicted, published (and the error of the prediction).\n")
+    print(format_markdown_table(header, [describe_run(run) for run in RUNS]))
+    print("\nSources:")
+    for run in RUNS:
+        print(f"- {run.name}: {run.source}")
+
+
+if __name__ == "__main__":
+    main()
