@@ -55,7 +55,7 @@ def test_words_become_designs_and_are_shown_first(workspace: Workspace, capsys: 
     text = shown.out + shown.err
     assert "Understood: bridge: 200 × 80 mm" in text
     assert "light: at most 25 % of the domain is solid" in text
-    (output,) = gl.Workspace(workspace.root).outputs()
+    (output,) = gl.Workspace(workspace.root).outputs
     assert list_faults(output.value) == []
     assert output.value.volume == pytest.approx(0.25, abs=0.002)
 
