@@ -36,6 +36,7 @@ def train(
     overrides: Mapping[str, Any] | None = None,
     seed: int = 0,
     threads: int = 0,
+    devices: int = 0,
     save_steps: int = 0,
     canaries: int = 0,
     private: bool = False,
@@ -73,6 +74,9 @@ def train(
         Random seed.
     threads
         Number of processor threads. 0: all cores, or fewer by the quota of the container.
+    devices
+        Number of GPUs, or of processes on a machine without, that train together; the rows of a step are divided among
+        them. 0: as in the job, which has one unless it says more.
     save_steps
         Number of steps between additional checkpoints. 0: only one every 30 seconds.
     canaries
@@ -123,6 +127,7 @@ def iter_train(
     overrides: Mapping[str, Any] | None = None,
     seed: int = 0,
     threads: int = 0,
+    devices: int = 0,
     save_steps: int = 0,
     canaries: int = 0,
     private: bool = False,
@@ -139,12 +144,12 @@ def iter_train(
     from genloom.settings import read_recipe
     from genloom.train.planning.auto_config import Budget
     from genloom.train.run import TrainRequest, train_model
+    from genloom.train.saved_steps import report_saved_steps
 
     if method and not (from_ or resume):
         raise GenloomError("api.method_without_model")
     if resume and (minutes or tokens or params or recipe or overrides or from_ or method or canaries or private):
         raise GenloomError("api.resume_with_plan")
-    from genloom.train.saved_steps import report_saved_steps
     if resume and name:
         run = name if any(each.name == name for each in workspace.runs) else data  # the run that is meant
         raise GenloomError("api.resume_with_name", run=f'"{run}"' if " " in run else run)
@@ -166,6 +171,7 @@ def iter_train(
         resume,
         steps,
         threads,
+        devices,
         save_steps=save_steps,
         num_samples=num_samples,
     )

@@ -1,21 +1,27 @@
 """Checkpoints of a run: atomic files with digests, so that a kill at any moment leaves an undamaged one."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors.torch import load_file
-from safetensors.torch import save as as_bytes
 
 from genloom.errors import GenloomError
 from genloom.model import describe_machine
 from genloom.old_names import upgrade_tensors
-from genloom.store.files import hash_file, remove_stale_drafts, write_atomic
+from genloom.store import mirror
+from genloom.store.files import remove_stale_drafts
 from genloom.store.manifest import write_record
 from genloom.train.loop import TrainState
+from genloom.train.parallel.group import ProcessGroup
+from genloom.train.parallel.tensor_files import (
+    SHARDS_SUFFIX,
+    WHOLE_SUFFIX,
+    delete_checkpoint,
+    find_damage,
+)
 
 MAX_CHECKPOINTS = 2  # the newest, and the one before it in case the newest is damaged
 
@@ -32,21 +38,22 @@ def save_checkpoint(state: TrainState, folder: Path, should_keep: bool = False) 
     The metadata file with the digest is written last; without it the checkpoint does not count. `should_keep` pins the
     checkpoint from which a run can be extended: later saves do not remove it.
     """
-    path = folder / f"{state.step:09d}.safetensors"
+    path = folder / f"{state.step:09d}{WHOLE_SUFFIX}"
+    digests = state.parallel.save_tensors(state.to_tensors(), path)
+    if not state.parallel.group.is_main:
+        return path
     should_keep = should_keep or any(
-        metadata["keep"] for other_path, metadata in list_checkpoints(folder) if other_path == path
+        metadata["keep"] for other_path, metadata in list_checkpoints(folder) if other_path.stem == path.stem
     )
-    data = as_bytes({n: t.detach().cpu().contiguous() for n, t in clone_tied_tensors(state.to_tensors()).items()})
-    write_atomic(path, data)
-    sha256 = hashlib.sha256(data).hexdigest()
     metadata = {
         "step": state.step,
         "skipped": state.skipped_steps,
         "keep": should_keep,
-        "sha256": sha256,
         "machine": describe_environment(state),
     }
-    write_record(path.with_suffix(".json"), metadata)
+    is_whole = list(digests) == [path.name]
+    stored = {"sha256": digests[path.name]} if is_whole else {"files": digests}
+    write_record(path.with_suffix(".json"), {**metadata, **stored})
     delete_checkpoints_after(folder, state.step)  # newer ones are damaged leftovers of an abandoned continuation
     prune_checkpoints(folder)
     return path
@@ -60,20 +67,18 @@ def load_checkpoint(state: TrainState, folder: Path, network: str = "") -> LoadR
     """
     problems = [f"{path.name} cannot be read" for path in list_unreadable(folder)]
     for path, metadata in [*list_checkpoints(folder)]:
-        if not path.exists():
-            problems.append(f"{path.name} is missing")
-            continue
-        if hash_file(path) != metadata["sha256"]:
-            problems.append(f"{path.name} is damaged (its digest does not match)")
+        if damage := find_shared_damage(path, metadata, state.parallel.group):
+            problems.append(damage)
             continue
         try:
-            tensors = upgrade_checkpoint(load_file(path), state, network)
+            tensors = state.parallel.load_tensors(path, state.parts.state_dict())
+            tensors = upgrade_checkpoint(tensors, state, network)
             state.load_tensors(tensors, metadata["step"], metadata["skipped"])
         except (KeyError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[-1].strip()
             raise GenloomError("train.other_checkpoint", path=path, reason=reason) from None
         warnings = [f"{reason}; resuming from the checkpoint of step {state.step:,}." for reason in problems]
-        saved_machine, current_machine = metadata["machine"], describe_environment(state)
+        saved_machine, current_machine = {"processes": 1, **metadata["machine"]}, describe_environment(state)
         if differences := [
             f"{k} {saved_machine.get(k, 'not recorded')} → {v}"
             for k, v in current_machine.items()
@@ -90,6 +95,13 @@ def load_checkpoint(state: TrainState, folder: Path, network: str = "") -> LoadR
     return LoadResult(state.step, (*warnings, "No checkpoint of this run is undamaged: it restarts from step 0."))
 
 
+def find_shared_damage(path: Path, metadata: Mapping[str, Any], group: ProcessGroup) -> str:
+    """Return what is wrong with a checkpoint, or ""; each process reads some of its files."""
+    digests = list(metadata["files"].items()) if "files" in metadata else [(path.name, metadata["sha256"])]
+    found = group.gather(find_damage(path, dict(digests[group.rank :: group.world_size])))
+    return next(filter(None, found), "")
+
+
 def upgrade_checkpoint(
     tensors: Mapping[str, torch.Tensor], state: TrainState, network: str
 ) -> Mapping[str, torch.Tensor]:
@@ -102,7 +114,7 @@ def upgrade_checkpoint(
 
 def describe_environment(state: TrainState) -> dict[str, str | int]:
     """Return everything that the last bits of a step depend on."""
-    return {**describe_machine(), "compiled": state.is_compiled}
+    return {**describe_machine(), "compiled": state.is_compiled, "processes": state.parallel.group.world_size}
 
 
 def find_newest_step(folder: Path, max_step: int) -> int:
@@ -114,8 +126,7 @@ def delete_checkpoints_after(folder: Path, step: int) -> None:
     """Delete the checkpoints after this step."""
     for path, metadata in [*list_checkpoints(folder)]:
         if metadata["step"] > step:
-            path.with_suffix(".json").unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
+            delete_checkpoint(path)
 
 
 def pin_checkpoint(folder: Path, step: int) -> None:
@@ -132,9 +143,10 @@ def list_checkpoints(folder: Path) -> Iterator[tuple[Path, dict]]:
             metadata = json.loads(metadata_path.read_text())
         except (OSError, ValueError):
             continue
-        is_complete = isinstance(metadata, dict) and {"step", "skipped", "keep", "sha256", "machine"} <= metadata.keys()
+        is_complete = isinstance(metadata, dict) and {"step", "skipped", "keep", "machine"} <= metadata.keys()
+        is_complete = is_complete and ("files" in metadata or "sha256" in metadata)
         if is_complete and metadata_path.stem == str(metadata["step"]).zfill(9):
-            yield metadata_path.with_suffix(".safetensors"), metadata
+            yield metadata_path.with_suffix(SHARDS_SUFFIX if "files" in metadata else WHOLE_SUFFIX), metadata
 
 
 def list_unreadable(folder: Path) -> list[Path]:
@@ -148,21 +160,11 @@ def prune_checkpoints(folder: Path) -> None:
     unpinned_paths = [path for path, metadata in list_checkpoints(folder) if not metadata["keep"]]
     pinned_paths = [path for path, metadata in list_checkpoints(folder) if metadata["keep"]]
     for path in unpinned_paths[MAX_CHECKPOINTS:] + pinned_paths[1:]:
-        path.with_suffix(".json").unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
-    readable_stems = {path.stem for path, _ in list_checkpoints(folder)}
-    for path in (*folder.glob("*.json"), *folder.glob("*.safetensors")):
-        if path.stem not in readable_stems:
-            path.unlink(missing_ok=True)
+        delete_checkpoint(path)
+    complete = {path for path, _ in list_checkpoints(folder)}
+    for path in (*folder.glob(f"*{WHOLE_SUFFIX}"), *folder.glob(f"*{SHARDS_SUFFIX}")):
+        if path not in complete:
+            mirror.remove_path(path)
+    for path in list_unreadable(folder):
+        mirror.remove_path(path)
     remove_stale_drafts(folder)
-
-
-def clone_tied_tensors(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Clone tensors that share storage under two names (tied weights), which safetensors refuses."""
-    seen_storages: set[int] = set()
-    untied_tensors = {}
-    for name, tensor in tensors.items():
-        storage = tensor.untyped_storage().data_ptr()
-        untied_tensors[name] = tensor.clone() if storage in seen_storages else tensor
-        seen_storages.add(storage)
-    return untied_tensors

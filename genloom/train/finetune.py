@@ -34,11 +34,11 @@ REHEARSAL, FORGETTING = 0.25, 0.2  # by default, of a model that is tuned on con
 ALLOWED_OVERRIDES = {  # the other settings are the base model's
     "lora": (
         *("batch_size", "pack_length", "cond_dropout", "rehearsal", "forgetting", "fim_rate", "fim_spm", "plan"),
-        "adapter",
+        *("parallel", "adapter"),
     ),
     "full": (
         *("batch_size", "pack_length", "cond_dropout", "rehearsal", "forgetting", "fim_rate", "fim_spm", "plan"),
-        "objective",
+        *("parallel", "objective"),
         "network.dropout",
     ),
 }

@@ -14,12 +14,13 @@ from genloom.settings import parse_settings, to_plain, to_table, to_toml
 from genloom.store.files import write_atomic
 from genloom.train.data.fill import FillConfig
 from genloom.train.loop import TrainConfig
+from genloom.train.parallel.config import ParallelConfig, check_parallel
 from genloom.train.privacy import check_config
 
 JOB_KEYS = (
     *("name", "data", "digest", "batch_size", "pack_length", "medium", "context_length"),
     *("codec", "objective", "network", "text_encoder", "conditions", "cond_dropout", "plan", "base", "adapter"),
-    *("learning", "estimate", "rehearsal", "forgetting", "eval_share", "fim_rate", "fim_spm"),
+    *("learning", "estimate", "rehearsal", "forgetting", "eval_share", "fim_rate", "fim_spm", "parallel"),
 )
 
 
@@ -42,6 +43,7 @@ class Job:
     eval_share: float = 1.0  # of the usual amount of held-out data, that evaluations read within a time limit
     fim_rate: float = 0.0  # of texts: share of documents whose middle comes last, for filling in the middle
     fim_spm: float = 0.5  # share of those whose suffix comes before the prefix
+    parallel: ParallelConfig = field(default_factory=ParallelConfig)
 
     @property
     def fill(self) -> FillConfig:
@@ -69,7 +71,7 @@ class Job:
         for key in ("name", "data", "digest"):
             if not isinstance(tables.get(key), str):
                 raise GenloomError("train.missing_setting", key=key)
-        for key in ("plan", "base", "adapter", "learning", "estimate"):
+        for key in ("plan", "base", "adapter", "learning", "estimate", "parallel"):
             if not isinstance(tables.get(key, {}), Mapping):
                 raise GenloomError("train.not_a_table", key=key, value=tables[key])
         plan = parse_settings(TrainConfig, tables.get("plan", {}), "plan")
@@ -78,6 +80,8 @@ class Job:
             raise GenloomError("train.private_stage")
         if plan.private.is_on and tables.get("fim_rate"):
             raise GenloomError("train.private_fill", rate=tables["fim_rate"])
+        parallel = parse_settings(ParallelConfig, tables.get("parallel", {}), "parallel")
+        check_parallel(parallel)
         design = Design.from_job(tables)
         cond_dropout = parse_cond_dropout(tables.get("cond_dropout", 0.1), design)
         return Job(
@@ -98,6 +102,7 @@ class Job:
             parse_number(tables, "eval_share", 1.0, maximum=1.0),
             parse_number(tables, "fim_rate", 0.0, maximum=1.0),
             parse_number(tables, "fim_spm", 0.5, maximum=1.0),
+            parallel,
         )
 
     def to_tables(self) -> dict[str, Any]:
@@ -110,6 +115,7 @@ class Job:
             **self.design.to_tables(),
             **({"cond_dropout": to_plain(self.cond_dropout)} if self.design.condition_tables else {}),
             "plan": to_table(self.plan),
+            **({"parallel": to_table(self.parallel)} if self.parallel != ParallelConfig() else {}),
             **({"base": dict(self.base)} if self.base else {}),
             **({"adapter": to_plain(self.adapter)} if self.adapter else {}),
             **({"learning": dict(self.learning)} if self.learning else {}),

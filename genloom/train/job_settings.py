@@ -11,6 +11,7 @@ from genloom.networks import lora
 from genloom.settings import to_plain
 from genloom.train.job import Job
 from genloom.train.loop import TrainConfig
+from genloom.train.parallel.config import ParallelConfig
 from genloom.train.preference.config import PreferenceConfig
 
 CHOSEN = ("context_length", "batch_size", "codec.name", "network.name", "objective.name")  # by the data and the time
@@ -30,6 +31,7 @@ def list_settings() -> dict[str, dict[str, Any]]:
     groups: dict[str, dict[str, Any]] = {
         "job": {**dict.fromkeys(CHOSEN, "chosen"), **{name: to_shown(defaults[name]) for name in SHARED}},
         "plan": dict(iter_paths(TrainConfig, "plan")),
+        "parallel": dict(iter_paths(ParallelConfig, "parallel")),
         "adapter": dict(iter_paths(lora.Config, "adapter")),
         "learning": dict(iter_paths(PreferenceConfig, "learning")),
     }

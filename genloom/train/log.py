@@ -15,15 +15,24 @@ from genloom.train.events import EvalMetrics, StepMetrics
 class ProgressLog:
     """`progress.jsonl`: one row per logged step or evaluation; no step occurs twice."""
 
-    def __init__(self, path: Path, step: int):
-        """Drop the rows that an earlier process wrote after `step`: those steps are repeated."""
+    def __init__(self, path: Path, step: int, is_written: bool = True):
+        """Drop the rows that an earlier process wrote after `step`: those steps are repeated.
+
+        One process of a run writes its log.
+        """
         rows = [row for row in read_log(path) if row["step"] <= step]
-        write_atomic(path, "".join(json.dumps(row) + "\n" for row in rows))
-        self.path, self.peak_memory_bytes = path, 0
+        if is_written:
+            write_atomic(path, "".join(json.dumps(row) + "\n" for row in rows))
+        self.path, self.peak_memory_bytes, self.is_written = path, 0, is_written
+        self.units_per_second = 0.0  # of the last steps
         self.seconds = max((float(row["seconds"]) for row in rows if "seconds" in row), default=0.0)
 
     def write_event(self, event: StepMetrics | EvalMetrics) -> None:
+        if isinstance(event, StepMetrics):
+            self.units_per_second = event.units_per_second
         self.peak_memory_bytes = max(self.peak_memory_bytes, psutil.Process().memory_info().rss)
+        if not self.is_written:
+            return
         with translate_errors(self.path), open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(event.to_record()) + "\n")
 

@@ -1,5 +1,6 @@
 """The one training loop: it knows phases and losses, not which kind of model it trains."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy, deepcopy
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,9 @@ from genloom.errors import GenloomError
 from genloom.networks.dropout import set_dropout_keys
 from genloom.noise import build_training_noise
 from genloom.train.optimizers import Optimizer, OptimizerConfig, classify_parameters
+from genloom.train.parallel.blocks import checkpoint_blocks
+from genloom.train.parallel.rows import RowReader
+from genloom.train.parallel.strategy import ONE_PROCESS, Parallel, get_local
 from genloom.train.privacy import NoiseKey, PrivacyConfig, add_clipped, add_noise
 from genloom.types import Batch, Loss, Objective, Parts, Phase, TrainingBatch
 
@@ -35,6 +39,7 @@ class TrainConfig:
     ema_decay: float = 0.0  # 0: no moving average of the weights
     grad_accum_steps: int = 1  # micro-batches per batch; the result is the same
     precision: str = "float32"  # or "bfloat16": of forward and backward; weights and optimizer stay float32
+    activation_checkpointing: bool = False  # each block of a network is computed twice, and keeps only its input
     torch_compile: bool = False  # compiling takes half a minute and makes each step faster
     seed: int = 0
     max_seconds: float = 0.0  # of the steps and the last evaluation, after which a slow run ends; 0: no limit
@@ -72,10 +77,21 @@ class TrainState:
     skipped_steps: int = 0
     is_compiled: bool = False  # compiled code sums in another order, so the last bits depend on it
     noise_key: NoiseKey = NoiseKey()  # of private training; it is in no checkpoint
+    parallel: Parallel = ONE_PROCESS
 
     @classmethod
-    def from_parts(cls, parts: nn.ModuleDict, objective: Objective[Any], plan: TrainConfig) -> "TrainState":
+    def from_parts(
+        cls, parts: nn.ModuleDict, objective: Objective[Any], plan: TrainConfig, parallel: Parallel = ONE_PROCESS
+    ) -> "TrainState":
+        """Return the state at step 0; of networks that are shared out, this process keeps its share in place."""
         kind_by_name = classify_parameters(parts)
+        ema = deepcopy(parts).requires_grad_(False) if plan.ema_decay else None
+        if plan.activation_checkpointing:
+            for part in parts.values():
+                checkpoint_blocks(part)
+        for networks in (parts, ema):
+            if networks is not None:
+                parallel.distribute(networks, plan)
         params_by_name = dict(parts.named_parameters())
         optimizers = {
             phase.name: Optimizer(
@@ -83,11 +99,11 @@ class TrainState:
                 kind_by_name,
                 plan.optimizer,
                 getattr(torch, plan.precision),
+                parallel,
             )
             for phase in objective.phases
         }
-        ema = deepcopy(parts).requires_grad_(False) if plan.ema_decay else None
-        return cls(parts, ema, optimizers, is_compiled=plan.torch_compile)
+        return cls(parts, ema, optimizers, is_compiled=plan.torch_compile, parallel=parallel)
 
     @property
     def eval_parts(self) -> nn.ModuleDict:
@@ -95,6 +111,8 @@ class TrainState:
         return self.parts if self.ema is None else self.ema
 
     def to_tensors(self) -> dict[str, Tensor]:
+        """Return the tensors that this process holds."""
+        self.parallel.reshard(self.parts, *([] if self.ema is None else [self.ema]))
         tensors = {f"parts/{n}": t for n, t in self.parts.state_dict().items()}
         if self.ema is not None:
             tensors |= {f"average/{n}": t.detach() for n, t in self.ema.named_parameters()}
@@ -135,12 +153,15 @@ def train(
 
     `end_step` is called after a step, and returns the plan of the next ones, with another length or learning rate.
     """
-    device = next(state.parts.parameters()).device
-    compute_parts = compute_copy(state.parts, plan)
+    parallel, device = state.parallel, next(state.parts.parameters()).device
+    compute_parts = compute_copy(state.parts, parallel.plan_copy(plan))
+    reader = RowReader(batch_fn, parallel.group, isinstance(objective, BatchPreparing), device.type == "cuda")
     parts: Parts = dict(compute_parts.items())
     consecutive_skips = 0
     while state.step < plan.steps:
-        batch = batch_fn(state.step).map(lambda t: t.to(device))
+        step_started_at = time.perf_counter()
+        batch, rows, batch_size = reader.read(state.step)
+        batch = batch.map(lambda t: t.to(device))
         torch.manual_seed(((plan.seed << 32) ^ state.step) % 2**63)  # for networks whose noise is not keyed by row
         for part in parts.values():
             if isinstance(part, StepwiseNetwork):
@@ -148,19 +169,29 @@ def train(
         losses, metrics, is_skipped = {}, {}, False
         snapshot = clone_tensors(state.to_tensors()) if len(objective.phases) > 1 else {}
         for phase in objective.phases:
+            parallel.reshard(state.parts)
             for name, part in state.parts.items():
                 part.requires_grad_(name in phase.trained)
                 parts[name].requires_grad_(name in phase.trained)
             optimizer = state.optimizers[phase.name]
             optimizer.zero_grad()
             accumulate = accumulate_private_gradients if plan.private.is_on else accumulate_gradients
-            losses[phase.name], phase_metrics = accumulate(
-                objective, parts, state.parts, batch, phase, plan, state.step
+            loss_sum, num_terms, phase_metrics = accumulate(
+                objective, parts, state.parts, batch, rows, batch_size, phase, plan, state.step
             )
+            parallel.group.begin_wait(time.perf_counter() - step_started_at)
+            params = list(optimizer.params.values())
+            loss_sum, num_terms, *values = parallel.reduce_gradients(
+                params, [loss_sum, num_terms, *phase_metrics.values()]
+            )
+            step_started_at = time.perf_counter()
+            losses[phase.name] = loss_sum / max(num_terms, 1e-12)
+            metrics |= dict(zip(phase_metrics, values, strict=True))
             if plan.private.is_on:
-                add_private_noise(list(optimizer.params.values()), plan.private, state)
-            metrics |= phase_metrics
-            if not is_finite(losses[phase.name], clip_grad_norm(list(optimizer.params.values()), plan.max_grad_norm)):
+                add_private_noise(params, plan.private, state)
+            else:
+                torch._foreach_div_([p.grad for p in params if p.grad is not None], max(num_terms, 1e-12))
+            if not is_finite(losses[phase.name], parallel.clip_grad_norm(params, plan.max_grad_norm)):
                 is_skipped = True
                 break
             optimizer.step(plan.compute_lr_scale(state.step))
@@ -170,6 +201,7 @@ def train(
             sync_weights(parts, state.parts)
         if state.ema is not None and not is_skipped:
             # A smaller decay at first; otherwise the average of a short run would be mostly its initial weights.
+            parallel.reshard(state.ema)
             update_ema(state.ema, state.parts, min(plan.ema_decay, (state.step + 1) / (state.step + 10)))
         state.step += 1
         state.skipped_steps += is_skipped
@@ -185,26 +217,29 @@ def accumulate_gradients(
     parts: Parts,
     masters: nn.ModuleDict,
     batch: TrainingBatch,
+    rows: slice,
+    batch_size: int,
     phase: Phase,
     plan: TrainConfig,
     step: int,
-    first_row: int = 0,
-) -> tuple[float, dict[str, float]]:
-    """Compute the gradients of the mean loss per term over the batch, by micro-batch; return the loss and metrics.
+) -> tuple[float, float, dict[str, float]]:
+    """Sum the gradients of these rows of a step, by micro-batch.
 
-    The noise is that of the rows from `first_row` on.
+    Return the sums of the losses and of the terms, and the share of these rows in the metrics. `batch` holds the rows,
+    or all `batch_size` rows of the step if the objective prepares them together. The noise is that of the rows.
     """
-    batch_size, total_loss, num_terms = len(batch), 0.0, 0.0
+    total_loss, num_terms = 0.0, 0.0
     metrics: dict[str, float] = {}
-    micro_batch_size = -(-batch_size // plan.grad_accum_steps)
+    micro_batch_size = max(-(-(rows.stop - rows.start) // plan.grad_accum_steps), 1)
     if isinstance(objective, BatchPreparing):  # work on the whole batch, before it is split
-        noise = build_training_noise(plan.seed, step, first_row, batch_size)
-        batch = objective.prepare_batch(parts, batch, phase, noise, micro_batch_size)
-    for start in range(0, batch_size, micro_batch_size):
-        micro_batch = batch.select_rows(slice(start, start + micro_batch_size)) if plan.grad_accum_steps > 1 else batch
+        noise = build_training_noise(plan.seed, step, 0, len(batch))
+        batch = objective.prepare_batch(parts, batch, phase, noise, micro_batch_size).select_rows(rows)
+    for start in range(0, len(batch), micro_batch_size):
+        is_split = micro_batch_size < len(batch)
+        micro_batch = batch.select_rows(slice(start, start + micro_batch_size)) if is_split else batch
         if isinstance(micro_batch, Batch) and not plan.torch_compile:  # every length would be compiled
             micro_batch = micro_batch.trim_padding(TRIM_TO_MULTIPLE_OF)
-        noise = build_training_noise(plan.seed, step, first_row + start, len(micro_batch))
+        noise = build_training_noise(plan.seed, step, rows.start + start, len(micro_batch))
         set_dropout_keys(parts, noise)
         loss = objective.loss(parts, micro_batch, phase, noise)  # ty: ignore[invalid-argument-type]  a trimmed batch is of the same type
         loss_sum, term_sum = reduce_loss(loss, micro_batch.weight)
@@ -214,9 +249,7 @@ def accumulate_gradients(
         total_loss, num_terms = total_loss + loss_sum.item(), num_terms + term_sum.item()
         for name, value in loss.metrics.items():
             metrics[name] = metrics.get(name, 0.0) + value.item() * len(micro_batch) / batch_size
-    grads = [p.grad for p in masters.parameters() if p.grad is not None]
-    torch._foreach_div_(grads, max(num_terms, 1e-12))
-    return total_loss / max(num_terms, 1e-12), metrics
+    return total_loss, num_terms, metrics
 
 
 def accumulate_private_gradients(
@@ -224,23 +257,29 @@ def accumulate_private_gradients(
     parts: Parts,
     masters: nn.ModuleDict,
     batch: TrainingBatch,
+    rows: slice,
+    batch_size: int,
     phase: Phase,
     plan: TrainConfig,
     step: int,
-) -> tuple[float, dict[str, float]]:
-    """Sum the gradients of all rows, each of them clipped on its own; return the mean loss, and no metrics."""
+) -> tuple[float, float, dict[str, float]]:
+    """Sum the gradients of these rows, each of them clipped on its own; return their losses, and no metrics."""
     params = list(masters.parameters())
     sums, losses = [torch.zeros_like(param) for param in params], []
     row_plan = replace(plan, grad_accum_steps=1)
     for row in range(len(batch)):
         masters.zero_grad()
-        row_batch = batch.select_rows(slice(row, row + 1))
-        loss, _ = accumulate_gradients(objective, parts, masters, row_batch, phase, row_plan, step, row)
-        if is_finite(add_clipped(sums, [param.grad for param in params], plan.private.max_sample_norm)):
-            losses.append(loss)
+        row_batch, number = batch.select_rows(slice(row, row + 1)), slice(rows.start + row, rows.start + row + 1)
+        loss, num_terms, _ = accumulate_gradients(
+            objective, parts, masters, row_batch, number, batch_size, phase, row_plan, step
+        )
+        grads = [param.grad for param in params]
+        torch._foreach_div_([grad for grad in grads if grad is not None], max(num_terms, 1e-12))
+        if is_finite(add_clipped(sums, grads, plan.private.max_sample_norm)):
+            losses.append(loss / max(num_terms, 1e-12))
     for param, total in zip(params, sums, strict=True):
         param.grad = total if param.requires_grad else None
-    return sum(losses) / max(len(losses), 1), {}
+    return sum(losses), float(len(losses)), {}
 
 
 def add_private_noise(params: list[nn.Parameter], config: PrivacyConfig, state: TrainState) -> None:
@@ -305,13 +344,7 @@ def sync_weights(parts: Parts, masters: nn.ModuleDict) -> None:
 
 @torch.no_grad()
 def update_ema(ema: nn.ModuleDict, parts: nn.ModuleDict, decay: float) -> None:
-    torch._foreach_lerp_(list(ema.parameters()), list(parts.parameters()), 1 - decay)
-
-
-def clip_grad_norm(params: list[nn.Parameter], max_norm: float) -> float:
-    """Clip the gradients to `max_norm` (0: do not); return their norm before."""
-    norm = torch.nn.utils.clip_grad_norm_(params, max_norm or float("inf"))
-    return norm.item()
+    torch._foreach_lerp_(get_local(list(ema.parameters())), get_local(list(parts.parameters())), 1 - decay)
 
 
 def is_finite(*values: float) -> bool:

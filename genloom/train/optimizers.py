@@ -6,12 +6,15 @@ Shape letters: S matrices of one shape, R rows, C columns.
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from math import prod
 
 import torch
 from torch import Tensor, nn
 
 from genloom.capabilities import ParameterGroup
 from genloom.errors import GenloomError
+from genloom.train.parallel.strategy import ONE_PROCESS, Parallel, get_local
 
 
 @dataclass(frozen=True)
@@ -56,10 +59,11 @@ class Optimizer:
         kind_by_name: Mapping[str, str],
         config: OptimizerConfig,
         dtype: torch.dtype = torch.float32,  # of the matrix products in Muon
+        parallel: Parallel = ONE_PROCESS,
     ):
         if config.family not in ("muon", "adamw"):
             raise GenloomError("train.unknown_optimizer", value=config.family)
-        self.params, self.config, self.dtype = dict(params), config, dtype
+        self.params, self.config, self.dtype, self.parallel = dict(params), config, dtype, parallel
         muon_params = {n: p for n, p in params.items() if kind_by_name[n] == "matrix" and config.family == "muon"}
         self.momenta = {n: torch.zeros_like(p) for n, p in muon_params.items()}
         shapes = defaultdict(list)
@@ -95,16 +99,16 @@ class Optimizer:
             self.adam.step()
 
     def muon_step(self, params: list[Tensor], momenta: list[Tensor], lr_scale: float) -> None:
-        grads = [p.grad for p in params if p.grad is not None]
-        m = self.config.momentum
+        shape, grads = tuple(params[0].shape), get_local([p.grad for p in params if p.grad is not None])
+        params, momenta, m = get_local(params), get_local(momenta), self.config.momentum
         torch._foreach_lerp_(momenta, grads, 1 - m)
         nesterov = torch._foreach_lerp(grads, momenta, m)  # Nesterov
-        update_SRC = orthogonalize_matrices(torch.stack(nesterov).flatten(2), self.dtype)
-        R, C = update_SRC.shape[1:]
+        updates = self.parallel.map_matrices(nesterov, shape, partial(orthogonalize_matrices, dtype=self.dtype))
+        R, C = shape[0], prod(shape[1:])
         lr = self.config.lr_matrix * lr_scale
         if self.config.weight_decay:
             torch._foreach_mul_(params, 1 - lr * self.config.weight_decay)
-        updates = [u.view_as(p) for u, p in zip(update_SRC.to(params[0].dtype).unbind(), params, strict=True)]
+        updates = [u.to(p.dtype).view_as(p) for u, p in zip(updates, params, strict=True)]
         torch._foreach_add_(params, updates, alpha=-lr * max(1, R / C) ** 0.5)
 
     def zero_grad(self) -> None:

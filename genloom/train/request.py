@@ -21,6 +21,7 @@ class TrainRequest:
     should_resume: bool = False
     steps: int = 0  # 0: chosen from the budget, or as in the job
     threads: int = 0  # 0: torch's default
+    devices: int = 0  # that train together, a process each; 0: as in the job, which has one unless it says more
     save_seconds: float = 30.0
     save_steps: int = 0  # additional checkpoints every this many steps; 0: by time only
     num_samples: int = 0  # texts that a new language model writes during the run, to be read
@@ -35,6 +36,7 @@ class TrainRequest:
             "tokens": budget.tokens,
             "steps": self.steps,
             "threads": self.threads,
+            "devices": self.devices,
             "save-steps": self.save_steps,
             "seed": budget.seed,
         }

@@ -1,17 +1,20 @@
 """Runs to resume: which one a name means, from which step, and with which plan."""
 
 import json
+import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from genloom.errors import GenloomError
+from genloom.store import mirror
 from genloom.store.run import Run
 from genloom.store.workspace import Workspace
 from genloom.text_format import format_count
 from genloom.train import checkpoint
 from genloom.train.job import Job, read_job
+from genloom.train.request import TrainRequest
 
 
 def find_resumable_run(workspace: Workspace, name_or_id: str) -> Run:
@@ -29,6 +32,15 @@ def find_resumable_run(workspace: Workspace, name_or_id: str) -> Run:
         data = shlex.quote(run.name) if is_data else f"DATA --name {shlex.quote(run.name)}"
         raise GenloomError("train.nothing_to_resume", run=run.id, data=data)
     return next((r for r in reversed(resumable_runs) if not is_finished_round(r)), resumable_runs[-1])
+
+
+def resume_restarted(workspace: Workspace, request: TrainRequest) -> TrainRequest:
+    """Return a request to resume the run that `torchrun` restarts after a fault, in place of that for a new one."""
+    if request.should_resume or os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0":
+        return request
+    name = request.name or request.data
+    runs = [run for run in workspace.list_runs() if run.name == name and (run.folder / "job.toml").exists()]
+    return replace(request, data=runs[-1].id, should_resume=True, steps=0) if runs and not runs[-1].model else request
 
 
 def is_finished_round(run: Run) -> bool:
@@ -93,7 +105,7 @@ def change_plan(run: Run, job: Job, start_step: int) -> None:
     checkpoint_folder = run.folder / "state"
     checkpoint.delete_checkpoints_after(checkpoint_folder, start_step)
     checkpoint.pin_checkpoint(checkpoint_folder, start_step)
-    (run.folder / "done.json").unlink(missing_ok=True)
+    mirror.remove_path(run.folder / "done.json")
     job.save(run.folder / "job.toml")
 
 

@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Generator, Mapping, Sized
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -38,15 +38,22 @@ from genloom.train.finetune import Finetuning
 from genloom.train.job import Job, read_job
 from genloom.train.log import ProgressLog
 from genloom.train.loop import TrainState
+from genloom.train.parallel.config import FSDP, check_devices
+from genloom.train.parallel.group import ProcessGroup, join_group
+from genloom.train.parallel.launch import supervise
+from genloom.train.parallel.strategy import build_parallel
+from genloom.train.parallel.worker import Assignment
 from genloom.train.planning import forecast
 from genloom.train.planning.benchmark import find_compile_error
+from genloom.train.planning.devices import load_prices
 from genloom.train.preference.stage import PreferenceTraining
 from genloom.train.pretraining import Pretraining
-from genloom.train.privacy import load_noise_key
+from genloom.train.privacy import NoiseKey, load_noise_key
 from genloom.train.request import TrainRequest
-from genloom.train.resume import change_plan, find_resumable_run, resume_job
+from genloom.train.resume import change_plan, find_resumable_run, resume_job, resume_restarted
 from genloom.train.stage import TrainingStage
 from genloom.train.steps import run_steps
+from genloom.train.utilization import measure_utilization
 from genloom.waiting import watch_processors
 
 BITS_PER_BYTE_KEY = to_metric_key(BITS_PER_BYTE)
@@ -63,29 +70,90 @@ def train_model(workspace: Workspace, request: TrainRequest) -> Generator[Event]
     if request.threads:
         torch.set_num_threads(request.threads)
     watch_processors()
-    if request.should_resume:
-        run = find_resumable_run(workspace, request.data)
-        with lock_run(run):
-            stage = restore_stage(workspace, read_job(run.folder / "job.toml"))
-            job, start_step, note = resume_job(run, request.steps)
+    with join_group() as group:
+        if not group.is_main:  # another process plans
+            run_id, job, start_step = cast(tuple[str, Job, int | None], group.broadcast(None))
+            run = workspace.get_run(run_id)
             yield RunStart(run.id)
-            if note:
-                yield Status(note)
-            yield from execute_run(workspace, run, stage, job, request, start_step)
+            yield from execute_run(workspace, run, restore_stage(workspace, job), job, request, start_step, group)
+            return
+        request = resume_restarted(workspace, request)
+        if request.should_resume:
+            run = find_resumable_run(workspace, request.data)
+            with lock_run(run):
+                stage = restore_stage(workspace, read_job(run.folder / "job.toml"))
+                job, start_step, note = resume_job(run, request.steps)
+                yield RunStart(run.id)
+                if note:
+                    yield Status(note)
+                yield from execute_job(workspace, run, stage, job, request, start_step, group)
+            return
+        stage = choose_stage(workspace, request)
+        unfinished_run = find_unfinished_run(stage, request)
+        if unfinished_run is not None:
+            with lock_run(unfinished_run):
+                yield RunStart(unfinished_run.id)
+                yield Status(f"Resuming {unfinished_run.id}")
+                job = read_job(unfinished_run.folder / "job.toml")
+                yield from execute_job(workspace, unfinished_run, stage, job, request, None, group)
+            return
+        run = workspace.get_run(workspace.create_run(request.name or request.data).name)
+        with lock_run(run):
+            job = yield from create_job(run, stage, request, group)
+            yield from execute_job(workspace, run, stage, job, request, None, group)
+
+
+def execute_job(
+    workspace: Workspace,
+    run: Run,
+    stage: TrainingStage,
+    job: Job,
+    request: TrainRequest,
+    start_step: int | None,
+    group: ProcessGroup,
+) -> Generator[Event]:
+    """Execute a job in this process and those of its group, or start a process for each of its devices."""
+    job = with_devices(job, request, group)
+    group.broadcast((run.id, job, start_step))
+    if group.world_size > 1 or job.parallel.devices == 1:
+        yield from execute_run(workspace, run, stage, job, request, start_step, group)
         return
-    stage = choose_stage(workspace, request)
-    unfinished_run = find_unfinished_run(stage, request)
-    if unfinished_run is not None:
-        with lock_run(unfinished_run):
-            yield RunStart(unfinished_run.id)
-            yield Status(f"Resuming {unfinished_run.id}")
-            job = read_job(unfinished_run.folder / "job.toml")
-            yield from execute_run(workspace, unfinished_run, stage, job, request)
-        return
-    run = workspace.get_run(workspace.create_run(request.name or request.data).name)
-    with lock_run(run):
-        job = yield from create_job(run, stage, request)
-        yield from execute_run(workspace, run, stage, job, request)
+    assignment = Assignment(
+        workspace=workspace.root,
+        run=run.id,
+        request=request,
+        job=job,
+        start_step=start_step,
+        devices=job.parallel.devices,
+        threads=max((request.threads or torch.get_num_threads()) // job.parallel.devices, 1),
+        ping_seconds=min(job.parallel.timeout / 4, 5.0),
+    )
+    yield from supervise(execute_rank, assignment, job.parallel, run.folder)
+
+
+def execute_rank(assignment: Assignment, group: ProcessGroup) -> Generator[Event]:
+    """Execute a run as one of its processes on this machine."""
+    watch_processors()
+    workspace = Workspace(assignment.workspace)
+    run = workspace.get_run(assignment.run)
+    job = assignment.job or with_devices(read_job(run.folder / "job.toml"), assignment.request, group)
+    stage = restore_stage(workspace, job)
+    yield from execute_run(workspace, run, stage, job, assignment.request, assignment.start_step, group)
+
+
+def with_devices(job: Job, request: TrainRequest, group: ProcessGroup) -> Job:
+    """Return the job for the processes that a launcher started, or else for the devices that are asked for.
+
+    Raise GenloomError if a device would have no row, or if there are not as many.
+    """
+    devices = group.world_size if group.world_size > 1 else request.devices or job.parallel.devices
+    job = replace(job, parallel=replace(job.parallel, devices=devices))
+    check_devices(job.parallel, job.batch_size, is_local=group.world_size == 1)
+    if devices > 1 and job.learning:
+        raise GenloomError("train.learning_on_devices", devices=devices)
+    if devices > 1 and job.parallel.strategy == FSDP and (job.adapter or job.plan.private.is_on):
+        raise GenloomError("train.not_sharded", strategy=job.parallel.strategy)
+    return job
 
 
 def choose_stage(workspace: Workspace, request: TrainRequest) -> TrainingStage:
@@ -117,13 +185,17 @@ def find_unfinished_run(stage: TrainingStage, request: TrainRequest) -> Run | No
     return stage.find_unfinished_run(request.name, request.budget.seed, request.overrides, request.judged_runs)
 
 
-def create_job(run: Run, stage: TrainingStage, request: TrainRequest) -> Generator[Event, None, Job]:
+def create_job(
+    run: Run, stage: TrainingStage, request: TrainRequest, group: ProcessGroup
+) -> Generator[Event, None, Job]:
     """Plan and store the job of a new run; on failure or interruption, remove the run."""
     try:
         yield RunStart(run.id)
         budget = replace(request.budget, steps=request.steps or request.budget.steps)
-        job = yield from stage.plan(run.folder, run.name, budget, request.overrides)
-        job = replace(job, design=with_defaults(job.design))
+        devices = group.world_size if group.world_size > 1 else request.devices
+        asked = {"parallel.devices": str(devices)} if devices else {}
+        job = yield from stage.plan(run.folder, run.name, budget, {**request.overrides, **asked})
+        job = with_devices(replace(job, design=with_defaults(job.design)), request, group)
         job.save(run.folder / "job.toml")
     except BaseException:
         shutil.rmtree(run.folder, ignore_errors=True)
@@ -142,39 +214,62 @@ def execute_run(
     stage: TrainingStage,
     job: Job,
     request: TrainRequest,
-    start_step: int | None = None,
+    start_step: int | None,
+    group: ProcessGroup,
 ) -> Generator[Event]:
     """Train the remaining steps of a job, then evaluate, store and report.
 
     A job with a changed plan is stored, with the step it starts from, once data and model are there: a run that cannot
-    be resumed stays as it is.
+    be resumed stays as it is. Of several processes, the main one writes; all yield the same events.
     """
     if job.plan.torch_compile and (compile_error := find_compile_error()):
         yield RunWarning(format_message("train.no_torch_compile", reason=compile_error))
         job = replace(job, plan=replace(job.plan, torch_compile=False))
-    if damage_report := discard_damaged(run.folder):
-        yield RunWarning(damage_report)
     started_at = read_running_seconds()
-    source, model, batches = yield from stage.initialize(run.folder, job)
-    if start_step is not None:
-        change_plan(run, job, start_step)
-    state = TrainState.from_parts(model.parts, model.objective, job.plan)
+    with group.main_first():
+        if damage_report := discard_damaged(run.folder):
+            yield RunWarning(damage_report)
+        source, model, batches = yield from stage.initialize(run.folder, job)
+        if start_step is not None and group.is_main:
+            change_plan(run, job, start_step)
+        noise_key = load_noise_key(run.folder) if isinstance(batches, PoissonBatches) else NoiseKey()
+    state = TrainState.from_parts(model.parts, model.objective, job.plan, build_parallel(job.parallel, group))
     if isinstance(batches, PoissonBatches):
-        state.noise_key = load_noise_key(run.folder)
-        batches = batches.with_key(state.noise_key)
+        state.noise_key = noise_key
+        batches = batches.with_key(noise_key)
     held_out = load_held_out(source, job.eval_share, source.eval_size)
     load_result = checkpoint.load_checkpoint(state, run.folder / "state", job.design.network)
     if load_result is not None:
         yield from (RunWarning(text) for text in load_result.warnings)
-    log = ProgressLog(run.folder / "progress.jsonl", state.step)
+    log = ProgressLog(run.folder / "progress.jsonl", state.step, group.is_main)
     yield Status(f"Training {job.name} from step {state.step:,} to {job.plan.steps:,}")
     preparation_seconds = 0.0 if state.step else read_running_seconds() - started_at
     plan = yield from run_steps(
         *(run.folder / "state", log, model, batches, job, state, request, held_out, preparation_seconds, source.unit)
     )
     job = restate_estimate(replace(job, plan=plan), source)
+    parts = state.parallel.gather_parts(state.eval_parts, model)
+    result = None
+    if group.is_main:
+        trained_model = replace(model, parts=parts.eval())
+        result = yield from store_model(workspace, run, stage, job, trained_model, source, state, log)
+    result = group.broadcast(result)
+    assert result is not None, "the main process stores the model"
+    yield result
+
+
+def store_model(
+    workspace: Workspace,
+    run: Run,
+    stage: TrainingStage,
+    job: Job,
+    trained_model: Model,
+    source: DataSource,
+    state: TrainState,
+    log: ProgressLog,
+) -> Generator[Event, None, RunResult]:
+    """Evaluate a trained model on all held-out data, store it, and return the result of the run."""
     yield Status("Evaluating and storing the model")
-    trained_model = replace(model, parts=state.eval_parts.eval())
     eval_started_at = read_running_seconds()
     finish_record = yield from stage.finish(trained_model, job)
     held_out_metric = evaluate_held_out(trained_model, source, job)
@@ -186,6 +281,7 @@ def execute_run(
         **stage.evaluate(trained_model, job),
         **finish_record,
         f"{source.unit.key}_per_second": round(state.step * job.units_per_step / max(log.seconds, 1e-9)),
+        **measure_utilization(trained_model, job, load_prices(workspace.root), log.units_per_second),
         "steps": state.step,
         "skipped_steps": state.skipped_steps,
     }
@@ -199,7 +295,7 @@ def execute_run(
             stage.write_model(trained_model, folder, job, card)
         model_folder = staged_folder.result
     finish_run(run.folder, model_folder.ref)
-    yield RunResult(model_folder.ref, run.id, held_out_metric, log.seconds, job.estimate, actual)
+    return RunResult(model_folder.ref, run.id, held_out_metric, log.seconds, job.estimate, actual)
 
 
 def find_stored_model(workspace: Workspace, job: Job, run: Run, step: int) -> ModelFolder | None:

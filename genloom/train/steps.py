@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from genloom.errors import format_message
@@ -14,6 +15,7 @@ from genloom.train.job import Job
 from genloom.train.log import ProgressLog, Throughput
 from genloom.train.loop import StepResult, TrainConfig, TrainState, train
 from genloom.train.pace import Pace
+from genloom.train.parallel.group import ProcessGroup
 from genloom.train.planning.forecast import NUM_EVALS
 from genloom.train.request import TrainRequest
 from genloom.train.text_samples import can_write_text, choose_sample_steps, sample_text
@@ -40,19 +42,21 @@ def run_steps(
     """
     plan, throughput = job.plan, Throughput(job.units_per_step)
     eval_steps = choose_eval_steps(plan) if len(held_out) else set()
-    can_sample = not job.base and can_write_text(model)
+    group = state.parallel.group
+    can_sample = not job.base and state.parallel.can_sample and can_write_text(model)
     planned_steps = max(plan.steps, int(job.estimate.get("steps", 0)))
     pace = Pace(plan, max(planned_steps, plan.max_steps), throughput, log.seconds, preparation_seconds)
     pace.num_evals_left = sum(step > state.step for step in eval_steps)
     last_save_at, save_duration, announced_steps = read_running_seconds(), 0.0, plan.steps
     try:
-        for step_result in train(model.objective, batches, plan, state, pace.end_step):
+        for step_result in train(model.objective, batches, plan, state, partial(end_step, pace, group)):
             log.seconds = pace.seconds
             if pace.plan != plan:
                 plan = pace.plan
                 eval_steps = choose_eval_steps(plan) if len(held_out) else set()
                 pace.num_evals_left = sum(step > step_result.step for step in eval_steps)
-                replace(job, plan=plan).save(checkpoint_folder.parent / "job.toml")
+                if group.is_main:
+                    replace(job, plan=plan).save(checkpoint_folder.parent / "job.toml")
                 if not 0.5 < plan.steps / announced_steps < 2:
                     announced_steps = plan.steps
                     steps = {"steps": plan.steps, "planned": planned_steps}
@@ -62,8 +66,8 @@ def run_steps(
             step_metrics = build_step_metrics(step_result, plan, throughput, log.seconds, unit)
             is_cooldown_start = step_result.step == plan.cooldown_start
             is_step_due = bool(request.save_steps) and step_result.step % request.save_steps == 0
-            is_time_due = read_running_seconds() - last_save_at > max(
-                request.save_seconds, save_duration / MAX_SAVE_FRACTION
+            is_time_due = group.broadcast(
+                read_running_seconds() - last_save_at > max(request.save_seconds, save_duration / MAX_SAVE_FRACTION)
             )
             should_save = is_cooldown_start or is_step_due or is_time_due
             if should_save or step_result.step % 10 == 0 or step_result.step == plan.steps:
@@ -92,6 +96,14 @@ def run_steps(
     checkpoint.save_checkpoint(state, checkpoint_folder)
     log.seconds = pace.seconds
     return plan
+
+
+def end_step(pace: Pace, group: ProcessGroup, step: int) -> TrainConfig:
+    """Take note of a step, and return the plan of the next ones, by the clock of the main process."""
+    plan = pace.end_step(step)
+    if plan.max_seconds:
+        pace.plan = group.broadcast(plan)
+    return pace.plan
 
 
 def choose_eval_steps(plan: TrainConfig) -> set[int]:

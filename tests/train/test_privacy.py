@@ -66,7 +66,8 @@ def sum_gradients(model: Any, batch: Batch, job: Job, max_norm: float) -> Tensor
     """Return the sum of the clipped gradients of all rows, as one vector."""
     plan = replace(job.plan, private=replace(job.plan.private, max_sample_norm=max_norm))
     phase = model.objective.phases[0]
-    accumulate_private_gradients(model.objective, dict(model.parts.items()), model.parts, batch, phase, plan, 0)
+    rows = slice(0, len(batch)), len(batch)
+    accumulate_private_gradients(model.objective, dict(model.parts.items()), model.parts, batch, *rows, phase, plan, 0)
     return torch.cat([param.grad.flatten() for param in model.parts.parameters()]).clone()
 
 

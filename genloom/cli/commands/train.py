@@ -1,6 +1,8 @@
 """`genloom train`: train a model on a data set."""
 
+import os
 import signal
+import sys
 from collections.abc import Generator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ from genloom.store.workspace import Workspace
 from genloom.text_format import format_bytes, format_duration, format_table
 from genloom.train.events import Event, RunResult, StepMetrics
 from genloom.train.job import read_job
+from genloom.train.parallel.group import read_rank
 
 Epsilon = Annotated[float, finite_float(lambda n: 0 < n <= 1000, "a number above 0, at most 1000")]
 Delta = Annotated[float, finite_float(lambda n: 0 < n < 1, "a number above 0 and below 1")]
@@ -52,6 +55,7 @@ def run(
     set: Settings | None = None,
     seed: Seed = 0,
     threads: Threads | None = None,
+    devices: Count | None = None,
     save_steps: Count | None = None,
     canaries: Annotated[int, int_range(1, 10_000)] | None = None,
     private: bool = False,
@@ -71,6 +75,8 @@ def run(
     recipe
         TOML file of job settings, e.g. recipes/text.toml; --set overrides it.
     """
+    if read_rank():  # of several processes that a launcher started, the first one speaks
+        sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  until the process ends
     workspace, console = common.open()
     events = workspace.iter_train(
         data,
@@ -86,6 +92,7 @@ def run(
         overrides=dict(parse_setting(text) for text in set or ()),
         seed=seed,
         threads=threads or 0,
+        devices=devices or 0,
         save_steps=save_steps or 0,
         canaries=canaries or 0,
         private=private,
@@ -119,6 +126,8 @@ def _suggest_command(workspace: Workspace, model_folder: ModelFolder) -> str:
     if is_chat_card(workspace, model_folder.card):
         return f"chat {name}"
     design = read_job(model_folder.folder / "job.toml").design
+    if {"grid", "downsampling"} & design.objective_settings.keys():  # an autoencoder, of whose latent there is no prior
+        return f"evaluate {name}"
     has_prompt = design.text_encoder or get_ability(plugins.find_part("medium", design.medium), "parse") is not None
     given = [f"--given {condition}=…" for condition in design.conditions]
     return " ".join(["generate", name, *(['--prompt "…"'] if has_prompt else []), *given, "--count 3"])
@@ -156,6 +165,7 @@ def _print_result(result: RunResult, folder: Path, console: Console) -> None:
     for title, key, formatter in (
         ("training time", "seconds", format_duration),
         ("memory", "memory_bytes", format_bytes),
+        ("share of the GPUs' arithmetic (MFU)", "mfu", "{:.1%}".format),
         ("epsilon", "epsilon", "{:.3g}".format),
         *(
             (f"{unit_name} per second", f"{unit_name}_per_second", "{:,.0f}".format)

@@ -197,7 +197,11 @@ class PackedBatches:
         return int((np.diff(self.documents.ends, prepend=0) > self.pack_length).sum())
 
     def __call__(self, step: int) -> Batch:
-        return self.build_batch(self.draw_packs(step))
+        return self.read_rows(step, slice(0, self.batch_size))
+
+    def read_rows(self, step: int, rows: slice) -> Batch:
+        """Return some rows of a step."""
+        return self.build_batch(self.draw_packs(step)[rows])
 
     def draw_packs(self, step: int) -> np.ndarray:
         """Return the indices of the packs of a step, one per row."""

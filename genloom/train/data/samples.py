@@ -90,11 +90,16 @@ class SampleBatches:
     turner: Turner | None = None  # of the rows, at random
 
     def __call__(self, step: int) -> Batch:
-        indices = self.order(step * self.batch_size + np.arange(self.batch_size))
+        return self.read_rows(step, slice(0, self.batch_size))
+
+    def read_rows(self, step: int, rows: slice) -> Batch:
+        """Return some rows of a step."""
+        indices = self.order(step * self.batch_size + np.arange(self.batch_size)[rows])
         encoded = self.samples.conditions
         keep = conditions.draw_kept(list(encoded), self.cond_dropout, self.batch_size, self.seed, step)
+        keep = {name: kept_B[rows] for name, kept_B in keep.items()}
         batch = self.samples.build_batch_with(indices, conditions.build_condition(encoded, indices, keep))
-        return batch if self.turner is None else self.turner(batch, step)
+        return batch if self.turner is None else self.turner(batch, step, rows.start)
 
     @cached_property
     def order(self) -> EpochOrder:

@@ -164,14 +164,23 @@ class SequenceBatches:
     cond_dropout: CondDropout = 0.0
 
     def __call__(self, step: int) -> Batch:
+        return self.read_rows(step, slice(0, self.batch_size))
+
+    @property
+    def batch_size(self) -> int:
+        return self.packed_batches.batch_size
+
+    def read_rows(self, step: int, rows: slice) -> Batch:
+        """Return some rows of a step, of which those of about one length are neighbours."""
         packed_batches = self.packed_batches
-        packs_B = packed_batches.draw_packs(step)
         if not packed_batches.is_one_per_row:
-            return packed_batches.build_batch(packs_B)
+            return packed_batches.read_rows(step, rows)
+        packs_B = packed_batches.draw_packs(step)
         sizes_B = packed_batches.measure_sizes(packs_B)  # rows of about one length share a micro-batch
         packs_B = packs_B[np.argsort(-sizes_B, kind="stable")]
         keep = conditions.draw_kept(list(self.conditions), self.cond_dropout, len(packs_B), packed_batches.seed, step)
-        return build_sequence_batch(packed_batches, packs_B, self.conditions, keep)
+        keep = {name: kept_B[rows] for name, kept_B in keep.items()}
+        return build_sequence_batch(packed_batches, packs_B[rows], self.conditions, keep)
 
 
 def build_sequence_batch(

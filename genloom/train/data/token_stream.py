@@ -100,8 +100,12 @@ class TokenBlocks:
         return (len(self.token_ids) // self.num_folds - 1) // (self.block_size - 1) - 1
 
     def __call__(self, step: int) -> Batch:
+        return self.read_rows(step, slice(0, self.batch_size))
+
+    def read_rows(self, step: int, rows: slice) -> Batch:
+        """Return some rows of a step."""
         fold_step, fold = divmod(step, self.num_folds)
-        starts = self.fold_orders[fold](fold_step * self.batch_size + np.arange(self.batch_size))
+        starts = self.fold_orders[fold](fold_step * self.batch_size + np.arange(self.batch_size)[rows])
         blocks_BL = np.asarray(self.token_ids[starts[:, None] + np.arange(self.block_size)])
         return Batch(torch.from_numpy(blocks_BL.astype(np.int64)))
 

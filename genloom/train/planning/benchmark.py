@@ -51,6 +51,8 @@ class Benchmark:
 
     def _measure_step(self, job: Job) -> StepBenchmark:
         times: list[float] = []
+        if torch.cuda.is_available():  # each device computes its share of the rows
+            job = replace(job, batch_size=-(-job.batch_size // job.parallel.devices))
         model, activation_bytes, steps = self.start_run(job, MAX_BENCHMARK_STEPS)
         step_start = read_running_seconds()
         for _ in steps:
