@@ -29,10 +29,11 @@ import onnxruntime
 import soundfile
 
 import genloom as gl
-from genloom.api.speech import SpeechSettings, iter_levels
+from genloom.api.speech import iter_levels
+from genloom.api.voices import open_speaker
 from genloom.speech.english_phonemes import open_phonemizer
 from genloom.speech.english_text import expand_text
-from genloom.speech.kokoro import RATE, Kokoro
+from genloom.speech.kokoro import Kokoro
 from genloom.speech.recording import iter_pieces
 from genloom.speech.sound_stream import round_samples
 from genloom.speech.whisper import BEAM_SIZE, Whisper
@@ -56,19 +57,20 @@ def main() -> None:
     workspace = gl.Workspace(args.workspace)
     listener = workspace.model("whisper-tiny").folder.runtime_folder
     if args.what == "speech":
-        measure_speech(workspace.model("kokoro").folder.runtime_folder, listener, sentences, args.voices, args.out)
+        measure_speech(workspace, listener, sentences, args.voices, args.out)
     else:
         measure_transcription(listener, sentences, args.recording, args.rounds)
 
 
-def measure_speech(folder: Path, listener: Path, sentences: Sequence[str], voices: str, out: Path) -> None:
+def measure_speech(workspace: gl.Workspace, listener: Path, sentences: Sequence[str], voices: str, out: Path) -> None:
     """Print word errors and processor seconds, and whether the samples are those of onnxruntime alone."""
     out.mkdir(parents=True, exist_ok=True)
-    speaker, names = Kokoro(folder), voices.split(",")
-    speaker.synthesize("ɡˈʊd.", names[0])  # loads the weights
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
+    names = voices.split(",")
+    speakers = {name: open_speaker(workspace, name) for name in names}
+    for speaker in speakers.values():
+        speaker.synthesize(speaker.phonemize("good."), 1.0)  # loads the weights
+    pretrained = {name: each for name, each in speakers.items() if each.folder.runtime}
+    sessions = {name: open_session(each.folder.runtime_folder) for name, each in pretrained.items()}
     whisper = open_whisper(listener)
     errors: dict[str, list[tuple[int, int]]] = {name: [] for name in names}
     seconds = spent = 0.0
@@ -76,27 +78,36 @@ def measure_speech(folder: Path, listener: Path, sentences: Sequence[str], voice
     for number, sentence in enumerate(sentences):
         voice = names[number % len(names)]
         began = time.process_time()
-        levels = np.concatenate([each for each, _ in iter_levels(speaker, sentence, SpeechSettings(voice, 1.0))])
+        rate, levels = speakers[voice].rate, np.concatenate([e for e, _ in iter_levels(speakers[voice], sentence)])
         spent += time.process_time() - began
-        seconds += len(levels) / RATE
+        seconds += len(levels) / rate
         sounds.append(levels)
         path = out / f"{number + 1:03d}-{voice}.wav"
-        soundfile.write(path, levels, RATE)
-        if number < NUM_COMPARED:
-            equal += np.array_equal(levels, round_samples(run_session(session, folder, sentence, voice)))
+        soundfile.write(path, levels, rate)
+        if number < NUM_COMPARED and voice in sessions:
+            folder = speakers[voice].folder.runtime_folder
+            equal += np.array_equal(levels, round_samples(run_session(sessions[voice], folder, sentence, voice)))
         heard = " ".join(each.text for each in whisper.transcribe(str(path), language="en", beam_size=BEAM_SIZE)[0])
         wanted, found = split_words(sentence), split_words(heard)
         errors[voice].append((count_errors(wanted, found), len(wanted)))
         if wanted != found:
             print(f"{number + 1:3d} {voice}: {' '.join(wanted)}\n{'':16}{' '.join(found)}")
-    soundfile.write(out / "all.wav", np.concatenate(sounds), RATE)
+    soundfile.write(out / "all.wav", np.concatenate(sounds), rate)
     for voice, pairs in errors.items():
         wrong, total = np.sum(pairs, 0)
         print(f"{voice:12} {100 * wrong / total:.1f} % of {total} words wrong")
     wrong, total = np.sum([pair for pairs in errors.values() for pair in pairs], 0)
     print(f"all          {100 * wrong / total:.2f} % ({wrong} of {total} words)")
     print(f"real time    {spent / seconds:.2f} processor seconds of one thread a second of sound ({seconds:.0f} s)")
-    print(f"samples      {equal} of {min(NUM_COMPARED, len(sentences))} sentences equal to onnxruntime alone")
+    if sessions:
+        print(f"samples      {equal} of {min(NUM_COMPARED, len(sentences))} sentences equal to onnxruntime alone")
+
+
+def open_session(folder: Path) -> Any:
+    """Return Kokoro by onnxruntime alone, on one thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
 
 
 def run_session(session: Any, folder: Path, sentence: str, voice: str) -> np.ndarray:

@@ -111,6 +111,15 @@ class ResizableNetwork(Protocol):
 
 
 @runtime_checkable
+class ResizableCodec(Protocol):
+    """A codec of signals that can hold values of another length than it was made for."""
+
+    def with_length(self, length: int) -> Any:
+        """Return the codec whose values have up to this many positions on the first axis."""
+        ...
+
+
+@runtime_checkable
 class FeatureNetwork(Protocol):
     """A network that returns the features of its layers, for feature matching."""
 

@@ -299,6 +299,7 @@ class DefaultRecipe:
     batch_size: int = 8
     context_length: int = 256  # 0: the codec gives values of one size
     text_encoder: str = ""
+    persons: str = ""  # what of persons the data must be stated to hold, such as "voice"; "": anything
     # By table of the job: "plan", "conditions", or a part; for the first codec and objective, and the network.
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 

@@ -27,6 +27,8 @@ from genloom.testing import (
 )
 from genloom.types import ConditionSpec, Item, NetworkSpec, SignalSpace, TokenSpace
 from tests.sounds import make_noise, make_tone, make_tune
+from tests.speech.recordings import TEXTS as TEXTS_SPOKEN
+from tests.speech.recordings import make_recording
 
 TEXTS = ["To be, or not to be", "naïve café — 東京 🎭", "One line.\nAnother line, which is longer.\n", "{}"]
 rng = np.random.default_rng(0)
@@ -104,12 +106,14 @@ DESIGNS = [
     Item(build_empty(goals) if goals else Structure(np.zeros((48, 96), np.uint8)))
     for goals in (CANTILEVER, None, CANTILEVER.with_limits(volume=0.3))
 ]
+RECORDINGS = [Item(make_recording(text, 0)[0], meta={"caption": text}) for text in TEXTS_SPOKEN]
 CONDITIONS: dict[str, tuple[dict[str, Any], list[Item], list[str]]] = {  # settings, items, texts that people write
     "text": ({"encoder": "words"}, with_meta("caption", ["a red fox", "two (fat:1.3) cats", None]), ["a fox"]),
     "columns": ({"column": "logp"}, with_meta("logp", [1.5, -2, None, 7]), ["2.5", "1e-3"]),
     "field": ({"column": "loads"}, with_meta("loads", [make_field(1), None, make_field(2)]), ["{folder}/x.npy"]),
     "item": ({"medium": "image"}, [Item(image) for image in IMAGES], ["{folder}/x.png"]),
     "goals": ({}, DESIGNS, ["{folder}/x.toml"]),
+    "speech": ({"frames": 200}, RECORDINGS, ["Good morning.", "It is half past seven."]),
 }
 
 

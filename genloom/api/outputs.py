@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, SupportsIndex, TypeVar
 
 from genloom.api import copies as copying
 from genloom.api.argument_types import check_arguments
+from genloom.api.output_kinds import find_kind
 from genloom.api.signing import Note, sign_display, sign_file_of, sign_page, write_outgoing
 from genloom.errors import GenloomError
 from genloom.store.files import expand_home, is_folder_path
@@ -121,13 +122,10 @@ class Output:
             generate.model_changed, store.output_changed: the model or the file is not as it was;
             generate.replay_differs, generate.replay_differs_by_machine: the bytes are not equal.
         """
-        if self.record.get("speech"):
-            from genloom.api.speech import replay_speech as replay
-        elif self.record.get("transcript"):
-            from genloom.api.transcription import replay_transcription as replay
-        else:
+        kind = find_kind(self.record)
+        if kind is None:
             return self._replay_values(out, note)
-        value = replay(self)
+        value = kind.replay(self)
         if out is not None:
             self.save(out, note=note)
         return value
@@ -153,11 +151,9 @@ class Output:
         without, and `note` gets the reason; None: a Python warning.
         """
         target = self._name_copy(path)
-        if self.record.get("speech"):
-            from genloom.api.speech import can_save_speech, save_speech
-
-            if can_save_speech(target):  # with the tags that it is synthetic, however long it is
-                return save_speech(self, target, note)
+        kind = find_kind(self.record)
+        if kind is not None and kind.save is not None and kind.can_save(target):
+            return kind.save(self, target, note)
         self.verify()
         self._write_copy(target, lambda: self.value, self.path.read_bytes(), note)
         return target

@@ -1,16 +1,16 @@
-"""Speech: texts that a pretrained voice speaks, sentence by sentence; stored, and spoken again from their records."""
+"""Speech: texts that a voice speaks, sentence by sentence; stored, and spoken again from their records."""
 
 import tempfile
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genloom.api.output_kinds import OutputKind
 from genloom.api.outputs import Output
 from genloom.api.policy import apply_policy
+from genloom.api.voices import OwnSpeaker, PretrainedSpeaker, Speaker, can_speak_itself, open_speaker
 from genloom.errors import GenloomError, format_message
-from genloom.processors import count_processors
 from genloom.store.files import expand_home, hash_file, temp_folder
 
 if TYPE_CHECKING:
@@ -19,10 +19,8 @@ if TYPE_CHECKING:
     from genloom.api.models import Model
     from genloom.api.signing import Note
     from genloom.api.workspace import Workspace
-    from genloom.speech.kokoro import Kokoro
     from genloom.speech.narration import Passage
 
-RUNTIME, PRETRAINED = "kokoro", "kokoro"
 MAX_CHARACTERS = 5_000_000  # of a text; a voice speaks them in three days
 MEDIUM, SUFFIX = "audio", ".flac"
 _MAX_PROMPT_CHARACTERS = 2_000  # in the record of an output; a longer text is kept beside it
@@ -36,14 +34,7 @@ class SpeechProgress:
     rate: int
     done: float  # share of the text
     seconds: float  # of speech so far
-
-
-@dataclass(frozen=True)
-class SpeechSettings:
-    """How a text is spoken."""
-
-    voice: str
-    rate: float
+    voice: str = ""
 
 
 def speak(
@@ -65,7 +56,8 @@ def speak(
         Text, or the path of a document (a Path). [pause 1s] and <break time="500ms"/> are pauses, and
         [Kokoro](/kˈOkəɹO/) is a word with its phonemes.
     voice
-        Voice, e.g. af_heart or bm_george; `list_voices` lists them. "": af_heart.
+        Voice, e.g. af_heart or bm_george, or a model that was trained on recordings; `list_voices` lists them. "":
+        af_heart.
     rate
         Speed, from 0.5 to 2.
     model
@@ -128,52 +120,48 @@ def iter_spoken(
     rate: float,
     model: "Model | str",
     metadata: Mapping[str, Any] | None = None,
+    reserved: str = "",
 ) -> Generator[SpeechProgress | Output]:
-    """Yield each passage as it is spoken, and last the stored output, with `metadata` in its record."""
-    from genloom.speech.kokoro import DEFAULT_VOICE, MAX_SPEED, MIN_SPEED, check_voice
+    """Yield each passage as it is spoken, and last the stored output, with `metadata` in its record.
+
+    Its id is the one that was reserved, or a new one.
+    """
+    from genloom.speech.kokoro import MAX_SPEED, MIN_SPEED
 
     if not MIN_SPEED <= rate <= MAX_SPEED:
         raise GenloomError("speech.bad_rate", rate=rate, minimum=MIN_SPEED, maximum=MAX_SPEED)
-    folder = find_runtime_model(workspace, RUNTIME, PRETRAINED, model).folder
-    settings = SpeechSettings(check_voice(folder.runtime_folder, voice or DEFAULT_VOICE), float(rate))
-    content = read_spoken_text(text)
-    apply_policy(workspace, [content], folder.ref)
-    speaker = open_kokoro(folder.runtime_folder)
+    speaker, content = open_speaker(workspace, voice, model), read_spoken_text(text)
+    apply_policy(workspace, [content], speaker.folder.ref)
     with temp_folder(workspace.folder / "outputs") as draft:
         path = draft / f"speech{SUFFIX}"
-        seconds = yield from _write_speech(speaker, content, settings, folder.ref, path)
-        record = _build_record(workspace, folder, content, settings, seconds)
-        output_id = workspace.store.save_output(path, SUFFIX, {**(metadata or {}), **record})
+        seconds = yield from _write_speech(speaker, content, float(rate), path)
+        record = _build_record(workspace, speaker, content, float(rate), seconds)
+        output_id = workspace.store.save_output(path, SUFFIX, {**(metadata or {}), **record}, reserved)
     yield workspace.output(output_id)
 
 
-def _write_speech(
-    speaker: "Kokoro", text: str, settings: SpeechSettings, ref: str, path: Path
-) -> Generator[SpeechProgress, None, float]:
+def _write_speech(speaker: Speaker, text: str, rate: float, path: Path) -> Generator[SpeechProgress, None, float]:
     """Write the speech to a file, yield each passage, and return how many seconds it lasts."""
     from genloom.speech.sound_stream import SoundWriter
 
     num_frames = 0
-    with SoundWriter(path, speaker.rate, build_tags(ref, settings.voice)) as writer:
-        for levels, done in iter_levels(speaker, text, settings):
+    with SoundWriter(path, speaker.rate, build_tags(speaker.folder.ref, speaker.voice)) as writer:
+        for levels, done in iter_levels(speaker, text, rate):
             writer.write(levels)
             num_frames += len(levels)
-            yield SpeechProgress(levels, speaker.rate, done, num_frames / speaker.rate)
+            yield SpeechProgress(levels, speaker.rate, done, num_frames / speaker.rate, speaker.voice)
     return num_frames / speaker.rate
 
 
-def iter_levels(speaker: "Kokoro", text: str, settings: SpeechSettings) -> "Generator[tuple[np.ndarray, float]]":
+def iter_levels(speaker: Speaker, text: str, rate: float = 1.0) -> "Generator[tuple[np.ndarray, float]]":
     """Yield the samples of each passage in 16 bits, and the share of the text that is spoken then."""
     import numpy as np
 
-    from genloom.speech.english_phonemes import open_phonemizer
-    from genloom.speech.kokoro import MAX_PHONEMES, is_british
     from genloom.speech.markup import Pause
     from genloom.speech.narration import iter_passages
     from genloom.speech.sound_stream import round_samples
 
-    phonemizer = open_phonemizer(speaker.folder, is_british(settings.voice))
-    passages: list[Passage | Pause] = list(iter_passages(text, phonemizer.phonemize, MAX_PHONEMES))
+    passages: list[Passage | Pause] = list(iter_passages(text, speaker.phonemize, speaker.max_phonemes))
     total = sum(len(part.phonemes) for part in passages if not isinstance(part, Pause))
     if not total:
         raise GenloomError("speech.nothing_to_speak", text=" ".join(text.split())[:60])
@@ -183,7 +171,7 @@ def iter_levels(speaker: "Kokoro", text: str, settings: SpeechSettings) -> "Gene
             yield np.zeros(round(part.seconds * speaker.rate), np.int16), num_spoken / total
             continue
         num_spoken += len(part.phonemes)
-        yield round_samples(speaker.synthesize(part.phonemes, settings.voice, settings.rate)), num_spoken / total
+        yield round_samples(speaker.synthesize(part.phonemes, rate)), num_spoken / total
 
 
 def read_spoken_text(text: str | Path) -> str:
@@ -200,38 +188,6 @@ def read_spoken_text(text: str | Path) -> str:
     return text
 
 
-def find_runtime_model(workspace: "Workspace", runtime: str, pretrained: str, model: "Model | str" = "") -> "Model":
-    """Return the model of this name, or the newest that a runtime runs; GenloomError, with the cure, without one."""
-    if model:
-        found = workspace.model(model)
-        if found.folder.runtime != runtime:
-            raise GenloomError("speech.other_model", model=found.ref, runtime=runtime, source=pretrained)
-        return found
-    folders = [folder for folder in workspace.store.list_active_models() if folder.runtime == runtime]
-    if not folders:
-        raise GenloomError("speech.no_model", runtime=runtime, source=pretrained)
-    exact = [folder for folder in folders if folder.name == pretrained]
-    return workspace.model(max(exact or folders, key=lambda folder: folder.created).ref)
-
-
-@lru_cache(1)
-def open_kokoro(folder: Path) -> "Kokoro":
-    """Return the model in a folder, which is loaded once."""
-    from genloom.speech.kokoro import Kokoro
-    from genloom.speech.libraries import load_library
-
-    load_library("onnxruntime")
-    return Kokoro(folder, count_processors())
-
-
-def list_voices(workspace: "Workspace", model: "Model | str" = "") -> dict[str, str]:
-    """Return the voices of the model that speaks, by name, with their accents."""
-    from genloom.speech import kokoro
-
-    folder = find_runtime_model(workspace, RUNTIME, PRETRAINED, model).folder.runtime_folder
-    return {voice: kokoro.describe_voice(voice) for voice in kokoro.list_voices(folder)}
-
-
 def build_tags(ref: str, voice: str) -> dict[str, str]:
     """Return the tags of a file of speech, which tell that it is synthetic."""
     import genloom
@@ -243,22 +199,7 @@ def build_tags(ref: str, voice: str) -> dict[str, str]:
     }
 
 
-def describe_runtime() -> dict[str, str]:
-    """Return what the samples and the bytes of a file depend on besides the model."""
-    from genloom.processors import describe_processor
-    from genloom.speech.libraries import load_library
-
-    onnxruntime, soundfile = load_library("onnxruntime"), load_library("soundfile")
-    return {
-        "onnxruntime": str(onnxruntime.__version__),
-        "libsndfile": str(soundfile.__libsndfile_version__),
-        "kind": describe_processor(),
-    }
-
-
-def _build_record(
-    workspace: "Workspace", folder: Any, text: str, settings: SpeechSettings, seconds: float
-) -> dict[str, Any]:
+def _build_record(workspace: "Workspace", speaker: Speaker, text: str, rate: float, seconds: float) -> dict[str, Any]:
     from genloom.speech.english_text import count_unread_letters
 
     is_long = len(text) > _MAX_PROMPT_CHARACTERS
@@ -266,19 +207,19 @@ def _build_record(
     prompt = f"{text[:_MAX_PROMPT_CHARACTERS]}…" if is_long else text
     num_unread = count_unread_letters(text)
     return {
-        "model": folder.ref,
+        "model": speaker.folder.ref,
         "medium": MEDIUM,
-        "model_digest": folder.digest,
+        "model_digest": speaker.folder.digest,
         "prompt": prompt,
         "row": 0,
         "speech": {
-            "voice": settings.voice,
-            "rate": settings.rate,
+            "voice": speaker.voice,
+            "rate": rate,
             "seconds": round(seconds, 3),
             **({"text": text_digest} if is_long else {}),
             **({"unread_letters": num_unread} if num_unread else {}),
         },
-        "machine": describe_runtime(),
+        "machine": speaker.describe_runtime(),
     }
 
 
@@ -286,19 +227,17 @@ def replay_speech(output: Output) -> Path:
     """Speak an output again from its record, and return its file; GenloomError if the new bytes differ."""
     workspace, record = output.workspace, output.record
     output.verify()
-    folder = workspace.model(str(record["model"])).folder
-    if folder.digest != record["model_digest"]:
-        raise GenloomError("generate.model_changed", model=folder.ref, output=output.id)
-    speech: Mapping[str, Any] = record["speech"]
-    settings = SpeechSettings(str(speech["voice"]), float(speech["rate"]))
+    model, speech = workspace.model(str(record["model"])), record["speech"]
+    if model.folder.digest != record["model_digest"]:
+        raise GenloomError("generate.model_changed", model=model.ref, output=output.id)
+    is_own = can_speak_itself(model.folder)
+    speaker = OwnSpeaker(model) if is_own else PretrainedSpeaker(model.folder, str(speech["voice"]))
     with tempfile.TemporaryDirectory(prefix="genloom-") as temporary:
         path = Path(temporary) / output.path.name
-        for _ in _write_speech(
-            open_kokoro(folder.runtime_folder), read_recorded_text(output), settings, folder.ref, path
-        ):
+        for _ in _write_speech(speaker, read_recorded_text(output), float(speech["rate"]), path):
             pass
         if hash_file(path) != record["sha256"]:
-            raise build_replay_error(output, describe_runtime())
+            raise build_replay_error(output, speaker.describe_runtime())
     return output.path
 
 
@@ -354,3 +293,6 @@ def save_speech(output: Output, path: Path, note: "Note | None" = None) -> Path:
         convert_sound(output.path, converted, tags)
         write_signed_file(output, converted, path, note)
     return path
+
+
+KIND = OutputKind(replay_speech, can_save_speech, save_speech)  # with the tags that it is synthetic, of any length

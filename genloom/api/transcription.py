@@ -7,10 +7,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genloom.api.output_kinds import OutputKind
 from genloom.api.outputs import Output
 from genloom.api.policy import apply_policy
 from genloom.api.signing import Note, save_signed
-from genloom.api.speech import build_replay_error, find_runtime_model
+from genloom.api.speech import build_replay_error
+from genloom.api.voices import find_runtime_model
 from genloom.errors import GenloomError
 from genloom.processors import count_processors
 from genloom.store.files import expand_home, hash_file
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from genloom.api.workspace import Workspace
     from genloom.speech.transcript import Segment, Transcript
     from genloom.speech.whisper import Whisper
+    from genloom.store.model_folder import ModelFolder
 
 RUNTIME, PRETRAINED = "whisper", "whisper"
 MEDIUM, SUFFIX = "text", ".txt"
@@ -128,10 +131,14 @@ def transcribe_recording(
     model: "Model | str",
     has_words: bool,
     to_english: bool,
+    uploaded_name: str | None = None,
     metadata: Mapping[str, Any] | None = None,
     report: Callable[[float, str], object] = lambda share, text: None,
 ) -> Transcription:
-    """Return the transcript of a file, whose output is stored with `metadata` in its record."""
+    """Return the transcript of a file, whose output is stored with `metadata` in its record.
+
+    The record of a file that was uploaded, and is not kept, has the name that it had there.
+    """
     if not path.is_file():
         raise GenloomError("speech.no_recording", path=path)
     folder = find_runtime_model(workspace, RUNTIME, PRETRAINED, model).folder
@@ -151,7 +158,8 @@ def transcribe_recording(
         "written": text,
         "row": 0,
         "transcript": {
-            "recording": str(path.absolute()),
+            "recording": str(path.absolute()) if uploaded_name is None else uploaded_name,
+            **({} if uploaded_name is None else {"is_uploaded": True}),
             "sha256": hash_file(path),
             "seconds": transcript.seconds,
             "found_language": transcript.language,
@@ -183,6 +191,11 @@ def choose_language(whisper: "Whisper", ref: str, language: str, to_english: boo
     if language.strip().lower() not in ("", ENGLISH) or to_english:
         raise GenloomError("speech.english_only", model=ref, language=language or "other languages")
     return ENGLISH
+
+
+def can_transcribe(folder: "ModelFolder") -> bool:
+    """Return whether a model writes down what is said in recordings."""
+    return folder.runtime == RUNTIME
 
 
 @lru_cache(1)
@@ -221,6 +234,8 @@ def replay_transcription(output: Output) -> str:
     if folder.digest != record["model_digest"]:
         raise GenloomError("generate.model_changed", model=folder.ref, output=output.id)
     path = Path(str(facts["recording"]))
+    if facts.get("is_uploaded"):
+        raise GenloomError("speech.source_uploaded", output=output.id, name=facts["recording"] or "recording")
     if not path.is_file() or hash_file(path) != facts["sha256"]:
         raise GenloomError("speech.source_changed", output=output.id, path=path)
     settings = {name: facts[name] for name in ("language", "has_words", "to_english")}
@@ -245,3 +260,6 @@ def resolve_format(name: str, path: Path | None) -> str:
     if name and suffix and suffix != check_format(name):
         raise GenloomError("speech.bad_transcript_suffix", suffix=f".{suffix}", format=name)
     return check_format(name or suffix or "txt")
+
+
+KIND = OutputKind(replay_transcription)

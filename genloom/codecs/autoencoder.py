@@ -6,7 +6,7 @@ Shape letters: B batch, C channels of the latent.
 import json
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from genloom import plugins
+from genloom.capabilities import ResizableCodec
 from genloom.codecs.codec_json import damaged_error, read_json
 from genloom.errors import GenloomError, format_message
 from genloom.old_names import rename_keys, upgrade_fields, upgrade_part, upgrade_tensors
@@ -82,6 +83,20 @@ class Autoencoder:
         """Whether values, and so their latents, may be shorter than the grid on the first axis."""
         space = self.inner_codec.space
         return isinstance(space, SignalSpace) and space.has_lengths and len(space.size) == len(self.spec.grid)
+
+    def with_length(self, length: int) -> "Autoencoder":
+        """Return the autoencoder whose latent has this many positions on the first axis; the weights are shared.
+
+        Raise GenloomError for networks or a codec that do not read other lengths.
+        """
+        codec, space, grid = self.inner_codec, self.inner_codec.space, self.spec.grid
+        if isinstance(codec, ResizableCodec) and isinstance(space, SignalSpace) and grid:
+            inner_codec = codec.with_length(length * space.size[0] // grid[0])
+            spec, weights = replace(self.spec, grid=(length, *grid[1:])), self.parts.state_dict()
+            others = spec.build_networks(inner_codec.space).state_dict()
+            if {name: t.shape for name, t in others.items()} == {name: t.shape for name, t in weights.items()}:
+                return replace(self, inner_codec=inner_codec, spec=spec)
+        raise GenloomError("codecs.latent_length_is_fixed", length=length, trained=grid[0] if grid else 0)
 
     @torch.inference_mode()
     def encode(self, value: Any) -> Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from genloom.capabilities import get_levels
-from genloom.codecs.autoencoder import Autoencoder
+from genloom.codecs.autoencoder import LARGEST_SETTING, Autoencoder
 from genloom.codecs.codec_json import damaged_error
 from genloom.errors import GenloomError, format_message
 from genloom.types import SignalSpace
@@ -25,6 +25,11 @@ class Config:
     """A trained autoencoder, or a model that has one as its codec; the codec stores a copy of it."""
 
     model: str = "icons"
+    length: int = 0  # positions on the first axis, where the networks read other lengths; 0: as the model was trained
+
+    def __post_init__(self) -> None:
+        if not (type(self.length) is int and 0 <= self.length <= LARGEST_SETTING):
+            raise GenloomError("codecs.bad_latent_length", value=self.length, maximum=LARGEST_SETTING)
 
 
 def default_config(size: int) -> dict[str, Any]:
@@ -41,6 +46,7 @@ def from_model(model: Any, values: Iterable[Any], config: Config) -> "Codec":
     if not isinstance(codec, Codec) and get_levels(model.objective):
         raise GenloomError("codecs.latent_is_discrete", model=model.name)
     autoencoder = codec.autoencoder if isinstance(codec, Codec) else Autoencoder.from_model(model)
+    autoencoder = autoencoder.with_length(config.length) if config.length else autoencoder
     latents = [autoencoder.encode(value) for value in islice(values, 0, STAT_STRIDE * NUM_STAT_SAMPLES, STAT_STRIDE)]
     if not latents:
         raise GenloomError("codecs.no_samples")

@@ -99,6 +99,10 @@ class Codec:
     def decode_many(self, x_BHT: Iterable[np.ndarray]) -> list[Sound]:
         return [self.decode(x) for x in x_BHT]
 
+    def with_length(self, length: int) -> "Codec":
+        """Return the codec for sounds of this many frames at most."""
+        return Codec(replace(self.config, frames=length))
+
     def save(self, folder: Path) -> None:
         write_config(folder, "waveform", self.config)
 

@@ -41,6 +41,8 @@ def parse_eval_prompt(workspace: Workspace, model: Model, record: Mapping[str, A
     """Parse the record of an output, for a model with the same conditions."""
     if record.get("speech"):  # which consists of several samples
         raise GenloomError("learn.spoken_output", output=record.get("id"), model=model.ref)
+    if record.get("speech"):  # which consists of several samples
+        raise GenloomError("learn.spoken_output", output=record.get("id"), model=model.ref)
     request_record, row = upgrade_request(record.get("request") or {}), int(record.get("row") or 0)
     ids, nonces = request_record.get("prompt_ids") or (), request_record.get("nonces") or ()
     given = request_record.get("given") or ()

@@ -1,5 +1,7 @@
 """Convolutions over the short-time spectra of a sound in frames, to a latent; and back by an exact inverse transform.
 
+With `bands`, the latent is the logarithm of mel bands, in which nothing is learned, and the decoder is a vocoder.
+
 A sound is a signal of one axis whose channels are the samples of a frame. The decoder's last layer gives the magnitude
 and the phase of every frequency (Siuzdak 2024, "Vocos"), and the inverse transform is exact. The blocks are those of
 ConvNeXt (Liu et al. 2022).
@@ -9,6 +11,7 @@ Shape letters: B batch, C channels, H samples of a frame, T frames, F frequencie
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import log
 from typing import Any
 
 import torch
@@ -16,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genloom.errors import GenloomError
+from genloom.media.audio.spectrum import build_mel_matrix
 from genloom.networks.convolution import pool_condition
 from genloom.networks.embedding import mask_padding, rescale_lengths
 from genloom.types import Condition, NetworkSpec, SignalSpace
@@ -24,6 +28,8 @@ POWER = 0.3  # of magnitudes, which hearing compresses
 EPS = 1e-7
 MAX_LOG_MAGNITUDE = 8.0
 CRITIC_HALVINGS = 4
+BAND_FLOOR = 1e-3  # of a magnitude, for sounds whose loud frames have a mean square of 1: quieter is silence
+BAND_MEAN, BAND_STD = -3.0, 2.5  # of the logarithms of bands, about
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,9 @@ class Config:
     window: int = 4  # frames of the Fourier transform
     kernel: int = 7  # positions that a block reads
     expansion: int = 2  # times the width, inside of a block
+    bands: int = 0  # mel bands that are the latent; 0: it is learned
+    rate: float = 16_000.0  # samples a second, by which mel bands are placed
+    band_noise: float = 0.05  # deviation of the noise on the bands in training, so that a decoder forgives errors
 
 
 def build(spec: NetworkSpec, config: Config) -> nn.Module:
@@ -45,6 +54,8 @@ def build(spec: NetworkSpec, config: Config) -> nn.Module:
         raise GenloomError("networks.spectral_condition")
     if config.window < 2:
         raise GenloomError("networks.spectral_window", window=config.window)
+    if config.bands and output_space.size and is_wave(input_space, output_space):
+        return BandAnalysis(input_space, output_space, config)
     if not output_space.size or is_wave(input_space, output_space):
         return Analysis(spec, input_space, output_space, config)
     return Synthesis(spec, input_space, output_space, config)
@@ -164,6 +175,34 @@ class Analysis(nn.Module):
         """Return the network for sounds of this many frames, which it can halve."""
         if size[0] % self.halvings:
             raise GenloomError("networks.size_is_fixed", size=size)
+        return self
+
+
+class BandAnalysis(nn.Module):
+    """Maps frames of a sound, B H T, to the logarithms of their mel bands, B C T, and the noise that training adds."""
+
+    def __init__(self, input_space: SignalSpace, output_space: SignalSpace, config: Config):
+        super().__init__()
+        has_noise = output_space.channels == 2 * config.bands
+        if output_space.size != input_space.size or not (has_noise or output_space.channels == config.bands):
+            raise GenloomError("networks.spectral_bands", bands=config.bands, output=output_space)
+        if not 0 < config.band_noise <= 1:
+            raise GenloomError("networks.spectral_band_noise", noise=config.band_noise)
+        self.window, self.bands, self.rate = config.window * input_space.channels // 2 * 2, config.bands, config.rate
+        self.log_variance = 2 * log(config.band_noise) if has_noise else None
+
+    def forward(
+        self, x: Tensor, t: Tensor | None = None, cond: Condition | None = None, lengths: Tensor | None = None
+    ) -> Tensor:
+        magnitudes_BFT = transform_frames(mask_padding(x.float(), lengths), self.window).abs()
+        matrix_FM = torch.from_numpy(build_mel_matrix(self.rate, magnitudes_BFT.shape[1], self.bands)).to(x.device)
+        levels_BMT = ((magnitudes_BFT.mT @ matrix_FM + BAND_FLOOR).log().mT - BAND_MEAN) / BAND_STD
+        if self.log_variance is not None:
+            levels_BMT = torch.cat([levels_BMT, torch.full_like(levels_BMT, self.log_variance)], 1)
+        return mask_padding(levels_BMT, lengths)
+
+    def at_size(self, size: tuple[int, ...]) -> "BandAnalysis":
+        """Return the network for sounds of this many frames: it reads any."""
         return self
 
 

@@ -3,6 +3,7 @@
 The dictionaries are those of misaki (a curated one and a larger one) and that of Carnegie Mellon University.
 """
 
+import gzip
 import json
 import re
 import unicodedata
@@ -21,20 +22,28 @@ _LETTER_NAMES = {"a": "ˈA", "w": "dˈʌbᵊlju", "z": "zˈi"}  # of those that 
 Senses = Mapping[str, str | None]  # the pronunciations of a word by its part of speech, with "DEFAULT"
 
 
+def read_words(path: Path) -> Mapping[str, str | Senses]:
+    """Return the words of a dictionary, which may be compressed (.json.gz); {} if there is none."""
+    compressed = path.with_name(f"{path.name}.gz")
+    if compressed.is_file():
+        return json.loads(gzip.decompress(compressed.read_bytes()))
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+
 class EnglishLexicon:
-    """The pronunciations of English words in the American or the British dictionaries of a folder."""
+    """The pronunciations of English words in the American or the British dictionaries that a folder has."""
 
     def __init__(self, folder: Path, is_british: bool = False):
         self.folder, self.is_british = folder, is_british
         prefix = "gb" if is_british else "us"
-        self.gold: Mapping[str, str | Senses] = json.loads((folder / f"{prefix}_gold.json").read_text("utf-8"))
-        self.silver: Mapping[str, str | Senses] = json.loads((folder / f"{prefix}_silver.json").read_text("utf-8"))
+        self.gold, self.silver = (read_words(folder / f"{prefix}_{name}.json") for name in ("gold", "silver"))
         self.pronounce = lru_cache(20_000)(self._pronounce)
 
     @cached_property
     def _cmu(self) -> dict[str, str]:
         """The dictionary of Carnegie Mellon University, which is read when a word is in no other."""
-        return dict(_CMU_ENTRY.findall((self.folder / "cmudict.js").read_text("utf-8")))
+        path = self.folder / "cmudict.js"
+        return dict(_CMU_ENTRY.findall(path.read_text("utf-8"))) if path.is_file() else {}
 
     @cached_property
     def _spelling(self) -> SpellingNetwork:

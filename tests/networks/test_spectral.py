@@ -78,3 +78,21 @@ def test_what_it_cannot_map_is_refused(code: str, spec: NetworkSpec) -> None:
 def test_a_window_needs_two_frames() -> None:
     with raises_code("networks.spectral_window"):
         build(NetworkSpec(WAVE, LATENT), Config(window=1))
+
+
+def test_bands_are_the_latent_of_a_vocoder() -> None:
+    spec = NetworkSpec(WAVE, SignalSpace(16, (16,), has_lengths=True))
+    encoder: Any = build(spec, Config(bands=8, window=4, band_noise=0.1))
+    assert not list(encoder.parameters())
+    x = torch.randn(2, 16, 16, generator=torch.Generator().manual_seed(0))
+    levels, log_variances = encoder(x, lengths=torch.tensor([16, 10])).chunk(2, 1)
+    assert levels.shape == (2, 8, 16)
+    assert not levels[1, :, 10:].any()
+    assert torch.allclose(log_variances[0], torch.tensor(0.01).log())
+    louder = encoder(4 * x)[:, :8]
+    assert torch.allclose(louder[0, 2:], levels[0, 2:] + torch.tensor(4.0).log() / 2.5, atol=0.02)
+    assert encoder.at_size((24,))(torch.randn(1, 16, 24)).shape == (1, 16, 24)
+    with raises_code("networks.spectral_bands"):
+        build(NetworkSpec(WAVE, LATENT), Config(bands=8))
+    with raises_code("networks.spectral_band_noise"):
+        build(spec, Config(bands=8, band_noise=0.0))

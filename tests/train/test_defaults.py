@@ -54,6 +54,12 @@ def test_the_recipe_fits_the_data_and_the_objective(
     assert (recipe.network, recipe.codecs[0]) == (network, codec)
 
 
+def test_data_with_a_voice_have_a_recipe_of_their_own() -> None:
+    assert find_default_recipe("audio", 10**6, "", ("voice",)).codecs == ("latent", "mel")
+    assert find_default_recipe("audio", 10**6, "").persons == ""
+    assert find_default_recipe("audio", 10**6, "variational", ("voice",)).network == "spectral"
+
+
 def test_a_medium_without_recipes_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(image, "default_recipes")
     with raises_code("train.no_recipe", medium="image"):
@@ -96,7 +102,7 @@ def test_a_recipe_has_settings_of_its_parts(
     }
     recipe = replace(beeps.default_recipes[0], settings=settings)
     monkeypatch.setattr(beeps, "default_recipes", (recipe,))
-    dataset: Any = SimpleNamespace(medium="beeps", count_bytes=lambda split: 1000)
+    dataset: Any = SimpleNamespace(medium="beeps", manifest={}, count_bytes=lambda split: 1000)
     tables = default_tables(workspace, dataset, {})
     assert (tables["network"]["depth"], tables["objective"]["z_loss"], tables["plan"]["seed"]) == (3, 0.1, 5)
     assert tables["conditions"] == {"tempo": {"name": "columns"}}

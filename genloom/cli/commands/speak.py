@@ -1,4 +1,4 @@
-"""`genloom speak`: a text, spoken by a pretrained voice."""
+"""`genloom speak`: a text, spoken by a pretrained voice, or by one that was trained here."""
 
 import sys
 from collections.abc import Generator
@@ -19,6 +19,7 @@ from genloom.errors import GenloomError
 from genloom.text_format import format_count, format_duration, format_table
 
 if TYPE_CHECKING:
+    from genloom.api.speech import SpeechProgress
     from genloom.speech.sound_stream import Player
 
 Rate = Annotated[float, finite_float(lambda x: 0.5 <= x <= 2, "a number from 0.5 to 2")]
@@ -38,9 +39,9 @@ def run(
     out: Path | None = None,
     common: WorkOptions = WorkOptions(),
 ) -> None:
-    """Speak a text with a pretrained voice, sentence by sentence; the file says that it is synthetic.
+    """Speak a text, sentence by sentence; the file says that it is synthetic.
 
-    Needs a model: genloom import kokoro.
+    Needs a voice: genloom import kokoro, or a model that was trained on recordings of a voice.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ def run(
     file
         Document that is read instead: text, Markdown, PDF, Word and the like; "-" for standard input.
     voice
-        Voice, e.g. af_heart or bm_george. [default: af_heart]
+        Voice, e.g. af_heart or bm_george, or a model that was trained on recordings. [default: af_heart]
     model
         Model that speaks. [default: the newest]
     list_voices
@@ -73,7 +74,7 @@ def run(
                 continue
             bar.update(event.done, format_duration(event.seconds))
             if player is not None:
-                player.play(event.levels)
+                player.play(event)
     assert output is not None, "speech ends with its output"
     if target is not None:
         save_speech(output, target, console.print_note_once)
@@ -98,17 +99,34 @@ def read_source(text: str | None, file: Path | None) -> str | Path:
 
 
 @contextmanager
-def open_player(is_wanted: bool) -> "Generator[Player | None]":
+def open_player(is_wanted: bool) -> "Generator[LatePlayer | None]":
     """Yield a player of speech, and wait at the end until it has played all; None if it is not wanted."""
     if not is_wanted:
         yield None
         return
-    from genloom.speech.kokoro import RATE
-    from genloom.speech.sound_stream import Player
-
-    player = Player(RATE)
+    player = LatePlayer()
     yield player
     player.finish()
+
+
+class LatePlayer:
+    """A player of speech that starts with the first passage, which knows the rate of the voice."""
+
+    def __init__(self) -> None:
+        self._player: Player | None = None
+
+    def play(self, event: "SpeechProgress") -> None:
+        """Play a passage; waits while there is enough to play."""
+        from genloom.speech.sound_stream import Player
+
+        if self._player is None:
+            self._player = Player(event.rate)
+        self._player.play(event.levels)
+
+    def finish(self) -> None:
+        """Wait until all is played."""
+        if self._player is not None:
+            self._player.finish()
 
 
 def print_voices(voices: dict[str, str], console: Console) -> None:

@@ -1,26 +1,23 @@
 """Collect sounds: cut long recordings into clips, find their captions, compare them by their spectra."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from genloom.collect import captions, licence, media_tables
+from genloom.collect import captioned, captions, licence, media_tables
 from genloom.collect.audio import likeness, transcripts
 from genloom.collect.audio.options import Config as Config
-from genloom.collect.defaults import note_other_files
-from genloom.collect.options import Note, Report
+from genloom.collect.options import Note
 from genloom.collect.preparation import Counters, Document, Skip
-from genloom.collect.slug import decode_lossy, escape_name
+from genloom.collect.slug import decode_lossy
 from genloom.collect.sources import SourceFile
-from genloom.collect.text_table import render_shares
 from genloom.errors import GenloomError
 from genloom.media import audio
 from genloom.media.audio import processing, reading
 from genloom.media.audio.sound import Sound
-from genloom.text_format import format_count
 from genloom.types import Item
 
 if TYPE_CHECKING:  # pyarrow takes a third of a second to import
@@ -49,31 +46,17 @@ QUIET_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
-class RawSound:
+class RawSound(captioned.RawValue):
     """A clip as an encoded sound, or the bytes of a row, with what is known of it."""
 
-    data: bytes
-    source: str
-    caption: str = ""
-    caption_source: str = "none"
-    licence: str = ""
     group: str = ""  # of those that belong in one split
     format: str = ""
     changes: tuple[str, ...] = ()
-    is_whole_file: bool = True
-    kept_values: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def size(self) -> int:
-        return len(self.data)
 
 
 def count_matching_files(files: Sequence[SourceFile]) -> int:
-    """Count the sounds by the suffixes of their files, and the rows of tables with sounds.
-
-    A table counts one more than for media that go by the names of its columns.
-    """
-    return sum(media_tables.count_rows(file.path) + 1 if has_sounds(file) else is_sound(file) for file in files)
+    """Count the sounds by the suffixes of their files, and the rows of tables with sounds."""
+    return captioned.count_files(files, is_sound, has_sounds)
 
 
 def is_sound(file: SourceFile) -> bool:
@@ -82,43 +65,24 @@ def is_sound(file: SourceFile) -> bool:
 
 def has_sounds(file: SourceFile) -> bool:
     """Return whether a file is a table whose first row holds a sound file."""
-    if file.path.suffix.lower() != ".parquet" or not media_tables.has_media(file.path, CONTENT_COLUMNS):
-        return False
-    try:
-        row = next(iter(media_tables.read_media_rows(file.path, "", CONTENT_COLUMNS)), None)
-    except (ValueError, OSError):
-        return False
-    return row is not None and bool(reading.find_format(row.data))
+    return captioned.has_values(file, CONTENT_COLUMNS, lambda data: bool(reading.find_format(data)))
 
 
 def select(files: Sequence[SourceFile]) -> tuple[list[SourceFile], list[Note]]:
     """Return the sounds and tables of sounds, and a note on the other files but those that may describe sounds."""
-    captions.clear_caches()
     transcripts.clear_cache()
-    sounds = [replace(file, format="sound") for file in files if is_sound(file)]
-    tables = [replace(file, format="parquet", is_streamed=True) for file in files if has_sounds(file)]
-    used = {file.path for file in (*sounds, *tables)}
-    sidecars = {*captions.SIDECAR_SUFFIXES, *captions.TABLE_SUFFIXES} if sounds else set()
-    suffixes = (file.path.suffix.lower() for file in files if file.path not in used)
-    counts = Counter(escape_name(suffix) or "no suffix" for suffix in suffixes if suffix not in sidecars)
-    return [*sounds, *tables], note_other_files(counts)
+    return captioned.select_files(files, "sound", is_sound, has_sounds)
 
 
 def read(file: SourceFile, options: Config) -> Iterator[RawSound | Note]:
     """Yield the sounds of a file; a longer recording than a clip is cut; bad input yields a Note and never raises."""
-    try:
-        yield from read_sound_rows(file, options) if file.format == "parquet" else read_file(file, options)
-    except OSError as error:
-        yield Note.from_error(file.name, GenloomError("collect.file_unreadable", reason=error.strerror or error))
-    except MemoryError:
-        yield Note.from_error(file.name, GenloomError("collect.memory_limit"))
-    except ValueError as error:
-        yield Note.from_error(file.name, error)
+    sounds = read_sound_rows(file, options) if file.format == "parquet" else read_file(file, options)
+    return captioned.iter_with_notes(file, sounds)
 
 
 def read_sound_rows(file: SourceFile, options: Config) -> Iterator[RawSound]:
     """Yield the rows of a table, undecoded; sounds in tables are not cut."""
-    folder_licence = find_folder_licence(file)
+    folder_licence = captioned.find_folder_licence(file)
     keep = (*options.keep, *transcripts.SPEAKER_COLUMNS)
     for row in media_tables.read_media_rows(file.path, options.column, CONTENT_COLUMNS, keep):
         entry = row.caption_entry
@@ -126,11 +90,11 @@ def read_sound_rows(file: SourceFile, options: Config) -> Iterator[RawSound]:
             row.data,
             row.source or f"{file.name}:{row.number}",
             entry.caption,
-            "a column of the table" if entry.caption else "none",
+            captioned.FROM_TABLE if entry.caption else "none",
             entry.licence or folder_licence,
+            False,
+            {name: entry.kept_values[name] for name in options.keep if name in entry.kept_values},
             choose_group(options, entry.kept_values, PurePosixPath(row.name).parent.name),
-            is_whole_file=False,
-            kept_values={name: entry.kept_values[name] for name in options.keep if name in entry.kept_values},
         )
 
 
@@ -152,7 +116,9 @@ def read_file(file: SourceFile, options: Config) -> Iterator[RawSound]:
         (captions.derive_caption(folder, GENERIC_WORDS), "the folder's name"),
     )  # fmt: skip
     tagged = next((recording.tags[name] for name in ("license", "copyright") if name in recording.tags), "")
-    found_licence = entry.licence or (licence.identify_licence(tagged) if tagged else find_folder_licence(file))
+    found_licence = entry.licence or (
+        licence.identify_licence(tagged) if tagged else captioned.find_folder_licence(file)
+    )
     clips = list(cut_clips(recording.sound, options.clip_seconds))
     for number, clip in enumerate(clips, start=1):
         yield RawSound(
@@ -161,11 +127,11 @@ def read_file(file: SourceFile, options: Config) -> Iterator[RawSound]:
             caption,
             caption_source,
             found_licence,
+            len(clips) == 1,
+            {name: entry.kept_values[name] for name in options.keep if name in entry.kept_values},
             choose_group(options, entry.kept_values, folder) or (file.name if len(clips) > 1 else ""),
             recording.header.format,
             () if len(clips) == 1 else recording.changes,
-            len(clips) == 1,
-            {name: entry.kept_values[name] for name in options.keep if name in entry.kept_values},
         )
 
 
@@ -233,10 +199,6 @@ def process_sound(sound: Sound, options: Config, counters: Counters) -> Sound:
     return sound
 
 
-def find_folder_licence(file: SourceFile) -> str:
-    return licence.find_folder_licence(file.path.parent, file.root) or licence.UNKNOWN_LICENCE
-
-
 def build_columns(documents: Sequence[Document]) -> dict[str, "pa.Array"]:
     """Return the columns content (FLAC), seconds, rate and channels."""
     import pyarrow as pa
@@ -248,39 +210,7 @@ def build_columns(documents: Sequence[Document]) -> dict[str, "pa.Array"]:
     }
 
 
-def build_metadata(report: Report) -> dict[str, Any]:
-    """Return the counts of formats, of the origins of captions, and of changes."""
-    return {name: dict((+report.counters[name]).most_common()) for name in ("formats", "captions", "changed")}
-
-
-def summary(report: Report) -> str:
-    """Return the number of sounds, and how many of them have no caption."""
-    count, uncaptioned = format_count(report.documents_kept, "sound"), report.counters["captions"]["none"]
-    return f"{count}, {uncaptioned:,} of them without a caption" if uncaptioned else count
-
-
-def describe_changes(report: Report) -> list[str]:
-    """Return lines on the origins of the captions, on how to add missing ones, and on what was changed."""
-    origins = Counter({name: count for name, count in report.counters["captions"].items() if name != "none"})
-    lines = [f"captions from {_format_counts(origins)}"] if origins else []
-    if report.counters["captions"]["none"]:
-        lines.append(
-            "to add a caption, put a .txt file of the same name, or a table with file_name and text, beside it"
-        )
-    if changes := +report.counters["changed"]:
-        lines.append(f"changed: {_format_counts(changes)}")
-    return lines
-
-
-def render_sections(report: Report) -> list[str]:
-    """Return sections on the origins of the captions and on the formats."""
-    return [
-        "## Captions",
-        render_shares(report.counters["captions"], "from", plural="sounds"),
-        "## Formats",
-        render_shares(report.counters["formats"], "format", plural="sounds"),
-    ]
-
-
-def _format_counts(counts: Counter[str]) -> str:
-    return ", ".join(f"{kind} ({count:,})" for kind, count in counts.most_common())
+build_metadata = captioned.build_metadata
+summary = partial(captioned.summarize, noun=noun)
+describe_changes = captioned.describe_changes
+render_sections = partial(captioned.render_sections, plural=audio.plural)

@@ -1,20 +1,18 @@
 """Collect scores: read them on the grid, cut long pieces into passages, compare them in any key."""
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genloom.collect import captions, licence, media_tables
-from genloom.collect.defaults import note_other_files
+from genloom.collect import captioned, captions, licence, media_tables
 from genloom.collect.duplicates import Sketches
 from genloom.collect.options import Note, Options, Report
 from genloom.collect.preparation import Counters, Document, Skip
-from genloom.collect.slug import decode_lossy, escape_name
+from genloom.collect.slug import decode_lossy
 from genloom.collect.sources import SourceFile
 from genloom.errors import GenloomError
 from genloom.media import music
@@ -46,29 +44,15 @@ class Config(Options):
 
 
 @dataclass(frozen=True)
-class RawScore:
+class RawScore(captioned.RawValue):
     """A passage of a piece as MIDI, with its caption."""
 
-    data: bytes
-    source: str
-    caption: str = ""
-    caption_source: str = "none"
-    licence: str = ""
     repairs: midi.Repairs = midi.Repairs()
-    is_whole_file: bool = True
-    kept_values: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def size(self) -> int:
-        return len(self.data)
 
 
 def count_matching_files(files: Sequence[SourceFile]) -> int:
-    """Count the files with notes by their names, and the rows of tables with MIDI.
-
-    A table counts one more than for media that go by the names of its columns.
-    """
-    return sum(media_tables.count_rows(file.path) + 1 if has_midi(file) else is_score(file) for file in files)
+    """Count the files with notes by their names, and the rows of tables with MIDI."""
+    return captioned.count_files(files, is_score, has_midi)
 
 
 def is_score(file: SourceFile) -> bool:
@@ -86,77 +70,59 @@ def is_score(file: SourceFile) -> bool:
 
 def has_midi(file: SourceFile) -> bool:
     """Return whether a file is a table whose first row holds a MIDI file."""
-    if file.path.suffix.lower() != ".parquet" or not media_tables.has_media(file.path, CONTENT_COLUMNS):
-        return False
-    try:
-        row = next(iter(media_tables.read_media_rows(file.path, "", CONTENT_COLUMNS)), None)
-    except (ValueError, OSError):
-        return False
-    return row is not None and row.data.startswith(b"MThd")
+    return captioned.has_values(file, CONTENT_COLUMNS, lambda data: data.startswith(b"MThd"))
 
 
 def select(files: Sequence[SourceFile]) -> tuple[list[SourceFile], list[Note]]:
     """Return the scores and tables of scores, and a note on the other files but those that may describe scores."""
-    captions.clear_caches()
-    scores = [replace(file, format="score") for file in files if is_score(file)]
-    tables = [replace(file, format="parquet", is_streamed=True) for file in files if has_midi(file)]
-    used = {file.path for file in (*scores, *tables)}
-    sidecars = {*captions.SIDECAR_SUFFIXES, *captions.TABLE_SUFFIXES} if scores else set()
-    suffixes = (file.path.suffix.lower() for file in files if file.path not in used)
-    counts = Counter(escape_name(suffix) or "no suffix" for suffix in suffixes if suffix not in sidecars)
-    return [*scores, *tables], note_other_files(counts)
+    return captioned.select_files(files, "score", is_score, has_midi)
 
 
 def read(file: SourceFile, options: Config) -> Iterator[RawScore | Note]:
     """Yield the passages of the pieces in a file; bad input yields a Note and never raises."""
-    try:
-        if file.path.suffix.lower() == ".parquet":
-            for row in media_tables.read_media_rows(file.path, options.column, CONTENT_COLUMNS, options.keep):
-                entry = row.caption_entry
-                source = row.source or f"{file.name}:{row.number}"
-                yield RawScore(
-                    row.data,
-                    source,
-                    entry.caption,
-                    "a column of the table",
-                    entry.licence,
-                    is_whole_file=False,
-                    kept_values=entry.kept_values,
-                )
-            return
-        if file.size > music.MAX_BYTES:
-            raise GenloomError("music.file_too_large", limit=music.MAX_BYTES >> 20)
-        entry, origin = captions.find_caption(file.path, file.root, FILE_COLUMNS, options.keep)
-        problems: list[str] = []
-        pieces = music.read(file.path.read_bytes(), file.path.suffix.lower(), problems)
-        if problems:
-            error = GenloomError(
-                "collect.pieces_unread", count=len(problems), total=len(problems) + len(pieces), reason=problems[0]
+    scores = read_rows(file, options) if file.path.suffix.lower() == ".parquet" else read_file(file, options)
+    return captioned.iter_with_notes(file, scores)
+
+
+def read_rows(file: SourceFile, options: Config) -> Iterator[RawScore]:
+    """Yield the rows of a table with MIDI, undecoded."""
+    for row in media_tables.read_media_rows(file.path, options.column, CONTENT_COLUMNS, options.keep):
+        entry, source = row.caption_entry, row.source or f"{file.name}:{row.number}"
+        origin = captioned.FROM_TABLE
+        yield RawScore(row.data, source, entry.caption, origin, entry.licence, False, entry.kept_values)
+
+
+def read_file(file: SourceFile, options: Config) -> Iterator[RawScore | Note]:
+    """Yield the passages of the pieces in a file, and a note if some pieces are damaged."""
+    if file.size > music.MAX_BYTES:
+        raise GenloomError("music.file_too_large", limit=music.MAX_BYTES >> 20)
+    entry, origin = captions.find_caption(file.path, file.root, FILE_COLUMNS, options.keep)
+    problems: list[str] = []
+    pieces = music.read(file.path.read_bytes(), file.path.suffix.lower(), problems)
+    if problems:
+        error = GenloomError(
+            "collect.pieces_unread", count=len(problems), total=len(problems) + len(pieces), reason=problems[0]
+        )
+        yield Note.from_error(file.name, error, is_skipped=False)
+    for number, (score, repairs) in enumerate(pieces, start=1):
+        score = with_key(score)
+        source = file.name if len(pieces) == 1 else f"{file.name}#{number}"
+        stem = captions.derive_caption(decode_lossy(PurePosixPath(file.path.name).stem), GENERIC_WORDS)
+        caption, caption_source = captions.pick_caption(
+            (entry.caption, origin), (score.title, "the file itself"), (stem, "the file's name")
+        )
+        passages = list(cut_passages(score, options.passage_bars))
+        for index, passage in enumerate(passages):
+            yield RawScore(
+                midi.write_midi(passage),
+                source if len(passages) == 1 else f"{source}:{index + 1}",
+                caption,
+                caption_source,
+                entry.licence,
+                len(pieces) == len(passages) == 1,
+                entry.kept_values,
+                repairs if index == 0 else midi.Repairs(),
             )
-            yield Note.from_error(file.name, error, is_skipped=False)
-        for number, (score, repairs) in enumerate(pieces, start=1):
-            score = with_key(score)
-            source = file.name if len(pieces) == 1 else f"{file.name}#{number}"
-            stem = captions.derive_caption(decode_lossy(PurePosixPath(file.path.name).stem), GENERIC_WORDS)
-            caption, caption_source = captions.pick_caption(
-                (entry.caption, origin), (score.title, "the file itself"), (stem, "the file's name")
-            )
-            passages = list(cut_passages(score, options.passage_bars))
-            for index, passage in enumerate(passages):
-                yield RawScore(
-                    midi.write_midi(passage),
-                    source if len(passages) == 1 else f"{source}:{index + 1}",
-                    caption,
-                    caption_source,
-                    entry.licence,
-                    repairs if index == 0 else midi.Repairs(),
-                    len(pieces) == len(passages) == 1,
-                    entry.kept_values,
-                )
-    except OSError as error:
-        yield Note.from_error(file.name, GenloomError("collect.file_unreadable", reason=error.strerror or error))
-    except ValueError as error:
-        yield Note.from_error(file.name, error)
 
 
 def with_key(score: Score) -> Score:

@@ -34,7 +34,23 @@ AUTOENCODER: Mapping[str, Any] = {
     "scale_equivariance_weight": 0.0,
     "spectral_weight": 3.0,
 }
+# A voice: flow over mel bands, or the latent of a vocoder, of the phonemes of a text; see conditioners/speech.py.
+VOICE = DefaultRecipe(
+    ("flow",),
+    "dit",
+    ("latent", "mel"),
+    batch_size=8,
+    context_length=0,
+    persons="voice",
+    settings={
+        "codec": {"model": "vocoder", "length": 512},
+        "network": {"patch_size": 2, "width": 192, "depth": 4},
+        "conditions": {"text": {"name": "speech"}},
+        "plan": {"cooldown": 0.4, "ema_decay": 0.99},
+    },
+)
 default_recipes: tuple[DefaultRecipe, ...] = (
+    VOICE,
     DefaultRecipe(
         ("flow",),
         "dit",

@@ -3,6 +3,7 @@
 Shape letters: N samples, T frames, F frequencies, M mel bands.
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import pairwise
 
@@ -11,6 +12,7 @@ import numpy as np
 from genloom.media.audio.sound import Sound
 
 WINDOW_SECONDS, HOP_SECONDS = 0.046, 0.0116
+FRAME_MULTIPLE = 16  # of the longest sound of a model, so that networks can halve it
 
 
 def compute_magnitudes(samples_N: np.ndarray, size: int, hop: int) -> np.ndarray:
@@ -60,3 +62,16 @@ def average_parts(levels_TM: np.ndarray, count: int) -> np.ndarray:
     """Return the means of so many parts of the length, about equally long, (count, M)."""
     edges = np.linspace(0, len(levels_TM), count + 1).astype(int)
     return np.stack([levels_TM[begin : max(end, begin + 1)].mean(0) for begin, end in pairwise(edges)])
+
+
+def frame_samples(samples_N: np.ndarray, window: int, hop: int) -> np.ndarray:
+    """Return the window around every `hop` samples, (T, window), where T frames of `hop` samples hold all of them."""
+    count, left = -(-len(samples_N) // hop), (window - hop) // 2
+    padded = np.pad(samples_N, (left, count * hop + window - hop - left - len(samples_N)))
+    return np.lib.stride_tricks.sliding_window_view(padded, window)[::hop][:count]
+
+
+def choose_num_frames(lengths: Iterable[int], maximum: int) -> int:
+    """Return how many frames hold the longest sound that has at most so many, as a multiple of 16."""
+    longest = max((length for length in lengths if length <= maximum), default=maximum)
+    return min(-(-longest // FRAME_MULTIPLE) * FRAME_MULTIPLE, maximum)

@@ -1,8 +1,12 @@
-"""POST /v1/audio/speech, /transcriptions and /translations: texts that are spoken, and recordings written down."""
+"""POST /v1/audio/speech, /transcriptions and /translations: texts that are spoken, and recordings written down.
+
+With `stream_format: "audio"`, speech is sent sentence by sentence as it is made. Such a stream says in its tags that it
+is synthetic; only a whole file is signed.
+"""
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from pathlib import Path
 from threading import Lock
 from typing import Annotated, Any, Literal
@@ -12,13 +16,13 @@ from pydantic import Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
 from genloom.api.models import Model
-from genloom.api.speech import RUNTIME as SPEAKER
-from genloom.api.speech import save_speech, speak_text
-from genloom.api.transcription import RUNTIME as LISTENER
-from genloom.api.transcription import Transcription, transcribe_recording
+from genloom.api.outputs import Output
+from genloom.api.speech import build_tags, iter_spoken, save_speech, speak_text
+from genloom.api.transcription import Transcription, can_transcribe, transcribe_recording
+from genloom.api.voices import can_speak, can_speak_itself
 from genloom.api.workspace import Workspace
 from genloom.errors import GenloomError
 from genloom.server.access import require_scope
@@ -26,11 +30,15 @@ from genloom.server.errors import APIError
 from genloom.server.openai.generating import OUTPUT_HEADER, get_owner, resolve_model
 from genloom.server.openai.shapes import Shape
 from genloom.server.openai.unavailable import build_refusal
+from genloom.speech.sound_chunks import FORMATS as STREAMED_FORMATS
+from genloom.speech.sound_chunks import build_encoder
+from genloom.store.model_folder import ModelFolder
 
 router = APIRouter()
 
 MAX_CHARACTERS = 20_000  # of one request
 MAX_UPLOAD_BYTES = 200_000_000
+MAX_NAME_CHARACTERS = 200  # of an uploaded file, in the record of its transcript
 # The voices of OpenAI that no voice of the model is named after, and those that are nearest to them.
 VOICES: Mapping[str, str] = {
     "shimmer": "af_bella", "ash": "am_adam", "coral": "af_jessica", "sage": "af_sarah", "ballad": "bm_george",
@@ -39,7 +47,7 @@ VOICES: Mapping[str, str] = {
 MIME_BY_FORMAT = {
     "mp3": "audio/mpeg", "wav": "audio/wav", "flac": "audio/flac", "opus": "audio/ogg", "pcm": "audio/pcm",
 }  # fmt: skip
-_busy = Lock()  # one request at a time: each takes all processors
+_busy = Lock()  # one passage or recording at a time: each takes all processors
 
 
 class SpeechRequest(Shape):
@@ -66,24 +74,90 @@ class TranscriptionRequest(Shape):
 async def create_speech(request: Request, body: SpeechRequest) -> Response:
     """Speak a text; the file says that it is synthetic."""
     workspace = request.app.state.workspace
-    model = await run_in_threadpool(find_model, workspace, resolve_model(request, body.model), SPEAKER)
+    model = await run_in_threadpool(find_model, workspace, resolve_model(request, body.model), can_speak)
     if not body.input.strip():
         raise APIError("server.text_missing", param="input")
-    return await run_in_threadpool(answer_speech, workspace, model, body, get_owner(request))
+    is_stream = body.stream_format is not None and get_format(body) in STREAMED_FORMATS
+    answer = stream_speech if is_stream else answer_speech
+    return await run_in_threadpool(answer, workspace, model, body, get_owner(request))
+
+
+def get_format(body: SpeechRequest) -> str:
+    return body.response_format or "mp3"
+
+
+def get_speed(body: SpeechRequest) -> float:
+    return 1.0 if body.speed is None else min(max(body.speed, 0.5), 2.0)
+
+
+def choose_voice(model: Model, body: SpeechRequest) -> str:
+    """Return the voice of the model that is meant: clients must name one, and a model trained here has one."""
+    voice = body.voice or ""
+    return "" if can_speak_itself(model.folder) else VOICES.get(voice.lower(), voice)
 
 
 def answer_speech(workspace: Workspace, model: Model, body: SpeechRequest, owner: str) -> Response:
     """Speak the text of a request, and return the file in its format."""
-    voice = body.voice or ""
-    name = body.response_format or "mp3"
-    rate = 1.0 if body.speed is None else min(max(body.speed, 0.5), 2.0)
+    name, voice = get_format(body), choose_voice(model, body)
     with _busy:
-        output = speak_text(workspace, body.input, VOICES.get(voice.lower(), voice), rate, model, describe_owner(owner))
+        output = speak_text(workspace, body.input, voice, get_speed(body), model, describe_owner(owner))
     with tempfile.TemporaryDirectory(prefix="genloom-speech-") as folder:
         path = Path(folder) / f"speech.{'wav' if name == 'pcm' else name}"
         save_speech(output, path, note=lambda problem: None)  # which `genloom doctor` tells
         data = strip_header(path) if name == "pcm" else path.read_bytes()
     return Response(data, media_type=MIME_BY_FORMAT[name], headers={OUTPUT_HEADER: output.id})
+
+
+def stream_speech(workspace: Workspace, model: Model, body: SpeechRequest, owner: str) -> Response:
+    """Return a stream of the speech, whose first passage is already spoken, so that errors are answered as usual."""
+    output_id = workspace.store.reserve_output()
+    chunks = iter_chunks(workspace, model, body, owner, output_id)
+    first = next(chunks)
+    headers = {OUTPUT_HEADER: output_id}
+    return StreamingResponse(send_chunks(first, chunks), media_type=MIME_BY_FORMAT[get_format(body)], headers=headers)
+
+
+def iter_chunks(
+    workspace: Workspace, model: Model, body: SpeechRequest, owner: str, output_id: str
+) -> Generator[bytes, None, None]:
+    """Yield the bytes of each passage as it is spoken; the output is stored at the end, under its reserved id."""
+    voice, is_stored, encoder = choose_voice(model, body), False, None
+    events = iter_spoken(
+        workspace, body.input, voice, get_speed(body), model, describe_owner(owner), reserved=output_id
+    )
+    try:
+        while True:
+            with _busy:  # and not while a client reads
+                event = next(events)
+            if isinstance(event, Output):
+                is_stored = True
+                break
+            start = b""
+            if encoder is None:
+                encoder = build_encoder(get_format(body), event.rate, build_tags(model.ref, event.voice))
+                start = encoder.begin()
+            yield start + encoder.encode(event.levels)
+        assert encoder is not None, "speech has a passage"
+        yield encoder.finish()
+    finally:
+        events.close()
+        if not is_stored:
+            workspace.store.release_output(output_id)
+
+
+async def send_chunks(first: bytes, chunks: Generator[bytes, None, None]) -> AsyncGenerator[bytes]:
+    """Yield the chunks; a client that leaves ends the speech."""
+    try:
+        yield first
+        while (chunk := await run_in_threadpool(get_next, chunks)) is not None:
+            yield chunk
+    finally:
+        chunks.close()
+
+
+def get_next(chunks: Generator[bytes, None, None]) -> bytes | None:
+    """Return the next chunk; None at the end."""
+    return next(chunks, None)
 
 
 def strip_header(path: Path) -> bytes:
@@ -113,7 +187,7 @@ async def answer_upload(request: Request, to_english: bool) -> Response:
     workspace = request.app.state.workspace
     async with request.form(max_files=2, max_fields=50) as form:
         body = read_form(form)
-        model = await run_in_threadpool(find_model, workspace, resolve_model(request, body.model), LISTENER)
+        model = await run_in_threadpool(find_model, workspace, resolve_model(request, body.model), can_transcribe)
         upload = form.get("file")
         if not isinstance(upload, UploadFile):
             raise APIError("server.recording_missing", param="file")
@@ -123,14 +197,20 @@ async def answer_upload(request: Request, to_english: bool) -> Response:
             with path.open("wb") as file:
                 await run_in_threadpool(shutil.copyfileobj, upload.file, file)
             return await run_in_threadpool(
-                answer_transcription, workspace, model, path, body, to_english, get_owner(request)
+                answer_transcription, workspace, model, path, body, to_english, upload.filename, get_owner(request)
             )
         finally:
             await run_in_threadpool(shutil.rmtree, folder, True)
 
 
 def answer_transcription(
-    workspace: Workspace, model: Model, path: Path, body: TranscriptionRequest, to_english: bool, owner: str
+    workspace: Workspace,
+    model: Model,
+    path: Path,
+    body: TranscriptionRequest,
+    to_english: bool,
+    name: str | None,
+    owner: str,
 ) -> Response:
     """Transcribe a recording, and return the transcript in the format of the request."""
     has_words = body.response_format in ("verbose_json", "srt", "vtt")
@@ -143,6 +223,7 @@ def answer_transcription(
                 model=model,
                 has_words=has_words,
                 to_english=to_english,
+                uploaded_name=clean_name(name or ""),
                 metadata=describe_owner(owner),
             )
     except GenloomError as error:
@@ -157,6 +238,12 @@ def answer_transcription(
             return JSONResponse(describe_transcription(transcription, to_english), headers=headers)
         case name:
             return PlainTextResponse(transcription.render("txt" if name == "text" else name), headers=headers)
+
+
+def clean_name(name: str) -> str:
+    """Return the name of an uploaded file for a record: without folders and characters that do not print."""
+    printable = "".join(c for c in name.replace("\\", "/").rpartition("/")[2] if c.isprintable())
+    return printable[:MAX_NAME_CHARACTERS]
 
 
 def describe_transcription(transcription: Transcription, to_english: bool) -> dict[str, Any]:
@@ -184,13 +271,13 @@ def describe_owner(owner: str) -> dict[str, Any]:
     return {"owner": owner} if owner else {}
 
 
-def find_model(workspace: Workspace, name: str, runtime: str) -> Model:
+def find_model(workspace: Workspace, name: str, is_able: Callable[[ModelFolder], bool]) -> Model:
     """Return the model of a request; APIError for one that is not there, or does something else."""
     try:
         model = workspace.model(name) if name else None
     except GenloomError:
         model = None
-    if model is None or model.folder.runtime != runtime:
+    if model is None or not is_able(model.folder):
         raise build_refusal(workspace, name)
     return model
 

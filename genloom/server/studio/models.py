@@ -13,6 +13,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from genloom.api.models import Model as WorkspaceModel
+from genloom.api.voices import can_speak_itself
 from genloom.api.workspace import Workspace
 from genloom.errors import GenloomError
 from genloom.media.abilities import get_ability
@@ -193,6 +194,7 @@ def build_model(model: WorkspaceModel, receipt: str | None, is_active: bool) -> 
         can = [str(card["runtime"]["verb"])]  # speak or transcribe
     else:
         can = ["generate", "teach", "tune", *(["chat"] if is_written and folder.has_learned_roles else [])]
+        can += ["speak"] if can_speak_itself(folder) else []
     return {
         "ref": model.ref,
         "name": model.name,

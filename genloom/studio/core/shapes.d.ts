@@ -1054,6 +1054,13 @@ export interface User {
   is_local: boolean;
 }
 
+export interface Voice {
+  name: string;
+  model: string;
+  note: string;
+  is_own: boolean;
+}
+
 export interface WinRate {
   rate: number;
   low: number;

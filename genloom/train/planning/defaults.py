@@ -1,6 +1,6 @@
 """The default parts and settings of a model for a data set, from the recipes of its medium."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genloom import plugins
@@ -18,7 +18,8 @@ from genloom.types import DefaultRecipe
 def default_tables(workspace: Workspace, dataset: Dataset, overrides: Mapping[str, str]) -> dict[str, Any]:
     """Return the tables of a job that describe the model, before any measurement; `overrides` choose the parts."""
     size, override_tables = dataset.count_bytes("train"), apply_overrides({}, overrides)
-    recipe = find_default_recipe(dataset.medium, size, get_part_name(override_tables, "objective"))
+    persons = tuple(map(str, dataset.manifest.get("persons") or ()))
+    recipe = find_default_recipe(dataset.medium, size, get_part_name(override_tables, "objective"), persons)
     objective = get_part_name(override_tables, "objective") or recipe.objectives[0]
     codec = get_part_name(override_tables, "codec") or choose_codec(workspace, recipe, size)
     network = get_part_name(override_tables, "network") or recipe.network
@@ -39,15 +40,15 @@ def default_tables(workspace: Workspace, dataset: Dataset, overrides: Mapping[st
     return {**tables, **{name: {**tables.get(name, {}), **table} for name, table in own_settings.items()}}
 
 
-def find_default_recipe(medium: str, size: int, objective: str) -> DefaultRecipe:
-    """Return the medium's first recipe for this many bytes of data and the objective (""; any).
+def find_default_recipe(medium: str, size: int, objective: str, persons: Sequence[str] = ()) -> DefaultRecipe:
+    """Return the medium's first recipe for this many bytes of data, what of persons they hold, and the objective.
 
-    An objective that none of them names, as that of a plug-in, gets the last, which is the most general.
+    The objective "" is any. An objective that none of them names, as that of a plug-in, gets the last, which is the most general.
     """
     recipes = get_ability(plugins.find_part("medium", medium), "default_recipes")
     if not recipes:
         raise GenloomError("train.no_recipe", medium=medium)
-    size_matches = [recipe for recipe in recipes if size <= recipe.max_bytes]
+    size_matches = [each for each in recipes if size <= each.max_bytes and each.persons in ("", *persons)]
     return next(
         (recipe for recipe in size_matches if not recipe.objectives or objective in ("", *recipe.objectives)),
         size_matches[-1],

@@ -1,5 +1,6 @@
 """POST /v1/audio: texts that are spoken, and recordings that are written down, as clients of OpenAI ask for them."""
 
+import hashlib
 import io
 from collections.abc import Iterator
 
@@ -7,6 +8,7 @@ import httpx2
 import pytest
 
 from genloom.api.speech import replay_speech
+from tests.errors import raises_code
 from tests.server.openai.conftest import RunningServer
 from tests.speech.tiny_listener import add_listening_model
 from tests.speech.tiny_voice import add_voice_model
@@ -44,6 +46,36 @@ def test_samples_without_a_header_and_the_speed_are_given(speaking: RunningServe
     assert soundfile.read(io.BytesIO(wav.content), dtype="int16")[0].tobytes() == pcm.content
 
 
+@pytest.mark.parametrize("name", ["pcm", "wav", "mp3"])
+def test_speech_is_streamed_as_it_is_made(speaking: RunningServer, client: httpx2.Client, name: str) -> None:
+    text = "Good morning. It is half past seven.\n\nYes, it is five past seven."
+    body = {**BODY, "input": text, "response_format": name, "stream_format": "audio"}
+    with client.stream("POST", SPEECH, json=body) as response:
+        assert response.status_code == 200
+        assert "content-length" not in response.headers
+        data = response.read()
+    output = speaking.workspace.output(response.headers["x-genloom-output-id"])
+    assert output.record["speech"]["voice"] == "am_onyx"
+    levels = soundfile.read(output.path, dtype="int16")[0]
+    if name == "pcm":
+        assert data == levels.tobytes()
+        return
+    with soundfile.SoundFile(io.BytesIO(data)) as file:
+        assert "Synthetic speech" in file.copy_metadata()["comment"]
+        assert len(file.read()) >= len(levels)
+    assert name == "mp3" or data.endswith(levels.tobytes())
+
+
+def test_a_stream_that_cannot_begin_is_refused_and_leaves_nothing(
+    speaking: RunningServer, client: httpx2.Client
+) -> None:
+    count = len(speaking.workspace.outputs)
+    response = client.post(SPEECH, json={**BODY, "input": "…", "stream_format": "audio"})
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "speech.nothing_to_speak")
+    assert len(speaking.workspace.outputs) == count
+    assert not speaking.workspace.store.list_leftovers()
+
+
 def test_what_cannot_be_spoken_names_the_field(speaking: RunningServer, client: httpx2.Client) -> None:
     for body, code in (
         ({**BODY, "voice": "nobody"}, "speech.unknown_voice"),
@@ -69,10 +101,16 @@ def test_a_recording_is_written_down(speaking: RunningServer, client: httpx2.Cli
     recording = client.post(SPEECH, json={**BODY, "input": "Good morning. " * 10}).content
 
     def ask(name: str, path: str = TRANSCRIPTIONS) -> httpx2.Response:
-        form = {"model": (None, "whisper"), "response_format": (None, name), "file": ("talk.mp3", recording)}
+        form = {"model": (None, "whisper"), "response_format": (None, name), "file": ("../my talk.mp3", recording)}
         return client.post(path, files=form)
 
-    assert "Good morning." in ask("json").json()["text"]
+    answer = ask("json")
+    assert "Good morning." in answer.json()["text"]
+    facts = speaking.workspace.output(answer.headers["x-genloom-output-id"]).record["transcript"]
+    assert (facts["recording"], facts["is_uploaded"]) == ("my talk.mp3", True)
+    assert facts["sha256"] == hashlib.sha256(recording).hexdigest()
+    with raises_code("speech.source_uploaded"):
+        speaking.workspace.output(answer.headers["x-genloom-output-id"]).replay()
     verbose = ask("verbose_json").json()
     assert verbose["words"][0] == {"word": "Good", "start": 0, "end": 0.4}
     assert (verbose["task"], verbose["language"]) == ("transcribe", "en")
