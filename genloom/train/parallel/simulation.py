@@ -21,7 +21,7 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from genloom.model import Design, build_networks, build_objective
+from genloom.model import Design, build_meta_networks, build_objective
 from genloom.networks.attention import get_cached_causal_bias
 from genloom.train.loop import TrainConfig, TrainState, train
 from genloom.train.parallel.config import FSDP, ParallelConfig
@@ -60,9 +60,10 @@ def simulate_memory(
 
 def _simulate(design: Design, space: TokenSpace, plan: TrainConfig, rows: int, parallel: Parallel) -> SimulatedMemory:
     world_size = parallel.group.world_size
+    objective = build_objective(design, space)
+    networks = build_meta_networks(design, objective)
     with FakeTensorMode(allow_non_fake_inputs=True), AnyNumber():
-        objective = build_objective(design, space)
-        parts = build_networks(design, objective)
+        parts = networks.to_empty(device="cpu")
         state = TrainState.from_parts(parts, objective, plan, parallel)
         batch = Batch(torch.zeros(rows * world_size, space.context_length, dtype=torch.int64))
         with StorageMeter() as meter:
