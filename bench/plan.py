@@ -194,7 +194,7 @@ def simulate_run(run: Simulation) -> tuple[str, ...]:
     plan = TrainConfig(precision="bfloat16", activation_checkpointing=run.has_checkpointing, optimizer=optimizer)
     space = find_space(design)
     assert isinstance(space, TokenSpace)
-    layout = Layout(run.devices, run.strategy, run.rows, space.context_length, run.has_checkpointing)
+    layout = Layout(run.devices, run.strategy, run.rows, space.context_length, has_checkpointing=run.has_checkpointing)
     planned = estimate_device_memory(measure_sizes(design, space, optimizer), plan, layout)
     kept = planned.weights + planned.optimizer
     endless = Memory(1 << 50, 1 << 50)  # of this machine, which holds none of it

@@ -136,7 +136,7 @@ def _describe_strategy(plan: "StrategyPlan", is_chosen: bool) -> tuple[str, ...]
         memory.logits,
         memory.total,
     )
-    rows = f"{layout.rows} × {plan.micro_batches}"
+    rows = f"{layout.rows} × {layout.micro_batches}"
     step = f"{plan.step_seconds:.3g} s" if plan.is_fitting else "does not fit"
     return (name, rows, *(format_bytes(part) for part in parts), step)
 

@@ -45,7 +45,6 @@ class StrategyPlan:
 
     layout: Layout
     memory: MemoryEstimate
-    micro_batches: int  # of a step, on each device
     compute_seconds: float  # of a step
     communication_seconds: float  # of a step; under fsdp while the device computes
     step_seconds: float
@@ -92,25 +91,25 @@ def plan_strategy(run: RunSize, devices: Devices, strategy: Strategy, has_checkp
     is_fused = devices.kind.name != "cpu"
 
     def estimate(rows: int) -> tuple[Layout, MemoryEstimate]:
-        layout = Layout(devices.count, strategy, rows, run.row_positions, has_checkpointing, is_fused)
+        micro_batches = ceil(device_rows / rows)
+        layout = Layout(devices.count, strategy, rows, run.row_positions, micro_batches, has_checkpointing, is_fused)
         return layout, estimate_device_memory(run.sizes, run.plan, layout)
 
     rows = ceil(device_rows / run.plan.grad_accum_steps)
     while rows > 1 and estimate(rows)[1].total > limit:
         rows = ceil(rows / 2)
     layout, memory = estimate(rows)
-    micro_batches = ceil(device_rows / rows)
     flops = run.sizes.flops_per_position * run.batch_positions / devices.count
     work = flops * (_CHECKPOINTING_WORK if has_checkpointing else 1)
     compute = work / (1e12 * devices.kind.tflops * devices.kind.utilization)
-    sent = count_sent_bytes(run, layout, micro_batches)
+    sent = count_sent_bytes(run, layout)
     communication = sent / devices.bytes_per_second
     overlap = compute if strategy == "fsdp" else 0.0  # replicated gradients are sent after the backward pass
     step = compute + max(communication - overlap, 0.0)
-    return StrategyPlan(layout, memory, micro_batches, compute, communication, step, sent, memory.total <= limit)
+    return StrategyPlan(layout, memory, compute, communication, step, sent, memory.total <= limit)
 
 
-def count_sent_bytes(run: RunSize, layout: Layout, micro_batches: int) -> int:
+def count_sent_bytes(run: RunSize, layout: Layout) -> int:
     """Return the bytes that a device sends in a step, by rings over all devices.
 
     Replicated gradients are summed once a step in float32; sharded weights are gathered for the forward and the
@@ -120,7 +119,7 @@ def count_sent_bytes(run: RunSize, layout: Layout, micro_batches: int) -> int:
     if layout.strategy == "ddp":
         return int(2 * share * 4 * run.sizes.parameters)
     gathered = 2 * count_bytes_per_element(run.plan) * run.sizes.parameters
-    return int(share * micro_batches * (gathered + 4 * run.sizes.parameters))
+    return int(share * layout.micro_batches * (gathered + 4 * run.sizes.parameters))
 
 
 @dataclass(frozen=True)

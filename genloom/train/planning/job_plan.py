@@ -4,9 +4,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from genloom.model import Design
+from genloom.objectives.cross_entropy import MIN_FUSED_VOCAB
 from genloom.train.loop import TrainConfig
 from genloom.train.planning.cluster_plan import ClusterPlan, RunSize, choose_batch_positions, plan_strategies
-from genloom.train.planning.device_memory import FUSED_VOCAB, STRATEGIES, Strategy
+from genloom.train.planning.device_memory import STRATEGIES, Strategy
 from genloom.train.planning.devices import Devices
 from genloom.train.planning.forecast import PublishedLaw, find_scaling_law
 from genloom.train.planning.network_sizes import (
@@ -79,7 +80,7 @@ def predict_published_loss(design: Design, sizes: NetworkSizes, tokens: int) -> 
         high_data=law.max_tokens / 1e9,
     )
     is_language_model = (design.network, design.objective) == ("transformer", "autoregressive")
-    is_known = is_language_model and sizes.vocab_size >= FUSED_VOCAB and law.is_valid(sizes.parameters, tokens)
+    is_known = is_language_model and sizes.vocab_size >= MIN_FUSED_VOCAB and law.is_valid(sizes.parameters, tokens)
     loss = law.predict_loss(sizes.parameters, tokens) if is_known else None
     return loss, "nats per token", law.error, source
 

@@ -35,6 +35,7 @@ class NetworkSizes:
     width: int  # numbers per position between blocks; 0: not known
     context_length: int  # 0: samples of one size
     vocab_size: int  # of the output; 0: no tokens
+    has_softcap: bool  # a bound of the logits, which takes two more buffers
     kept_values: int  # numbers per position that a backward pass needs, with fused kernels
     kept_scores: int  # and those that it needs besides, without
     attention_flops: int  # multiplications and additions of attention per position, forward and backward
@@ -80,6 +81,7 @@ def measure_sizes(design: Design, space: Space, optimizer: OptimizerConfig) -> N
         width=getattr(config, "width", 0),
         context_length=length,
         vocab_size=space.vocab_size if isinstance(space, TokenSpace) else 0,
+        has_softcap=bool(getattr(config, "softcap", 0)),
         kept_values=kept_values,
         kept_scores=count(full_config, length) - kept_values if count else 0,
         attention_flops=12 * len(blocks) * attention_width * length,
