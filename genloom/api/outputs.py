@@ -143,31 +143,35 @@ class Output:
             self._write_copy(target, lambda: value, data, note)
         return value
 
-    def save(self, path: str | Path, *, note: Note | None = None) -> Path:
+    def save(self, path: str | Path, *, note: Note | None = None, **options: Any) -> Path:
         """Write the output to a path or into a folder, which exists or whose path ends in a slash; return where it is.
 
         A path with another suffix gets the value in the format of the suffix, as far as the medium writes it. A format
         that holds no signature gets it in a second file, with .c2pa after the name. What cannot be signed is written
-        without, and `note` gets the reason; None: a Python warning.
+        without, and `note` gets the reason; None: a Python warning. `options` change the copy: of an image size,
+        colours and transparent.
         """
         target = self._name_copy(path)
+        save_options = check_save_options(self.medium, options)
         kind = find_kind(self.record)
         if kind is not None and kind.save is not None and kind.can_save(target):
             return kind.save(self, target, note)
         self.verify()
-        self._write_copy(target, lambda: self.value, self.path.read_bytes(), note)
+        self._write_copy(target, lambda: self.value, self.path.read_bytes(), note, save_options)
         return target
 
     def _name_copy(self, path: str | Path) -> Path:
         return expand_home(path) / self.path.name if is_folder_path(path) else expand_home(path)
 
-    def _write_copy(self, target: Path, get_value: Callable[[], Any], data: bytes, note: Note | None) -> None:
+    def _write_copy(
+        self, target: Path, get_value: Callable[[], Any], data: bytes, note: Note | None, options: Any = None
+    ) -> None:
         """Write the output as it leaves, from the bytes of its own format, or from its value for another one."""
         from genloom.types import Item
 
-        if target.suffix.lower() not in (self.path.suffix, ""):
+        if options is not None or target.suffix.lower() not in (self.path.suffix, ""):
             target.parent.mkdir(parents=True, exist_ok=True)
-            self.medium.save(Item(get_value(), str(self.path)), target)
+            self.medium.save(Item(get_value(), str(self.path)), target, *([] if options is None else [options]))
             data = target.read_bytes()
         write_outgoing(sign_file_of(self, data, target.suffix or self.path.suffix), target, note)
 
@@ -280,11 +284,11 @@ class Outputs(Listing[Output]):
             [output.value for output in self], [output.prompt for output in self]
         )
 
-    def save(self, folder: str | Path, *, note: Note | None = None) -> list[Path]:
+    def save(self, folder: str | Path, *, note: Note | None = None, **options: Any) -> list[Path]:
         """Write the outputs into a folder, which is created if needed, as `Output.save` does; return where they are."""
         folder = expand_home(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        return [output.save(folder, note=note) for output in self]
+        return [output.save(folder, note=note, **options) for output in self]
 
     def save_collection(self, path: str | Path, *, note: Note | None = None) -> Path:
         """Write all values into one file, in a format that holds several (`can_collect`); return where it is.
@@ -347,6 +351,24 @@ class Outputs(Listing[Output]):
         ]
         rest = len(self) - _MAX_SHOWN
         return "".join(cells) + (f"<p>and {rest:,} more</p>" if rest > 0 else "")
+
+
+def check_save_options(medium: Any, options: Mapping[str, Any]) -> Any:
+    """Return the options of a medium that change copies of its values, None without any.
+
+    Raises
+    ------
+    GenloomError
+        api.no_save_options: the medium has none; core.unknown_setting, core.bad_setting_value.
+    """
+    from genloom.media.abilities import get_ability
+    from genloom.settings import parse_settings
+
+    if not options:
+        return None
+    if (options_class := get_ability(medium, "SaveOptions")) is None:
+        raise GenloomError("api.no_save_options", option=next(iter(options)), medium=medium.kind)
+    return parse_settings(options_class, options, "save")
 
 
 def can_collect(medium: Any, suffix: str) -> bool:

@@ -11,7 +11,7 @@ from itertools import pairwise
 _MAX_MESSAGE_CHARS = 4000
 _FILES_VERBS = frozenset(("collect", "copies", "verify"))  # whose arguments are files
 _FILE_VERBS = (  # whose first argument is one
-    _FILES_VERBS | {"ask", "classify", "embed", "import", "summarize", "transcribe", "translate"}
+    _FILES_VERBS | {"ask", "classify", "embed", "import", "summarize", "transcribe", "translate", "upscale"}
 )
 _MIN_COLUMNS, _USUAL_COLUMNS, _MAX_COLUMNS = 40, 80, 400  # of the help
 

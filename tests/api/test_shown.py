@@ -119,6 +119,7 @@ METHODS = {
     "summarize": gl.Workspace.summarize,
     "speak": gl.Workspace.speak,
     "transcribe": gl.Workspace.transcribe,
+    "upscale": gl.Workspace.upscale,
     "write": gl.Workspace.write,
     "prompts": gl.Workspace.prompts,
     "classify": gl.Workspace.classify,

@@ -125,6 +125,8 @@ def test_captions_are_escaped(caption: str) -> None:
         (["evaluate", "tiles", "--data", "tales"], "[evaluate.other_medium]"),
         (["evaluate", "tales", "--data", "tiles"], "[evaluate.other_medium]"),
         (["compare", "tales", "tiles"], "[evaluate.different_media]"),
+        (["train", "tiles", "--steps", "2", "--set", "objective.name=masked"], "[codecs.autoencoder_missing]"),
+        (["train", "tiles", "--set", "objective.name=masked", "--set", "codec.name=pixels"], "[model.objective_unfit]"),
     ],
 )
 def test_an_error_has_a_code(home: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: str) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,6 +42,14 @@ from genloom.cli.options.sampling import (
     Unmarked,
     parse_settings,
 )
+from genloom.cli.options.saving import (
+    DEFAULT_COPY_OPTIONS,
+    DEFAULT_SAVE_FLAGS,
+    SVG,
+    CopyOptions,
+    SaveFlags,
+    get_save_options,
+)
 from genloom.cli.options.workspace import WorkOptions
 from genloom.cli.output_path import (
     is_file_name,
@@ -74,6 +82,8 @@ def run(
     list_options: Annotated[bool, Parameter(name="--options")] = False,
     edit_flags: EditFlags = DEFAULT_EDIT_FLAGS,
     sheet_options: SheetOptions = DEFAULT_SHEET_OPTIONS,
+    copy_options: CopyOptions = DEFAULT_COPY_OPTIONS,
+    save_flags: SaveFlags = DEFAULT_SAVE_FLAGS,
     stop: list[str] | None = None,
     format_options: FormatOptions = DEFAULT_FORMAT_OPTIONS,
     chat: ChatPrompts | None = None,
@@ -132,6 +142,7 @@ def run(
             "continue_from": continue_from,
         }
         selection = {"count": count != 1, "precision": precision != "auto", **vars(edit_flags), **vars(sheet_options)}
+        selection |= {**vars(copy_options), **vars(save_flags)}
         _check_no_other_options(
             model,
             {
@@ -155,6 +166,7 @@ def run(
         return
     if out is not None and is_file_name(out):
         get_ability(plugins.find_part("medium", generator.load().design.medium), "require_save_suffix")(out)
+    save_options = get_save_options(save_flags, copy_options, generator, out)
     warn_of_full_adapters(generator, adapter or (), console)
     params = {
         **(
@@ -181,7 +193,8 @@ def run(
         refuse_copies=refuse_copies,
         **params,
     )
-    outputs, results = _print_outputs(events, out, sheet_options.sheet, console)
+    copies = CopyWriter(out, save_options, copy_options.svg, console)
+    outputs, results = _print_outputs(events, copies, sheet_options.sheet, console)
     if outputs.num_withheld:
         console.print_note(f"{format_count(outputs.num_withheld, 'output')} withheld: too close to the training data")
     if not outputs:
@@ -198,6 +211,26 @@ def run(
     console.print_result({"model": generator.ref, "adapters": adapters, "outputs": results, **sheet_entry})
 
 
+@dataclass(frozen=True)
+class CopyWriter:
+    """What is written of each output outside the workspace."""
+
+    out: Path | None
+    options: Mapping[str, Any]  # that change the copies
+    has_drawings: bool  # an SVG beside each
+    console: Console
+
+    def write(self, output: Output, path: Path) -> Path:
+        """Write a copy of an output, and return its path; say which files were replaced."""
+        drawings = [path.with_suffix(SVG)] if self.has_drawings and path.suffix.lower() != SVG else []
+        for target in (path, *drawings):
+            is_replaced = target.is_file()
+            output.save(target, note=self.console.print_note_once, **self.options)
+            if is_replaced:
+                note_replacement(target)
+        return path
+
+
 def _replay_output(output: Output, out: Path | None, console: Console) -> None:
     path = None if out is None else name_copy(out, output.path.name, 1, 1)
     output.replay(path, note=console.print_note_once)
@@ -212,13 +245,13 @@ def _replay_output(output: Output, out: Path | None, console: Console) -> None:
 
 
 def _print_outputs(
-    events: Iterable[GenerationProgress | Output], out: Path | None, should_keep_all: bool, console: Console
+    events: Iterable[GenerationProgress | Output], copies: CopyWriter, should_keep_all: bool, console: Console
 ) -> tuple[Outputs, list[dict[str, Any]]]:
     """Print each output as it comes, and return them and their results for scripts.
 
     Without a use for all, only the first is returned, so that many outputs take no memory.
     """
-    outputs, collected, results, previous = Outputs(), Outputs(), [], None
+    outputs, collected, results, previous, out = Outputs(), Outputs(), [], None, copies.out
 
     def count_withheld() -> Iterator[GenerationProgress | Output]:
         for event in events:
@@ -238,11 +271,7 @@ def _print_outputs(
             path = out
             collected.append(output)
         elif out is not None:
-            copy = name_copy(out, output.path.name, *position)
-            is_replaced = copy.is_file()
-            path = output.save(copy, note=console.print_note_once)
-            if is_replaced:
-                note_replacement(path)
+            path = copies.write(output, name_copy(out, output.path.name, *position))
         metadata = {"id": output.id, "prompt": output.prompt, "nonce": output.nonce, "file": str(path)}
         metadata |= {name: output.record[name] for name in ("given", *ANSWER_NOTES) if name in output.record}
         if console.is_json or not results:

@@ -41,28 +41,35 @@ class SheetOptions:
 
 def build_edit_flags() -> Any:
     """Return a group of options, all the editing options of all media; each is None unless it is given."""
-    options: dict[str, tuple[Any, dict[str, Any]]] = {}
+    classes = {}
     for medium in plugins.list_part_names("editing"):
         with suppress(GenloomError):  # a broken plugin is reported where its medium is used
-            options_class = plugins.find_part("editing", medium).EditOptions
-            types: dict[str, Any] = get_type_hints(options_class)
-            for f in fields(options_class):
-                if f.name not in options:
-                    options[f.name] = types[f.name], dict(f.metadata)
-                    continue
-                option_type, metadata = options[f.name]
-                if f.metadata["help"] != metadata["help"]:
-                    metadata["help"] += f" Of {medium}: {f.metadata['help']}"
-                if types[f.name] != option_type and {types[f.name], option_type} <= NUMBER_TYPES:
-                    # Each medium checks its own numbers, whole or not: seconds of a sound, bars of a tune.
-                    options[f.name] = float | None, metadata | join_requirements(metadata, f.metadata)
+            classes[medium] = plugins.find_part("editing", medium).EditOptions
+    return build_flags("EditFlags", classes, "The editing options of all media.")
+
+
+def build_flags(name: str, classes: Mapping[str, Any], description: str) -> Any:
+    """Return a group of options, those of the dataclasses of all media; each is None unless it is given."""
+    options: dict[str, tuple[Any, dict[str, Any]]] = {}
+    for medium, options_class in classes.items():
+        types: dict[str, Any] = get_type_hints(options_class)
+        for f in fields(options_class):
+            if f.name not in options:
+                options[f.name] = types[f.name], dict(f.metadata)
+                continue
+            option_type, metadata = options[f.name]
+            if f.metadata["help"] != metadata["help"]:
+                metadata["help"] += f" Of {medium}: {f.metadata['help']}"
+            if types[f.name] != option_type and {types[f.name], option_type} <= NUMBER_TYPES:
+                # Each medium checks its own numbers, whole or not: seconds of a sound, bars of a tune.
+                options[f.name] = float | None, metadata | join_requirements(metadata, f.metadata)
     flags: dict[str, Any] = {}
-    for name, (option_type, metadata) in options.items():
+    for option_name, (option_type, metadata) in options.items():
         flag: Any = Annotated[option_type, build_flag_parameter(option_type, metadata)]
-        flags[name] = name, flag, field(default=None)
+        flags[option_name] = option_name, flag, field(default=None)
     # With the module of `make_dataclass`, the parser would take it for a type of Python's own library.
-    namespace = {"__module__": __name__, "__doc__": "The editing options of all media."}
-    return Parameter(name="*")(make_dataclass("EditFlags", flags.values(), frozen=True, namespace=namespace))
+    namespace = {"__module__": __name__, "__doc__": description}
+    return Parameter(name="*")(make_dataclass(name, flags.values(), frozen=True, namespace=namespace))
 
 
 def join_requirements(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:

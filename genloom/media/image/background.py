@@ -56,7 +56,7 @@ def make_transparent(picture: Picture) -> NDArray[np.uint8]:
     inside_HW = difference_HW
     for _ in range(_REACH):
         inside_HW = spread_maximum(inside_HW)
-    is_edge = dilate(background, _REACH) & ~background
+    is_edge = dilate(background, _REACH) & dilate(~background, _REACH)
     alpha_HW = np.where(background, 0.0, 1.0)
     alpha_HW[is_edge] = np.clip(difference_HW[is_edge] / np.maximum(inside_HW[is_edge], 1e-6), 0, 1)
     solid = colour + (x - colour) / np.maximum(alpha_HW, 1e-6)[..., None]

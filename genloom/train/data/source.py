@@ -369,6 +369,14 @@ def get_plural_name(medium: str) -> str:
     return str(get_ability(plugins.find_part("medium", medium), "plural"))
 
 
+def load_autoencoder(workspace: Workspace, name: str, dataset: Dataset, design: Design) -> Model:
+    """Return the model that a codec is made of; GenloomError, with the command that trains one, if it is not here."""
+    known_names = {model.name for model in (*workspace.list_models(), *workspace.list_built_in_models())}
+    if name.partition("/")[0] not in known_names:
+        raise GenloomError("codecs.autoencoder_missing", codec=design.codec, model=name, data=dataset.name)
+    return load_model(workspace, name)
+
+
 def load_or_fit_codec(folder: Path, workspace: Workspace, dataset: Dataset, design: Design) -> Codec:
     """Return the codec in the run's folder; if necessary, fit it to the data or build it from a trained model."""
     module = plugins.find_part("codec", design.codec)
@@ -376,7 +384,7 @@ def load_or_fit_codec(folder: Path, workspace: Workspace, dataset: Dataset, desi
         return module.Codec.load(folder / "codec")
     config = parse_settings(module.Config, design.codec_settings, "codec")
     if from_model := plugins.get_hook("codec", design.codec, "from_model"):
-        codec = from_model(load_model(workspace, config.model), iter_values(dataset), config)
+        codec = from_model(load_autoencoder(workspace, config.model, dataset, design), iter_values(dataset), config)
     else:
         codec = module.Codec.fit(iter_values(dataset), config)
     codec.save(folder / "codec")
