@@ -112,7 +112,19 @@ def test_make_rate_recall_remove_and_restore(page: Page, address_log: Path) -> N
     expect(page.locator("h1")).to_contain_text("1 output")
     page.get_by_role("button", name="Undo").click()
     expect(page.locator("h1")).to_contain_text("2 outputs")
-    for route in ("chat", "prompts", "designs", "arena", "teach", "data", "train", "models", "verify", "system"):
+    for route in (
+        "chat",
+        "prompts",
+        "designs",
+        "speech",
+        "arena",
+        "teach",
+        "data",
+        "train",
+        "models",
+        "verify",
+        "system",
+    ):
         page.goto(f"{page.url.split('#')[0]}#/{route}")
         expect(page.locator(f"main.page-{route} h1").first).to_be_attached()
     own = ("('127.0.0.1'", "127.0.0.1", "localhost", "None", "/")

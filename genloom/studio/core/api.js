@@ -36,14 +36,24 @@ export function makeUrl(path, query = {}) {
  * @param {{body?: any, query?: Record<string, any>, signal?: AbortSignal, keepalive?: boolean}} [options]
  * @returns {Promise<any>}
  */
-export async function request(method, path, { body, query, signal, keepalive } = {}) {
+export async function request(method, path, options = {}) {
+  const answer = await send(method, `api/${path.replace(/^\//, '')}`, options);
+  return answer.status === 204 ? null : answer.json().catch(() => null);
+}
+
+/**
+ * Ask any address of the server, and return its answer; an ApiError for one that is no success.
+ * @param {string} method @param {string} path @param {{body?: any, query?: Record<string, any>, signal?: AbortSignal, keepalive?: boolean}} [options]
+ * @returns {Promise<Response>}
+ */
+export async function send(method, path, { body, query, signal, keepalive } = {}) {
   const isForm = body instanceof FormData;
   /** @type {Record<string, string>} */
   const headers = { Accept: 'application/json', 'Accept-Language': language.get() };
   if (method !== 'GET' && !isForm) headers['Content-Type'] = 'application/json';
   let answer;
   try {
-    answer = await fetch(makeUrl(`api/${path.replace(/^\//, '')}`, query), {
+    answer = await fetch(makeUrl(path, query), {
       method,
       headers,
       signal,
@@ -55,10 +65,9 @@ export async function request(method, path, { body, query, signal, keepalive } =
     if (signal?.aborted) throw error;
     throw new ApiError(t('shell.error_offline'), { code: 'offline' });
   }
-  if (answer.status === 204) return null;
+  if (answer.ok) return answer;
   const content = await answer.json().catch(() => null);
-  if (answer.ok) return content;
-  if (answer.status === 401 && !path.startsWith('login')) signedOut.set(true);
+  if (answer.status === 401 && !path.startsWith('api/login')) signedOut.set(true);
   const fault = content?.error ?? {};
   throw new ApiError(fault.message || t('shell.error_status', { status: String(answer.status) }), { ...fault, status: answer.status });
 }

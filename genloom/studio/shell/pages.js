@@ -18,6 +18,7 @@ export const PAGES = [
   { name: 'chat', tag: 'gl-chat', icon: 'messagesSquare', group: 'create', scope: 'generate', onPhone: true, key: 'c', load: () => import('../pages/chat.js') },
   { name: 'prompts', tag: 'gl-prompts', icon: 'library', group: 'create', scope: 'generate', key: 'p', load: () => import('../pages/prompts.js') },
   { name: 'designs', tag: 'gl-designs', icon: 'box', group: 'create', scope: 'generate', key: 'e', load: () => import('../pages/designs.js') },
+  { name: 'speech', tag: 'gl-speech', icon: 'volume2', group: 'create', scope: 'generate', key: 'k', load: () => import('../pages/speech.js') },
   { name: 'gallery', tag: 'gl-gallery', icon: 'images', group: 'create', scope: 'read', onPhone: true, key: 'a', load: () => import('../pages/gallery.js') },
   { name: 'arena', tag: 'gl-arena', icon: 'scale', group: 'learn', scope: 'rate', onPhone: true, key: 'r', load: () => import('../pages/arena.js') },
   { name: 'teach', tag: 'gl-teach', icon: 'graduationCap', group: 'learn', scope: 'read', key: 'h', load: () => import('../pages/teach.js') },
