@@ -5,12 +5,14 @@ read in a process with limits of memory and time, also in a small collection: on
 """
 
 import multiprocessing
+import sys
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from types import ModuleType
 
 from genloom import limited_process
 from genloom.collect.options import Note, Options
@@ -51,7 +53,7 @@ def map_jobs(jobs: Iterable[PrepareJob], num_workers: int) -> Iterator[PreparedB
         futures: deque[tuple[PrepareJob, Future[PreparedBatch]]] = deque()
         try:
             for job in jobs:
-                futures.append((job, pool.submit(prepare_watched, job)))
+                futures.append((job, _submit(pool, job)))
                 if len(futures) > MAX_QUEUED_PER_WORKER * num_workers:
                     pool = yield from _pop_result(futures, pool, num_workers, process)
             while futures:
@@ -74,7 +76,7 @@ def _pop_result(
         pool.shutdown(wait=True, cancel_futures=True)
         yield from _retry_files(job, None, process)
         pool = _create_pool(num_workers)
-        resubmitted_jobs = [(queued_job, pool.submit(prepare_watched, queued_job)) for queued_job, _ in futures]
+        resubmitted_jobs = [(queued_job, _submit(pool, queued_job)) for queued_job, _ in futures]
         futures.clear()
         futures.extend(resubmitted_jobs)
     return pool
@@ -199,3 +201,13 @@ def _create_pool(num_workers: int) -> ProcessPoolExecutor:
         initializer=limited_process.limit_process,
         initargs=(limited_process.limits, get_caller()),
     )
+
+
+def _submit(pool: ProcessPoolExecutor, job: PrepareJob) -> Future[PreparedBatch]:
+    """Submit a job. A process that starts for it would run the caller's main script a second time, if it found it."""
+    main_module = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        return pool.submit(prepare_watched, job)
+    finally:
+        sys.modules["__main__"] = main_module

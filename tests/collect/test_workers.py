@@ -119,11 +119,15 @@ def test_a_script_without_a_main_guard_can_collect(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "from genloom.collect import collect\nfrom genloom.store.workspace import Workspace\nfrom pathlib import Path\n"
-        f"*_, last = collect([{str(tmp_path / 'a.pdf')!r}], Workspace(Path({str(tmp_path / 'w')!r})), 'x')\n"
-        "print(last.report.documents_kept)\n"
+        "print('begins', flush=True)\n"
+        "for workers in (1, 2):\n"
+        f"    options, workspace = {{'workers': workers}}, Workspace(Path({str(tmp_path / 'w')!r}))\n"
+        f"    *_, last = collect([{str(tmp_path / 'a.pdf')!r}], workspace, 'x', options)\n"
+        "    print(last.report.documents_kept)\n"
     )
     ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert (ended.stdout, ended.returncode) == ("1\n", 0), ended.stderr
+    assert (ended.stdout, ended.returncode) == ("begins\n1\n1\n", 0), ended.stderr
+    assert not ended.stderr
 
 
 def test_number_of_processes() -> None:
