@@ -13,6 +13,7 @@ _MAX_TENSORS, _MAX_FIELDS, _MAX_DIMENSIONS = 1 << 16, 1 << 12, 4
 _MAX_NAME, _MAX_TEXT, _MAX_ARRAY = 256, 1 << 22, 1 << 22
 _MAX_VALUES = 1 << 23  # in all arrays together: as Python values they take ten times their bytes or more
 _MAX_HEADER_BYTES = 256 << 20
+_MAX_PADDING = 4096  # behind the last tensor
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _TEXT, _ARRAY = 8, 9
 
@@ -85,6 +86,10 @@ def _locate_tensors(
         if info.offset < end:
             raise _damaged_error(path, f"the tensors {previous!r} and {name!r} overlap")
         end, previous = info.offset + info.num_bytes, name
+    if located and size - end > max(
+        align, _MAX_PADDING
+    ):  # a tensor is missing from the header, and the others are shifted
+        raise _damaged_error(path, f"its tensors end {size - end:,} bytes before the file does")
     return located
 
 

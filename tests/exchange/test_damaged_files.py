@@ -194,6 +194,17 @@ def test_wrong_counts_shapes_and_offsets_are_errors(valid_gguf: Path, tmp_path: 
     tracemalloc.stop()
 
 
+def test_bytes_that_belong_to_no_tensor_are_an_error(valid_gguf: Path, tmp_path: Path) -> None:
+    """As where a header counts one tensor too few, after which all others begin at another place."""
+    path = tmp_path / "x.gguf"
+    path.write_bytes(valid_gguf.read_bytes() + bytes(1000))
+    gguf_header.read_header(path, gguf_file.list_block_sizes())
+    with path.open("ab") as file:
+        file.truncate(1 << 40)
+    with raises_code("exchange.damaged_gguf", path=path):
+        gguf_header.read_header(path, gguf_file.list_block_sizes())
+
+
 def test_many_lists_in_a_header_are_limited_together(valid_gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gguf_header, "_MAX_VALUES", 3)
     with raises_code("exchange.damaged_gguf", path=valid_gguf):
