@@ -2,10 +2,10 @@
 
 import sys
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TypeVar
 
-from genloom.errors import format_message
+from genloom.errors import GenloomError, format_message
 from genloom.store.workspace import Workspace
 from genloom.train.checkpoint import find_newest_step
 from genloom.train.events import RunStart, RunWarning
@@ -23,6 +23,13 @@ def report_saved_steps(workspace: Workspace, events: Generator[E]) -> Generator[
                     run = event.run
                 yield event
         except Exception:
-            if run and (step := find_newest_step(workspace.get_run(run).folder / "state", sys.maxsize)):
+            if step := _find_saved_step(workspace, run):
                 yield RunWarning(format_message("train.saved_until", step=step, run=run))
             raise
+
+
+def _find_saved_step(workspace: Workspace, run: str) -> int:
+    """Return the newest step that is saved of a run; 0 for one that has not begun, or was removed with its error."""
+    with suppress(GenloomError):
+        return find_newest_step(workspace.get_run(run).folder / "state", sys.maxsize) if run else 0
+    return 0

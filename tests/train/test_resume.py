@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Generator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,9 +18,10 @@ from typing import Any
 
 import pytest
 
+from genloom.errors import GenloomError
 from genloom.store import files
 from genloom.store.workspace import Workspace
-from genloom.train.events import RunResult, RunStart, RunWarning, Status, StepMetrics
+from genloom.train.events import Event, RunResult, RunStart, RunWarning, Status, StepMetrics
 from genloom.train.job import read_job
 from genloom.train.log import read_log
 from genloom.train.loop import TrainConfig
@@ -340,6 +342,15 @@ def test_a_full_disk_leaves_the_previous_checkpoint(
     assert not list((workspace.get_run(full).folder / "state").glob(".*.draft"))
     list(worlds.resume_run(workspace, full))
     assert outcome(worlds, workspace, full)[:2] == outcome(worlds, workspace, uninterrupted)[:2]
+
+
+def test_an_error_before_a_run_has_begun_stays_as_it_is(workspace: Workspace) -> None:
+    def fail() -> Generator[Event]:
+        yield RunStart("2026-01-01-gone")
+        raise GenloomError("train.diverged", steps=3)
+
+    with raises_code("train.diverged"):
+        list(report_saved_steps(workspace, fail()))
 
 
 def test_a_log_that_cannot_be_written_is_an_error(
