@@ -13,6 +13,7 @@ from genloom.old_names import upgrade_job
 from genloom.settings import parse_settings, to_plain, to_table, to_toml
 from genloom.store.files import write_atomic
 from genloom.train.data.fill import FillConfig
+from genloom.train.data.mixture import Mixture, parse_mixture, to_mixture_table
 from genloom.train.loop import TrainConfig
 from genloom.train.parallel.config import ParallelConfig, check_parallel
 from genloom.train.privacy import check_config
@@ -20,7 +21,7 @@ from genloom.train.privacy import check_config
 JOB_KEYS = (
     *("name", "data", "digest", "batch_size", "pack_length", "medium", "context_length"),
     *("codec", "objective", "network", "text_encoder", "conditions", "cond_dropout", "plan", "base", "adapter"),
-    *("learning", "estimate", "rehearsal", "forgetting", "eval_share", "fim_rate", "fim_spm", "parallel"),
+    *("learning", "estimate", "rehearsal", "forgetting", "eval_share", "fim_rate", "fim_spm", "parallel", "mixture"),
 )
 
 
@@ -44,6 +45,7 @@ class Job:
     fim_rate: float = 0.0  # of texts: share of documents whose middle comes last, for filling in the middle
     fim_spm: float = 0.5  # share of those whose suffix comes before the prefix
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
+    mixture: Mixture = field(default_factory=dict)  # of texts: the weights of their sources over the run; {}: all equal
 
     @property
     def fill(self) -> FillConfig:
@@ -82,6 +84,9 @@ class Job:
             raise GenloomError("train.private_fill", rate=tables["fim_rate"])
         parallel = parse_settings(ParallelConfig, tables.get("parallel", {}), "parallel")
         check_parallel(parallel)
+        mixture = parse_mixture(tables)
+        if mixture and (tables.get("base") or tables.get("learning")):
+            raise GenloomError("train.mixture_with_base")
         design = Design.from_job(tables)
         cond_dropout = parse_cond_dropout(tables.get("cond_dropout", 0.1), design)
         return Job(
@@ -103,6 +108,7 @@ class Job:
             parse_number(tables, "fim_rate", 0.0, maximum=1.0),
             parse_number(tables, "fim_spm", 0.5, maximum=1.0),
             parallel,
+            mixture,
         )
 
     def to_tables(self) -> dict[str, Any]:
@@ -116,6 +122,7 @@ class Job:
             **({"cond_dropout": to_plain(self.cond_dropout)} if self.design.condition_tables else {}),
             "plan": to_table(self.plan),
             **({"parallel": to_table(self.parallel)} if self.parallel != ParallelConfig() else {}),
+            **({"mixture": to_mixture_table(self.mixture)} if self.mixture else {}),
             **({"base": dict(self.base)} if self.base else {}),
             **({"adapter": to_plain(self.adapter)} if self.adapter else {}),
             **({"learning": dict(self.learning)} if self.learning else {}),

@@ -29,7 +29,11 @@ def list_settings() -> dict[str, dict[str, Any]]:
     """Return the paths and defaults by group: of every job, of its plan, of learning, and of each part."""
     defaults = {f.name: f.default for f in dataclasses.fields(Job)}
     groups: dict[str, dict[str, Any]] = {
-        "job": {**dict.fromkeys(CHOSEN, "chosen"), **{name: to_shown(defaults[name]) for name in SHARED}},
+        "job": {
+            **dict.fromkeys(CHOSEN, "chosen"),
+            **{name: to_shown(defaults[name]) for name in SHARED},
+            "mixture.SOURCE": 1.0,
+        },
         "plan": dict(iter_paths(TrainConfig, "plan")),
         "parallel": dict(iter_paths(ParallelConfig, "parallel")),
         "adapter": dict(iter_paths(lora.Config, "adapter")),

@@ -40,7 +40,9 @@ class Pretraining(TrainingStage):
         return (yield from plan_training(folder, self.workspace, self.dataset, name, budget, overrides))
 
     def initialize(self, folder: Path, job: Job) -> Generator[Event, None, tuple[DataSource, Model, BatchFn]]:
-        source = yield from prepare_source(folder, self.workspace, self.dataset, job.design, fill=job.fill)
+        source = yield from prepare_source(
+            folder, self.workspace, self.dataset, job.design, fill=job.fill, mixture=job.mixture
+        )
         return source, *initialize_training(source, job)
 
     def describe_data(self, job: Job) -> dict[str, Any]:

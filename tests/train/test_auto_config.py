@@ -292,7 +292,8 @@ def test_little_text_trains_with_a_shorter_context(worlds: ModuleType, tmp_path:
 def test_a_size_beyond_all_networks_is_an_error_before_anything_is_encoded_or_measured(
     workspace: Workspace, params: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("genloom.train.data.source.write_token_stream", lambda *_: pytest.fail("a text was encoded"))
+    module = "genloom.train.data.stream_encoding"
+    monkeypatch.setattr(f"{module}.write_token_stream", lambda *_: pytest.fail("a text was encoded"))
     monkeypatch.setattr(Benchmark, "measure_step", lambda *_: pytest.fail("a size was measured"))
     with raises_code("train.no_such_size", params=params) as caught:
         plan(workspace, budget=Budget(params=params))

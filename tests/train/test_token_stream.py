@@ -1,7 +1,7 @@
 """The token stream of a data set and the batches cut from it."""
 
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genloom.codecs import bytes as utf8
-from genloom.train.data import token_stream
+from genloom.train.data import token_shards, token_stream
+from genloom.train.data.token_shards import ShardedTokens, get_shard_path, list_shards
 from genloom.train.data.token_stream import TokenBlocks, read_token_stream, shuffle_documents, write_token_stream
 from tests.errors import raises_code
 
@@ -128,3 +129,56 @@ def test_a_batch_is_a_function_of_the_step() -> None:
 def test_a_text_shorter_than_the_context_is_an_error() -> None:
     with raises_code("train.shorter_than_context", num_tokens=30, context_length=64):
         TokenBlocks(np.zeros(30, np.uint16), 4, 64)
+
+
+def write_shards(path: Path, monkeypatch: pytest.MonkeyPatch, tokens: int) -> None:
+    monkeypatch.setattr(token_shards, "SHARD_TOKENS", tokens)
+    texts = [f"document {n} " * (n % 9) for n in range(200)]
+    assert write_token_stream(texts, CODEC, path) == sum(len(text) + 1 for text in texts)
+
+
+def test_a_stream_in_shards_reads_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_shards(tmp_path / "one" / "train.symbols", monkeypatch, 1 << 30)
+    write_shards(tmp_path / "many" / "train.symbols", monkeypatch, 1000)
+    whole, sharded = (read_token_stream(tmp_path / n / "train.symbols", 256) for n in ("one", "many"))
+    names = sorted(path.name for path in (tmp_path / "many").iterdir())
+    assert names[:2] == ["train-00001.symbols", "train-00002.symbols"]
+    assert len(names) > 7
+    assert isinstance(sharded, ShardedTokens)
+    assert len(sharded) == len(whole)
+    assert np.asarray(sharded).tolist() == whole.tolist()
+    assert np.asarray(sharded[900:3100]).tolist() == whole[900:3100].tolist()
+    draw = np.random.default_rng(3)
+    positions = draw.integers(0, len(whole) - 500, (4, 7))
+    assert sharded[positions].tolist() == whole[positions].tolist()
+    assert sharded[500:][positions].tolist() == whole[500:][positions].tolist()
+    one, many = (TokenBlocks(stream, 3, 64, seed=2) for stream in (whole, sharded[0:]))
+    assert all(one(step).x.equal(many(step).x) for step in range(40))
+
+
+def test_an_interrupted_stream_continues_after_its_complete_shards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_shards(tmp_path / "whole" / "train.symbols", monkeypatch, 1000)
+    path, encoded = tmp_path / "broken" / "train.symbols", list[str]()
+
+    def encode_some(texts: Iterable[str]) -> Iterator[np.ndarray]:
+        for text in texts:
+            encoded.append(text)
+            if len(encoded) == 120:
+                raise KeyboardInterrupt
+            yield CODEC.encode(text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(CODEC), "encode_many", lambda _, texts: encode_some(texts))
+        with pytest.raises(KeyboardInterrupt):
+            write_shards(path, monkeypatch, 1000)
+        num_complete = len(list_shards(path))
+        assert 2 < num_complete < len(list_shards(tmp_path / "whole" / "train.symbols"))
+        write_shards(path, monkeypatch, 1000)
+    assert len(encoded) < 120 + 200 - 60, "the complete shards were not encoded again"
+    for file in list_shards(tmp_path / "whole" / "train.symbols"):
+        assert (path.parent / file.name).read_bytes() == file.read_bytes()
+    get_shard_path(path, 1).write_bytes(b"damaged")
+    write_shards(path, monkeypatch, 1000)
+    assert get_shard_path(path, 1).read_bytes() != b"damaged"

@@ -28,18 +28,17 @@ from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
 from genloom.train.data import cache, conditions, samples
 from genloom.train.data.fill import NO_FILL, FillConfig, build_fill_encoder
+from genloom.train.data.mixture import MixedBlocks, Mixture, TokenGroup
 from genloom.train.data.private_batches import BuildRows, draw_kept
 from genloom.train.data.samples import EncodedSamples, SampleBatches
 from genloom.train.data.sequences import prepare_sequences
+from genloom.train.data.stream_encoding import encode_stream
+from genloom.train.data.token_shards import RECORD_SUFFIX, Tokens
 from genloom.train.data.token_stream import (
-    TOKENS_FILE,
     TokenBlocks,
     build_count_model,
     get_count_split,
     get_num_folds,
-    read_token_stream,
-    shuffle_documents,
-    write_token_stream,
 )
 from genloom.train.data.turns import find_turner
 from genloom.train.events import TOKENS, Event, Status, Unit
@@ -160,8 +159,9 @@ class TokenStream:
     """Concatenated documents, read in blocks."""
 
     codec: Codec
-    token_ids: np.ndarray
+    token_ids: Tokens
     dataset: Dataset
+    groups: tuple[TokenGroup, ...] = ()  # the documents by source, if the job mixes them
 
     unit = TOKENS
     epochs_before_dropout = 4  # from here on dropout helps (docs/log.md)
@@ -173,14 +173,20 @@ class TokenStream:
         return len(self.token_ids)
 
     def build_batches(self, job: Job, model: Model) -> BatchFn:
-        trained_ids = self.token_ids[get_count_split(model.parts) :]
-        return TokenBlocks(
-            trained_ids, job.batch_size, job.design.context_length, job.plan.seed, get_num_folds(model.parts)
-        )
+        count_split, num_folds = get_count_split(model.parts), get_num_folds(model.parts)
+        sizes = job.batch_size, job.design.context_length
+        if not self.groups:
+            return TokenBlocks(self.token_ids[count_split:], *sizes, job.plan.seed, num_folds)
+        if count_split or num_folds > 1:
+            raise GenloomError("train.mixture_with_counts", network=job.design.network)
+        # The length that was planned, which stays the same while a run keeps to its time limit.
+        num_steps = int(job.estimate.get("steps", 0)) or job.plan.steps
+        return MixedBlocks(self.token_ids, self.groups, job.mixture, *sizes, num_steps, job.plan.seed)
 
     def limit_context_length(self, context_length: int, num_folds: int) -> int:
         """Return the context length, at most a third of a fold of the text."""
-        max_context_length = len(self) // num_folds // 3
+        shortest = min(map(len, self.groups), default=len(self))
+        max_context_length = shortest // num_folds // 3
         if max_context_length < min(8, context_length):
             raise GenloomError("train.too_little_text", num_tokens=len(self))
         return min(context_length, max_context_length)
@@ -312,25 +318,28 @@ def prepare_source(
     design: Design,
     codec: Codec | None = None,
     fill: FillConfig = NO_FILL,
+    mixture: Mixture | None = None,
 ) -> Generator[Event, None, PretrainingSource]:
     """Return the data source of a new model of this design, encoding it if necessary; yield the progress.
 
     Without a codec, load or fit that of the run. Raise GenloomError (train.no_fill_tokens) if documents are to be
-    rearranged for filling in the middle, and cannot be.
+    rearranged for filling in the middle, and cannot be; and for a mixture that names a source without documents.
     """
     codec = load_or_fit_codec(folder, workspace, dataset, design) if codec is None else codec
     check_fill(design, codec, fill)
+    if mixture and not is_open_sequence(codec.space):
+        raise GenloomError("train.mixture_without_stream", medium=design.medium)
     if not is_open_sequence(codec.space):
         return (yield from prepare_samples(folder, dataset, codec, design))
     conditioners = build_conditioners(design)
+    if mixture and (conditioners or not is_stream(design.medium)):
+        raise GenloomError("train.mixture_without_stream", medium=design.medium)
     if conditioners or not is_stream(design.medium):
         return prepare_sequences(folder, dataset, codec, conditioners, design.context_length)
     assert isinstance(codec.space, TokenSpace)
-    if not cache.is_complete(folder):
-        encode = build_fill_encoder(codec, fill, design.context_length) if fill else None
-        write_token_stream(shuffle_documents(iter_values(dataset), dataset.digest), codec, folder / TOKENS_FILE, encode)
-        cache.mark_complete(folder, [TOKENS_FILE])
-    return TokenStream(codec, read_token_stream(folder / TOKENS_FILE, codec.space.vocab_size), dataset)
+    encode = build_fill_encoder(codec, fill, design.context_length) if fill else None
+    token_ids, groups = encode_stream(folder, dataset, codec, encode, mixture)
+    return TokenStream(codec, token_ids, dataset, groups)
 
 
 def check_fill(design: Design, codec: Codec, fill: FillConfig) -> None:
@@ -380,7 +389,8 @@ def load_autoencoder(workspace: Workspace, name: str, dataset: Dataset, design: 
 def load_or_fit_codec(folder: Path, workspace: Workspace, dataset: Dataset, design: Design) -> Codec:
     """Return the codec in the run's folder; if necessary, fit it to the data or build it from a trained model."""
     module = plugins.find_part("codec", design.codec)
-    if cache.read_digests(folder):  # written last
+    # Written after the codec: the digests of all, and the record of a stream that was interrupted.
+    if cache.read_digests(folder) or any(folder.glob(f"*{RECORD_SUFFIX}")):
         return module.Codec.load(folder / "codec")
     config = parse_settings(module.Config, design.codec_settings, "codec")
     if from_model := plugins.get_hook("codec", design.codec, "from_model"):

@@ -6,6 +6,7 @@ Shape letters: B rows, L length, N tokens of the stream.
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,9 @@ from genloom.errors import GenloomError
 from genloom.model import Design
 from genloom.networks.kneser_ney import KneserNey
 from genloom.settings import parse_settings
-from genloom.store.files import open_replacement
+from genloom.train.data.conditions import open_memmap
 from genloom.train.data.order import EpochOrder, build_rng
+from genloom.train.data.token_shards import ShardWriter, Tokens, join_tokens, list_shards
 from genloom.types import Batch, Codec, TokenSpace
 
 TOKENS_FILE = "train.symbols"
@@ -33,19 +35,18 @@ def write_token_stream(
     path: Path,
     encode: Callable[[Iterable[str]], Iterator[np.ndarray]] | None = None,
 ) -> int:
-    """Encode documents, each followed by the EOS token, into a raw file; return the number of tokens.
+    """Encode documents, each followed by the EOS token, into raw files; return the number of tokens.
 
-    `encode` yields the ids of the documents in place of the codec: in another order, or of their pieces.
+    A stream that was interrupted continues after its complete shards. `encode` yields the ids of the documents in place
+    of the codec: in another order, or of their pieces; such a stream begins again.
     """
     space = codec.space
     assert isinstance(space, TokenSpace)
     dtype = np.uint16 if space.vocab_size <= 2**16 else np.uint32
-    count = 0
-    with open_replacement(path) as temp_path, open(temp_path, "wb") as file:
-        for ids in (encode or codec.encode_many)(texts):
-            file.write(np.append(ids, space.eos).astype(dtype).tobytes())
-            count += len(ids) + 1
-    return count
+    writer = ShardWriter.open(path, dtype) if encode is None else ShardWriter(path, dtype)
+    remaining = islice(texts, writer.num_documents, None)
+    writer.write(np.append(ids, space.eos) for ids in (encode or codec.encode_many)(remaining))
+    return writer.num_tokens
 
 
 def shuffle_documents(texts: Iterable[str], seed_digest: str) -> Iterator[str]:
@@ -68,11 +69,10 @@ def shuffle_documents(texts: Iterable[str], seed_digest: str) -> Iterator[str]:
         yield buffer[position]
 
 
-def read_token_stream(path: Path, vocab_size: int) -> np.ndarray:
-    """Memory-map the tokens N of a stream."""
-    if path.stat().st_size == 0:
-        return np.zeros(0, np.uint16)
-    return np.memmap(path, np.uint16 if vocab_size <= 2**16 else np.uint32, mode="r")
+def read_token_stream(path: Path, vocab_size: int) -> Tokens:
+    """Memory-map the tokens N of a stream, which may be in several files."""
+    dtype = np.uint16 if vocab_size <= 2**16 else np.uint32
+    return join_tokens([open_memmap(shard, dtype, ()) for shard in list_shards(path)])
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class TokenBlocks:
     With several folds the stream is split into equal sections, and all rows of step s come from section s mod folds.
     """
 
-    token_ids: np.ndarray
+    token_ids: Tokens
     batch_size: int
     block_size: int
     seed: int = 0
@@ -105,9 +105,13 @@ class TokenBlocks:
     def read_rows(self, step: int, rows: slice) -> Batch:
         """Return some rows of a step."""
         fold_step, fold = divmod(step, self.num_folds)
-        starts = self.fold_orders[fold](fold_step * self.batch_size + np.arange(self.batch_size)[rows])
-        blocks_BL = np.asarray(self.token_ids[starts[:, None] + np.arange(self.block_size)])
+        blocks_BL = self.read_blocks(fold_step * self.batch_size + np.arange(self.batch_size)[rows], fold)
         return Batch(torch.from_numpy(blocks_BL.astype(np.int64)))
+
+    def read_blocks(self, positions: np.ndarray, fold: int = 0) -> np.ndarray:
+        """Return the blocks at these positions of the order of a fold, B L."""
+        starts = self.fold_orders[fold](positions)
+        return np.asarray(self.token_ids[starts[:, None] + np.arange(self.block_size)])
 
     @cached_property
     def fold_orders(self) -> list[EpochOrder]:
@@ -120,7 +124,7 @@ class TokenBlocks:
         return offset + rng.permutation(self.blocks_per_epoch) * (self.block_size - 1)
 
 
-def build_count_model(design: Design, token_ids: np.ndarray, vocab_size: int) -> KneserNey:
+def build_count_model(design: Design, token_ids: Tokens, vocab_size: int) -> KneserNey:
     """Return the n-gram model of tokens: the network's own count model, or one of `BASELINE_ORDER`."""
     if build := plugins.get_hook("network", design.network, "build_count_model"):
         config_class = plugins.find_part("network", design.network).Config

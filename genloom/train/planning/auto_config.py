@@ -163,7 +163,7 @@ def plan_training(
     yield Status(f"Fitting the codec and encoding the {get_plural_name(dataset.medium)}")
     codec = load_or_fit_codec(folder, workspace, dataset, job.design)
     choose_model_sizes(job, codec, budget.params)  # refuses a size before the documents are encoded
-    source = yield from prepare_source(folder, workspace, dataset, job.design, codec, job.fill)
+    source = yield from prepare_source(folder, workspace, dataset, job.design, codec, job.fill, job.mixture)
     time_left = TimeLeft(budget, minutes, source.eval_reads, started_at)
     job = limit_context_length(job, source, overrides)
     ngram_baseline = source.compute_ngram_baseline(job.design)
