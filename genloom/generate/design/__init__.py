@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from genloom.types import Item, SignalSpace
 DEFAULT_STEPS = 5  # of topology optimization after generation
 MAX_STEPS = 500
 GRID_MULTIPLE = 8  # elements; the grids of networks are halved three times
+MAX_GROWTH = 4  # of the elements beyond those of the training data: bars are as many elements wide on any grid
 PROMPT_OPTION = "goal"  # the option that a prompt is the value of, for models without prompts as a condition
 
 
@@ -69,13 +71,12 @@ class DesignEdit:
         return replace(request, given=rows, params=params)
 
     def fit_goals(self, model: Model) -> DesignGoals:
-        """Return the goals on the grid that the model makes designs on: of their proportions, as large as trained."""
+        """Return the goals on the grid that the model draws on: their own, if it is about as large as trained."""
         problem, space = build_problem(self.goals), model.codec.space
         if not isinstance(space, SignalSpace) or len(space.size) != problem.axes:
             raise GenloomError("design.model_of_other_axes", model=model.ref, axes=problem.axes)
-        num_elements = 1
-        for size in space.size:
-            num_elements *= size
+        trained = prod(space.size)
+        num_elements = min(max(prod(problem.shape), trained), MAX_GROWTH * trained)
         shape = choose_shape(problem.shape, num_elements, GRID_MULTIPLE)
         return self.goals if shape == problem.shape else build_goals(resample_problem(problem, shape))
 

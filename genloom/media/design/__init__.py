@@ -16,7 +16,7 @@ from genloom.types import DefaultRecipe, Display, Item
 kind: str = "design"
 plural: str = "designs"
 unit: str = "element"
-suggested_params: Mapping[str, Any] = {"steps": 8, "guidance_scale": 1.0}  # the finish does the rest
+suggested_params: Mapping[str, Any] = {"steps": 4, "guidance_scale": 1.0}  # the finish does the rest
 suffixes: tuple[str, ...] = (".toml",)
 save_suffixes = (".toml", ".png", ".svg", ".dxf", ".stl", ".3mf", ".obj")
 notice: str = "Computed for the loads and the ideal material of its goals only; have whatever people rely on checked."
