@@ -14,10 +14,10 @@ def format_count(count: int, noun: str, plural: str = "") -> str:
 _PLURALS = frozenset(
     """answers atoms attributes axes bars bits branches bytes calls cells channels chapters characters classes
     columns copies cores devices documents elements entries epochs examples features files forces frames grids
-    groups heads hours images items jobs keys labels lengths lines merges minutes models networks notes numbers
-    objects ones outputs pages parameters parts passages pictures pieces pixels places points positions prompts
-    ranks ratings requests rounds rows samples seconds steps tables terms texts ticks tokens tools tunes types values
-    versions voices words""".split()  # noqa: SIM905
+    groups heads hours images items jobs keys labels lengths lines merges messages minutes models networks notes
+    numbers objects ones outputs pages parameters parts passages pictures pieces pixels places points positions
+    prompts ranks ratings requests rounds rows samples seconds steps tables terms texts ticks tokens tools tunes
+    types values versions voices words""".split()  # noqa: SIM905
 )
 _SINGULARS = {"axes": "axis", "branches": "branch", "classes": "class", "copies": "copy", "entries": "entry"}
 _VERBS = {"are": "is", "were": "was", "have": "has", "do": "does"}

@@ -57,6 +57,23 @@ def test_rows_of_several_conversations_may_alternate(name: str, tmp_path: Path) 
     assert talks == [[row["content"] for row in TURNS[2:]], [row["content"] for row in TURNS[:2]]]
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
+def test_of_a_tree_of_messages_the_best_answers_are_read(name: str, tmp_path: Path) -> None:
+    """As in the files of OpenAssistant, in which a message has several answers with ranks."""
+    tree = [
+        {"message_id": "p", "parent_id": None, "role": "prompter", "text": "How do bees find home?", "rank": None},
+        {"message_id": "a", "parent_id": "p", "role": "assistant", "text": "They ask a fox.", "rank": 1},
+        {"message_id": "b", "parent_id": "p", "role": "assistant", "text": "They remember landmarks.", "rank": 0},
+        {"message_id": "c", "parent_id": "b", "role": "prompter", "text": "And at night?", "rank": None},
+        {"message_id": "d", "parent_id": "c", "role": "assistant", "text": "They stay at home.", "rank": None},
+    ]
+    found = read(tmp_path / name, [{"message_tree_id": "p", **message} for message in tree])
+    [talk] = [[turn.content for turn in row.turns] for row in found if row.turns]
+    assert talk == [tree[number]["text"] for number in (0, 2, 3, 4)]
+    [problem] = [row.problem for row in found if row.problem]
+    assert (problem.code, problem.fields) == ("collect.other_answers", {"count": 1})
+
+
 def test_a_turn_that_comes_far_too_late_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turn_tables, "MAX_OPEN_ROWS", 3)
     _, *found = read(tmp_path / "a.csv", [*TURNS, TURNS[0]])

@@ -43,7 +43,7 @@ CONVERSATION_COLUMNS = frozenset(
 TRANSCRIPT_ROLE = re.compile(r"(?:\A\s*|\n\n)(Human|Assistant): ?")
 ROLE_ALIASES = {
     **dict.fromkeys(("system", "developer"), "system"),
-    **dict.fromkeys(("user", "human"), "user"),
+    **dict.fromkeys(("user", "human", "prompter"), "user"),
     **dict.fromkeys(("assistant", "gpt", "chatgpt", "model", "bot"), "assistant"),
 }
 

@@ -213,7 +213,7 @@ def read_parquet_rows(path: Path, column: str, keep: Sequence[str] = ()) -> Iter
     with open_parquet(path) as file:
         text_columns = list_text_columns(file.schema_arrow)
         list_names = {*conversations.LIST_COLUMNS, *conversations.ANSWER_COLUMNS, "prompt", "history", "label"}
-        list_names |= {*turn_tables.ID_COLUMNS, *LICENCE_COLUMNS, *conversations.SYSTEM_CONTENT_COLUMNS}
+        list_names |= {*turn_tables.KEY_COLUMNS, *LICENCE_COLUMNS, *conversations.SYSTEM_CONTENT_COLUMNS}
         list_names |= {"input", conversations.PREFERRED_COLUMN}
         message_columns = [f.name for f in file.schema_arrow if has_message_type(f.type, conversations.ROLE_KEYS)]
         list_columns = [
@@ -232,7 +232,10 @@ def read_parquet_rows(path: Path, column: str, keep: Sequence[str] = ()) -> Iter
             batches = file.iter_batches(SNIFF_ROWS)
             records = enumerate((record for batch in batches for record in batch.to_pylist()), 1)
             for number, record in turn_tables.group_turns(records, turn_columns):
-                yield from parse_text(_parse_row(number, record, "", column, keep))
+                if isinstance(record, GenloomError):
+                    yield TextRow(number, problem=record)
+                else:
+                    yield from parse_text(_parse_row(number, record, "", column, keep))
             return
         key = _find_text_column(column, head_records)
         yield from _note_columns(head_records, key, column)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from genloom.collect import table_files
@@ -16,8 +17,11 @@ ID_COLUMNS = (
         for name in ("conversation", "conv", "dialog", "dialogue", "thread", "chat")
         for end in ("_id", "id")
     ),
-    *("conversation", "dialog", "dialogue", "thread", "chat", "session_id"),
+    *("conversation", "dialog", "dialogue", "thread", "chat", "session_id", "message_tree_id"),
 )
+MESSAGE_COLUMNS, PARENT_COLUMNS = ("message_id", "id"), ("parent_id", "parent_message_id")  # of answers to a message
+RANK_COLUMN = "rank"  # of the answers to one message; 0 is the best
+KEY_COLUMNS = (*ID_COLUMNS, *MESSAGE_COLUMNS, *PARENT_COLUMNS, RANK_COLUMN)
 
 MAX_OPEN_ROWS = 10_000  # of conversations that may go on
 
@@ -29,6 +33,9 @@ class TurnColumns:
     id: str
     role: str
     content: str
+    message: str = ""  # with `parent`, where a message may have several answers
+    parent: str = ""
+    rank: str = ""
 
 
 def find_turn_columns(records: Sequence[Mapping[str, Any]]) -> TurnColumns | None:
@@ -38,7 +45,11 @@ def find_turn_columns(records: Sequence[Mapping[str, Any]]) -> TurnColumns | Non
     if not role or not content:
         return None
     roles = {ROLE_ALIASES.get(str(record.get(role)).strip().lower()) for record in records}
-    return TurnColumns(id, role, content) if {"user", "assistant"} <= roles <= {"system", "user", "assistant"} else None
+    if not {"user", "assistant"} <= roles <= {"system", "user", "assistant"}:
+        return None
+    message, parent = (_find_name(spelling, names) for names in (MESSAGE_COLUMNS, PARENT_COLUMNS))
+    tree = (message, parent, _find_name(spelling, (RANK_COLUMN,))) if message and parent else ()
+    return TurnColumns(id, role, content, *tree)
 
 
 @dataclass
@@ -46,15 +57,39 @@ class _Conversation:
     number: int  # of its first row
     first: Mapping[str, Any]
     messages: list[dict[str, Any]] = field(default_factory=list)
+    nodes: list[tuple[str, str, float]] = field(default_factory=list)  # of a tree: id, parent and rank of each message
     problem: GenloomError | None = None
 
     def add(self, row: Mapping[str, Any], columns: TurnColumns) -> None:
         if isinstance(row, table_files.RepairedRow):
             self.problem = self.problem or row.problem
         self.messages.append({"role": row.get(columns.role), "content": row.get(columns.content)})
+        if columns.parent:
+            rank = row.get(columns.rank)
+            is_ranked = isinstance(rank, int | float) or (isinstance(rank, str) and rank.isdigit())
+            node = str(row.get(columns.message)), str(row.get(columns.parent))
+            self.nodes.append((*node, float(rank) if is_ranked else inf))
+
+    def list_branch(self) -> list[int]:
+        """List the messages of a tree that follow one another, of several answers the best, else the first."""
+        ids, answers = {id for id, _, _ in self.nodes}, dict[str, list[int]]()
+        for index, (_, parent, _) in enumerate(self.nodes):
+            answers.setdefault(parent if parent in ids else "", []).append(index)
+        branch, parent = list[int](), ""
+        while following := [index for index in answers.pop(parent, ()) if index not in branch]:
+            branch.append(min(following, key=lambda index: self.nodes[index][2]))
+            parent = self.nodes[branch[-1]][0]
+        return branch
+
+    def build_rows(self) -> Iterator[tuple[int, Any]]:
+        """Yield the row with the messages, and after it, of a tree, how many are not among them."""
+        yield self.number, self.build_row()
+        if num_others := len(self.nodes) - len(self.list_branch()):
+            yield self.number, GenloomError("collect.other_answers", count=num_others)
 
     def build_row(self) -> dict[str, Any]:
-        row = {**self.first, "messages": self.messages}
+        messages = [self.messages[index] for index in self.list_branch()] if self.nodes else self.messages
+        row = {**self.first, "messages": messages}
         if self.problem is None:
             return row
         repaired = table_files.RepairedRow(row)
@@ -88,9 +123,9 @@ def group_turns(rows: Iterable[tuple[int, Any]], columns: TurnColumns) -> Iterat
             ended_conversation = open_conversations.pop(oldest)
             ended.add(hash(oldest))
             num_rows -= len(ended_conversation.messages)
-            yield ended_conversation.number, ended_conversation.build_row()
+            yield from ended_conversation.build_rows()
     for conversation in sorted(open_conversations.values(), key=lambda each: each.number):
-        yield conversation.number, conversation.build_row()
+        yield from conversation.build_rows()
 
 
 def _find_name(spelling: Mapping[str, str], names: Sequence[str]) -> str:
