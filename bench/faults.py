@@ -1,4 +1,4 @@
-"""Faults of ranks, injected at random moments: nothing is lost, and each is named in the log of the run.
+"""Injects faults into ranks at random moments: nothing is lost, and each is named in the log of the run.
 
 A small run on two or more processes is trained once without a fault. Then it is trained again and again while one of
 its ranks is killed, stopped for good, or stopped every now and then so that it is slow. A run passes if it ends in the
@@ -57,7 +57,7 @@ def start_run(workspace: Workspace, digest: str, devices: int, strategy: str) ->
     return folder.name
 
 
-def inject(kind: str, rank: int) -> None:
+def inject_fault(kind: str, rank: int) -> None:
     """Do to a rank what the kind of the fault says."""
     (child,) = [c for c in multiprocessing.active_children() if c.name == f"rank-{rank}"]
     pid = child.pid or 0
@@ -86,7 +86,7 @@ def train_with_fault(workspace: Workspace, run: str, kind: str, rank: int, at_st
             case StepMetrics(step=step):
                 num_repeated += max(last_step - step + 1, 0) if step <= last_step else 0
                 if step == at_step and kind and last_step < step:
-                    inject(kind, rank)
+                    inject_fault(kind, rank)
                 last_step = max(step, last_step)
             case RunWarning(text=text):
                 warnings.append(text)

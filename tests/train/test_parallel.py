@@ -23,7 +23,7 @@ from genloom.train.loop import TrainConfig
 from genloom.train.optimizers import OptimizerConfig
 from genloom.train.parallel.group import ProcessGroup
 from genloom.train.parallel.launch import FAULTS_FILE
-from genloom.train.parallel.rows import RowReader, read_rows
+from genloom.train.parallel.rows import RowReader, read_share
 from genloom.train.parallel.simulation import simulate_memory
 from genloom.train.run import TrainRequest, train_model
 from genloom.types import TokenSpace
@@ -126,7 +126,7 @@ def build_batches(kind: str) -> Any:
 @pytest.mark.parametrize("kind", ["stream", "samples", "packed", "sequences"])
 def test_a_process_reads_its_rows_of_a_step(kind: str) -> None:
     batches = build_batches(kind)
-    whole, shares = batches(5), [read_rows(batches, 5, ProcessGroup(rank, 3), is_whole=False) for rank in range(3)]
+    whole, shares = batches(5), [read_share(batches, 5, ProcessGroup(rank, 3), is_whole=False) for rank in range(3)]
     assert [rows.start for _, rows, _ in shares] == [0, 2, 4]
     for share, rows, size in shares:
         assert size == len(whole)

@@ -31,27 +31,30 @@ PAUSE_SECONDS = 5.0  # between two requests for events, after which ranks may ha
 END_SECONDS = 30.0  # that ranks have to leave each other at the end of a run
 STOP_SECONDS = 300.0  # that ranks have to finish their step and save
 SLOW_FACTOR, SLOW_SECONDS, NUM_WORK_SECONDS = 1.5, 0.02, 16  # a straggler, by the median of its last steps
-FAULTS = {
-    "killed": "train.rank_killed",
-    "failed": "train.rank_failed",
-    "hung": "train.rank_hung",
-    "slow": "train.rank_slow",
-}
 FAULTS_FILE = "faults.jsonl"  # in the folder of the run
 
 
 @dataclass(frozen=True)
-class Fault:
+class RankFault:
     """Why all ranks start again, or why one is named."""
 
-    kind: str  # of FAULTS
+    kind: str  # "killed", "failed", "hung" or "slow"
     rank: int
     step: int
     detail: str = ""
     trace: str = ""  # of a rank that failed
 
     def describe(self) -> str:
-        return format_message(FAULTS[self.kind], rank=self.rank, step=self.step, detail=self.detail)
+        facts = {"rank": self.rank, "step": self.step, "detail": self.detail}
+        match self.kind:
+            case "killed":
+                return format_message("train.rank_killed", **facts)
+            case "hung":
+                return format_message("train.rank_hung", **facts)
+            case "slow":
+                return format_message("train.rank_slow", **facts)
+            case _:
+                return format_message("train.rank_failed", **facts)
 
 
 @dataclass
@@ -104,7 +107,7 @@ class Ranks:
             ranks.append(Rank(process, ours, Ping(0, False, now), now))
         return Ranks(ranks, config, log)
 
-    def follow(self) -> Generator[Event, None, Fault | None]:
+    def follow(self) -> Generator[Event, None, RankFault | None]:
         """Yield the events of the main process until all have ended; return the fault that ended them, if any."""
         while True:
             events = self.receive(POLL_SECONDS)
@@ -119,7 +122,7 @@ class Ranks:
             for number, rank in enumerate(self.ranks):
                 if (detail := self.find_slowness(number)) and not rank.is_named_slow:
                     rank.is_named_slow = True
-                    fault = Fault("slow", number, self.step, detail)
+                    fault = RankFault("slow", number, self.step, detail)
                     write_fault(self.log, fault)
                     yield RunWarning(fault.describe())
 
@@ -149,7 +152,7 @@ class Ranks:
         self.received_at = time.monotonic()
         return events
 
-    def find_fault(self) -> Fault | None:
+    def find_fault(self) -> RankFault | None:
         """Return what went wrong with a rank: those that were killed, then those that hang, then those that failed."""
         ended = [n for n, rank in enumerate(self.ranks) if rank.process.exitcode not in (None, 0)]
         if ended:
@@ -158,18 +161,18 @@ class Ranks:
             codes = {n: rank.process.exitcode for n, rank in enumerate(self.ranks)}
             for number, code in codes.items():
                 if code is not None and code < 0:
-                    return Fault("killed", number, self.step, signal.Signals(-code).name)
+                    return RankFault("killed", number, self.step, signal.Signals(-code).name)
             failures = {n: rank.failure for n, rank in enumerate(self.ranks) if rank.failure is not None}
             first = min(failures, key=lambda n: failures[n].at, default=ended[0])
             text = failures[first].text if failures else f"exit code {codes[first]}"
-            return Fault("failed", first, self.step, text.strip().splitlines()[-1], text)
+            return RankFault("failed", first, self.step, text.strip().splitlines()[-1], text)
         now = time.monotonic()
         for number, rank in enumerate(self.ranks):
             is_silent = rank.process.exitcode is None and now - rank.heard_at > self.config.timeout
             others_wait = all(r.ping.is_waiting for r in self.ranks if r is not rank) and len(self.ranks) > 1
             is_behind = others_wait and not rank.ping.is_waiting and self.measure_wait(rank, now) > self.config.timeout
             if is_silent or is_behind:
-                return Fault("hung", number, self.step, f"{self.config.timeout:g}")
+                return RankFault("hung", number, self.step, f"{self.config.timeout:g}")
         return None
 
     def measure_wait(self, rank: Rank, now: float) -> float:
@@ -245,7 +248,7 @@ def supervise(execute: Execute, assignment: Assignment, config: ParallelConfig, 
             assignment = replace(assignment, job=None, start_step=None)
 
 
-def write_fault(path: Path, fault: Fault) -> None:
+def write_fault(path: Path, fault: RankFault) -> None:
     """Append a fault to the log of a run."""
     row = {**asdict(fault), "at": time.time()}
     with translate_errors(path), open(path, "a", encoding="utf-8") as file:

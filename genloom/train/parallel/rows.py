@@ -34,17 +34,19 @@ class RowReader:
     def read(self, step: int) -> tuple[Any, slice, int]:
         """Return the rows of a step, which rows these are, and how many the step has."""
         if not (self.is_ahead and isinstance(self.batch_fn, RowBatches)):
-            return read_rows(self.batch_fn, step, self.group, self.is_whole)
+            return read_share(self.batch_fn, step, self.group, self.is_whole)
         is_read = self._next is not None and self._next[0] == step
         result = self._next[1].result() if self._next is not None and is_read else self._read_now(step)
         self._next = step + 1, self._pool.submit(self._read_now, step + 1)
         return result
 
     def _read_now(self, step: int) -> tuple[Any, slice, int]:
-        return read_rows(self.batch_fn, step, self.group, self.is_whole)
+        return read_share(self.batch_fn, step, self.group, self.is_whole)
 
 
-def read_rows(batch_fn: Callable[[int], Any], step: int, group: ProcessGroup, is_whole: bool) -> tuple[Any, slice, int]:
+def read_share(
+    batch_fn: Callable[[int], Any], step: int, group: ProcessGroup, is_whole: bool
+) -> tuple[Any, slice, int]:
     """Return the rows of a step that this process computes, which rows these are, and how many the step has.
 
     With `is_whole`, all rows are returned. Batches that are sampled from the model are made by every process.
