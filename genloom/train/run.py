@@ -12,7 +12,6 @@ Pretraining, fine-tuning and preference training are one sequence, `train_model`
 5. Evaluate on all held-out data, and store the model with its card.
 """
 
-import shutil
 from collections.abc import Generator, Mapping, Sized
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -25,7 +24,7 @@ from genloom.model import Model, with_defaults
 from genloom.model.likelihood import BITS_PER_BYTE, HeldOutMetric, measure_held_out, to_metric_key
 from genloom.processors import count_allowed_processors
 from genloom.running_time import read_running_seconds
-from genloom.store import files
+from genloom.store import files, mirror
 from genloom.store.model_folder import ModelFolder
 from genloom.store.run import Run, finish_run
 from genloom.store.workspace import Workspace
@@ -134,7 +133,7 @@ def execute_job(
 def execute_rank(assignment: Assignment, group: ProcessGroup) -> Generator[Event]:
     """Execute a run as one of its processes on this machine."""
     watch_processors()
-    workspace = Workspace(assignment.workspace)
+    workspace = Workspace.from_option(str(assignment.workspace))  # also of a storage, which its folder mirrors
     run = workspace.get_run(assignment.run)
     job = assignment.job or with_devices(read_job(run.folder / "job.toml"), assignment.request, group)
     stage = restore_stage(workspace, job)
@@ -198,7 +197,7 @@ def create_job(
         job = with_devices(replace(job, design=with_defaults(job.design)), request, group)
         job.save(run.folder / "job.toml")
     except BaseException:
-        shutil.rmtree(run.folder, ignore_errors=True)
+        mirror.remove_path(run.folder)
         raise
     return job
 

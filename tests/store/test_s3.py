@@ -128,7 +128,7 @@ def test_verbs_work_on_the_address_of_a_bucket(endpoint: str, tmp_path: Path) ->
         return ended.stdout
 
     call("here", "collect", str(letters), "--name", "letters")
-    parts = ["network.name=transformer", "codec.name=bpe", "codec.vocab_size=300", "context_length=64"]
+    parts = ["network.name=transformer", "codec.name=bpe", "codec.vocab_size=300", "network.softcap=0"]
     settings = [word for part in parts for word in ("--set", part)]
     call("here", "train", "letters", "--steps", "2", "--params", "100000", *settings)
     assert "letters" in call("there", "list")
