@@ -117,6 +117,7 @@ def evaluate(
     tasks: str | Sequence[str] = "",
     limit: int = 0,
     precision: str = "",
+    on: str = "",
     progress: "bool | Progress | None" = None,
     **options: Any,
 ) -> Evaluation:
@@ -134,6 +135,9 @@ def evaluate(
         Tasks of the battery, and the maximum number of items per task; "" and 0: all.
     precision
         float32, bfloat16, int8, int4 or auto. "": float32; auto for the battery.
+    on
+        Cluster of which one machine evaluates: ray, or ray://HOST:10001. "": this machine. It needs the workspace under
+        the same path, and shows no progress.
     progress
         Whether progress is shown on standard error (None: in notebooks only), or an object with `print_note` and
         `show_progress`.
@@ -149,10 +153,22 @@ def evaluate(
     ------
     GenloomError
         evaluate.other_medium, evaluate.no_dataset: there is no data set that suits the model; evaluate.no_battery,
-        evaluate.unknown_task.
+        evaluate.unknown_task; cluster.not_installed, cluster.no_answer, cluster.workspace_not_shared: of `on`.
     """
     from genloom.evaluate.run import evaluate_battery, evaluate_model, get_report_folder
 
+    if on:
+        from genloom.api.cluster_work import evaluate_on
+
+        given = {
+            "data": data,
+            "split": split,
+            "battery": battery,
+            "tasks": tasks,
+            "limit": limit,
+            "precision": precision,
+        }
+        return evaluate_on(on, model, {**given, **options})
     store, loaded_model = model.workspace.store, model.load((), choose_precision(precision, battery))
     shown = choose_progress(model.workspace, progress)
     require_battery(battery, tasks, limit)

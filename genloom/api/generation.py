@@ -11,6 +11,7 @@ from genloom.api.outputs import Output, Outputs
 from genloom.errors import GenloomError
 
 if TYPE_CHECKING:
+    from genloom.api.cluster_work import GenerateBatches
     from genloom.api.models import Model
     from genloom.api.workspace import Workspace
     from genloom.generate.decode import Draft
@@ -37,6 +38,14 @@ class GenerationProgress:
     num_withheld: int = 0  # outputs of the request so far that are not handed out, because they copy training data
     selection: "SelectionReport | None" = None  # what a choice among more outputs has reached so far
     understood: str = ""  # what was read in the wishes for the outputs, said before any is generated
+
+    def compute_share(self, num_outputs: int) -> float:
+        """Return the share of the whole request that is done, if this many outputs have come."""
+        share = self.step / self.total
+        if self.selection is not None or self.draft is None:
+            return share if num_outputs == 0 else num_outputs / self.count
+        done = num_outputs + self.num_withheld + len(self.draft.is_finished) * share
+        return min(done / self.count, 1.0)
 
     @property
     def note(self) -> str:
@@ -68,6 +77,7 @@ def generate(
     continue_from: Output | str = "",
     is_marked: bool = True,
     refuse_copies: bool = False,
+    on: str = "",
     progress: bool | None = None,
     **params: Any,
 ) -> Outputs:
@@ -109,6 +119,9 @@ def generate(
         Whether outputs that share more with the training data than chance explains (see `Output.copies`) are withheld:
         they are neither stored nor returned; `num_withheld` of the result counts them. Raises api.copies_without_data
         if the data are not in the workspace.
+    on
+        Cluster whose machines generate, some batches each: ray, or ray://HOST:10001. "": this machine. All of them need
+        the workspace under the same path.
     progress
         Whether a bar is shown on standard error. None: in notebooks only.
     params
@@ -126,14 +139,15 @@ def generate(
         generate.unknown_param: the sampler has no such parameter; conditioners.unknown: the model has no such
         condition; api.stop_without_text, api.empty_stop, api.interpolate_prompts; api.continue_unsupported,
         api.continue_answer: the output cannot be continued; generate.unsupported_schema, generate.bad_format,
-        generate.format_needs_tokens: the format cannot be kept to, or not within max_tokens.
+        generate.format_needs_tokens: the format cannot be kept to, or not within max_tokens; cluster.not_installed,
+        cluster.no_answer, cluster.workspace_not_shared, api.selection_on_cluster: of `on`.
     """
     events, outputs = iter_generate(**drop_progress(locals(), "params")), Outputs()
     with model.workspace.open_bar("Generating", progress) as bar:
         for event in events:
             match event:
                 case GenerationProgress():
-                    bar.update(event.step / event.total, event.note)
+                    bar.update(event.compute_share(len(outputs)), event.note)
                     outputs.num_withheld, outputs.selection = event.num_withheld, event.selection
                 case Output():
                     outputs.append(event)
@@ -160,6 +174,7 @@ def iter_generate(
     continue_from: Output | str = "",
     is_marked: bool = True,
     refuse_copies: bool = False,
+    on: str = "",
     **params: Any,
 ) -> Generator[GenerationProgress | Output]:
     """Yield the steps of a generation, and each output once it is stored; takes the arguments of `generate`."""
@@ -181,7 +196,13 @@ def iter_generate(
         request = continue_request(loaded, request, model.workspace.output(continue_from))
     if output_format is not None:
         request = add_format(request, loaded, output_format)
-    yield from iter_outputs(model.workspace, loaded, request, is_chat, is_marked, refuse_copies)
+    if not on:
+        yield from iter_outputs(model.workspace, loaded, request, is_chat, is_marked, refuse_copies)
+        return
+    from genloom.api.cluster_work import open_generator
+
+    with open_generator(on, model.workspace, loaded, adapters, is_chat, is_marked) as generate_batches:
+        yield from iter_outputs(model.workspace, loaded, request, is_chat, is_marked, refuse_copies, generate_batches)
 
 
 def list_options(model: "Model") -> "list[OptionInfo]":
@@ -309,11 +330,12 @@ def iter_outputs(
     is_chat: bool = False,
     is_marked: bool = True,
     refuse_copies: bool = False,
+    generate_batches: "GenerateBatches | None" = None,
 ) -> Generator[GenerationProgress | Output]:
     """Generate the request batch by batch: yield the steps of each batch, then its stored outputs.
 
     With `is_chat`, each prompt is a question, written in the model's chat template. With `refuse_copies`, outputs that
-    copy training data are not stored; a last step of the batch counts them.
+    copy training data are not stored; a last step of the batch counts them. `generate_batches` works elsewhere.
     """
     from genloom.api.copies import find_copied_rows, find_searchable_data
     from genloom.api.policy import apply_policy, list_prompt_texts
@@ -323,13 +345,21 @@ def iter_outputs(
 
     apply_policy(workspace, list_prompt_texts(model, request), model.ref)
     is_streamed = len(request.prompts) == 1 and engine.can_stream_text(model) and not refuse_copies
+    is_streamed &= generate_batches is None
     training_data, num_withheld = find_searchable_data(workspace, model) if refuse_copies else None, 0
     if (selection := build_selection(model, request)) is not None:
+        if generate_batches is not None:
+            raise GenloomError("api.selection_on_cluster", model=model.ref)
         yield from iter_selected(workspace, selection, is_marked, training_data)
         return
-    for batch in engine.split_batches(request, engine.fit_batch_size(model)):
+    batches = engine.split_batches(request, engine.fit_batch_size(model))
+    for batch in batches if generate_batches is None else generate_batches(batches):
         progress = GenerationProgress(0, 1, len(request.prompts), None, is_streamed, num_withheld)
-        batch, draft, row_metadata = yield from iter_batch(workspace, model, batch, progress, is_chat, is_marked)
+        if isinstance(batch, engine.Request):
+            batch, draft, row_metadata = yield from iter_batch(workspace, model, batch, progress, is_chat, is_marked)
+        else:
+            batch, draft, row_metadata = batch
+            yield replace(progress, step=1, draft=draft)
         withheld = find_copied_rows(training_data, draft.continuations) if training_data is not None else ()
         if withheld:
             num_withheld += len(withheld)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from genloom.api.workspace import Workspace
     from genloom.exchange.importer import ImportResult
     from genloom.train.events import Event
+    from genloom.train.request import TrainRequest
 
 DEFAULT_EPSILON, DEFAULT_DELTA = 8.0, 1e-5  # of private tuning
 
@@ -37,6 +38,9 @@ def train(
     seed: int = 0,
     threads: int = 0,
     devices: int = 0,
+    on: str = "",
+    workers: int = 0,
+    devices_per_worker: int = 0,
     save_steps: int = 0,
     canaries: int = 0,
     private: bool = False,
@@ -77,6 +81,13 @@ def train(
     devices
         Number of GPUs, or of processes on a machine without, that train together; the rows of a step are divided among
         them. 0: as in the job, which has one unless it says more.
+    on
+        Cluster that trains: ray, or ray://HOST:10001. "": this machine. All machines need the workspace under the same
+        path. A process or machine that is lost costs the steps since the last checkpoint.
+    workers
+        Number of machines of the cluster. 0: 1.
+    devices_per_worker
+        Number of processes on each, with a GPU each where there are any. 0: 1.
     save_steps
         Number of steps between additional checkpoints. 0: only one every 30 seconds.
     canaries
@@ -101,7 +112,8 @@ def train(
     GenloomError
         store.unknown_name, store.unknown_name_near: there is no such data set; api.method_without_model,
         api.resume_with_plan, api.resume_with_name: arguments that contradict each other; train.run_finished;
-        trust.consent_refused: persons are in the data, and their consent is missing or has ended.
+        trust.consent_refused: persons are in the data, and their consent is missing or has ended;
+        cluster.not_installed, cluster.no_answer, train.cluster_too_small: of `on`.
     """
     events = iter_train(**drop_progress(locals()))
     from genloom.train.events import RunResult
@@ -128,6 +140,9 @@ def iter_train(
     seed: int = 0,
     threads: int = 0,
     devices: int = 0,
+    on: str = "",
+    workers: int = 0,
+    devices_per_worker: int = 0,
     save_steps: int = 0,
     canaries: int = 0,
     private: bool = False,
@@ -150,6 +165,10 @@ def iter_train(
         raise GenloomError("api.method_without_model")
     if resume and (minutes or tokens or params or recipe or overrides or from_ or method or canaries or private):
         raise GenloomError("api.resume_with_plan")
+    if on and devices:
+        raise GenloomError("api.devices_with_cluster", count=devices)
+    if (workers or devices_per_worker) and not on:
+        raise GenloomError("api.workers_without_cluster")
     if resume and name:
         run = name if any(each.name == name for each in workspace.runs) else data  # the run that is meant
         raise GenloomError("api.resume_with_name", run=f'"{run}"' if " " in run else run)
@@ -175,7 +194,21 @@ def iter_train(
         save_steps=save_steps,
         num_samples=num_samples,
     )
+    if on:
+        num_ranks = (workers or 1) * (devices_per_worker or 1)
+        return report_saved_steps(workspace.store, _train_on(workspace, request, on, num_ranks))
     return report_saved_steps(workspace.store, train_model(workspace.store, request))
+
+
+def _train_on(workspace: "Workspace", request: "TrainRequest", address: str, num_ranks: int) -> "Generator[Event]":
+    """Yield the events of a training with so many processes on a cluster."""
+    from genloom.api.cluster_work import check_shared_workspace
+    from genloom.cluster import open_cluster
+    from genloom.train.cluster import train_on_cluster
+
+    with open_cluster(address) as cluster:
+        check_shared_workspace(cluster, workspace)
+        yield from train_on_cluster(workspace.store, request, cluster, num_ranks)
 
 
 def _build_private_settings(private: bool, epsilon: float | None, delta: float | None) -> dict[str, str]:

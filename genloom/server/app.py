@@ -72,13 +72,22 @@ def build_guarded_app(
     return Guard(app, RouteTable(app), config, keys, sessions, metrics)
 
 
+def build_engine(workspace: Workspace, config: Config) -> Engine:
+    """Return the engine of a server: a process of this machine, or replicas on the cluster that is connected."""
+    if not config.num_replicas:
+        return Engine(workspace, config)
+    from genloom.server.engine.replicas import ReplicatedEngine
+
+    return ReplicatedEngine(workspace, config, config.num_replicas)
+
+
 @asynccontextmanager
 async def _run_services(app: FastAPI) -> AsyncGenerator[None]:
     """Start the channel of events, the engine and the jobs, and stop them in reverse order."""
     workspace, config = app.state.workspace, app.state.config
     async with AsyncExitStack() as stack:
         events = app.state.events = Events(workspace, config)
-        engine = app.state.engine = Engine(workspace, config)
+        engine = app.state.engine = build_engine(workspace, config)
         jobs = app.state.jobs = Jobs(workspace, config, events, engine)
         for service in (events, engine, jobs):
             await service.start()

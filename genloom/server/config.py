@@ -51,6 +51,9 @@ class Config:
     oidc: Provider | None = None
     """Provider of OpenID Connect that people sign in with, besides their passwords."""
 
+    num_replicas: int = 0
+    """Engines on the cluster that is connected; 0: one process of this machine."""
+
     max_body_bytes: int = 16_000_000
     max_requests: int = 1024
     """Requests of one user at a time."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from genloom.api.models import Model
 from genloom.cli.descriptions import describe_like
+from genloom.cli.options.cluster import ClusterAddress
 from genloom.cli.options.evaluation import EvaluationOptions
 from genloom.cli.options.numbers import OutputCount
 from genloom.cli.options.sampling import SamplingTemperature
@@ -22,6 +23,7 @@ def run(
     samples: OutputCount | None = None,
     temperature: SamplingTemperature | None = None,
     evaluation: EvaluationOptions = EvaluationOptions(),
+    on: ClusterAddress = "",
     out: Path | None = None,
     common: WorkOptions = WorkOptions(),
 ) -> None:
@@ -48,7 +50,7 @@ def run(
     evaluated = workspace.model(model)
     options: dict[str, Any] = evaluation.to_arguments(evaluated)
     options |= {"num_samples": samples or 0, "temperature": temperature}
-    report = evaluated.evaluate(data or "", progress=console, **options)
+    report = evaluated.evaluate(data or "", on=on, progress=console, **options)
     folder = report.save(out_folder)
     console.print_lines(report.lines)
     console.print_line(f"Report and charts in {folder}")

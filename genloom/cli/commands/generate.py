@@ -14,6 +14,7 @@ from genloom.api.models import Model
 from genloom.api.outputs import Output, Outputs, can_collect
 from genloom.cli.answer_notes import ANSWER_NOTES, print_answer_notes, print_selection
 from genloom.cli.console import Console
+from genloom.cli.options.cluster import ClusterAddress
 from genloom.cli.options.editing import (
     DEFAULT_EDIT_FLAGS,
     DEFAULT_SHEET_OPTIONS,
@@ -91,6 +92,7 @@ def run(
     unmarked: Unmarked = False,
     refuse_copies: bool = False,
     precision: Precision = "auto",
+    on: ClusterAddress = "",
     out: Path | None = None,
     continue_from: str | None = None,
     replay: str | None = None,
@@ -150,6 +152,7 @@ def run(
                 "seed": seed,
                 "unmarked": unmarked,
                 "refuse_copies": refuse_copies,
+                "on": on or None,
                 **selection,
                 **vars(token_options),
                 **vars(step_options),
@@ -191,6 +194,7 @@ def run(
         continue_from=continue_from or "",
         is_marked=not unmarked,
         refuse_copies=refuse_copies,
+        on=on,
         **params,
     )
     copies = CopyWriter(out, save_options, copy_options.svg, console)
@@ -316,7 +320,7 @@ def _show_progress(
                 shown_text = text
                 continue
             bar = bar or stack.enter_context(console.show_progress("Generating", 1.0))
-            bar.update(event.step / event.total, event.note)
+            bar.update(event.compute_share(num_outputs), event.note)
 
 
 def _check_no_other_options(model: str | None, options: Mapping[str, Any]) -> None:

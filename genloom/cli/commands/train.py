@@ -14,6 +14,7 @@ from genloom.api.progress import show_events
 from genloom.api.training import train
 from genloom.cli.console import Console
 from genloom.cli.descriptions import describe_like
+from genloom.cli.options.cluster import ClusterAddress
 from genloom.cli.options.numbers import Count, Minutes, Seed, Threads, finite_float, int_range
 from genloom.cli.options.training import Settings
 from genloom.cli.options.workspace import WorkOptions
@@ -56,6 +57,9 @@ def run(
     seed: Seed = 0,
     threads: Threads | None = None,
     devices: Count | None = None,
+    on: ClusterAddress = "",
+    workers: Count | None = None,
+    devices_per_worker: Count | None = None,
     save_steps: Count | None = None,
     canaries: Annotated[int, int_range(1, 10_000)] | None = None,
     private: bool = False,
@@ -93,6 +97,9 @@ def run(
         seed=seed,
         threads=threads or 0,
         devices=devices or 0,
+        on=on,
+        workers=workers or 0,
+        devices_per_worker=devices_per_worker or 0,
         save_steps=save_steps or 0,
         canaries=canaries or 0,
         private=private,

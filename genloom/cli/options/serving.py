@@ -66,7 +66,7 @@ class ServingOptions:
     oidc_client: str = "genloom"
     """Name of this server at the provider; its secret is in GENLOOM_OIDC_SECRET."""
 
-    def build_config(self, host: str = "127.0.0.1") -> "Config":
+    def build_config(self, host: str = "127.0.0.1", num_replicas: int = 0) -> "Config":
         """Return the configuration; tell which packages are missing, if they are."""
         if missing := [package for package in _PACKAGES if find_spec(package) is None]:
             raise GenloomError("server.not_installed", packages=", ".join(missing))
@@ -83,6 +83,7 @@ class ServingOptions:
             keyless_prefix="/v1/" if self.keyless else "",
             is_ollama=self.ollama,
             aliases=dict(map(split_alias, self.alias)),
+            num_replicas=num_replicas,
             oidc=self._build_provider(),
         )
 

@@ -19,6 +19,7 @@ from genloom.types import Message
 MAX_REQUESTS = 256  # that are open at a time; more are refused
 MIN_LIFE_SECONDS = 5.0  # a process that ends sooner is started again after a pause
 STOP_SECONDS = 5.0
+LAST_EVENTS = ("Finished", "result", "error", "died")  # of a request
 
 
 class EngineBusy(APIError):
@@ -161,22 +162,24 @@ class Engine:
         raise build_death_error()
 
     async def _exchange(self, id: str, message: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any]]:
-        """Send a message, and yield what the process sends for its id."""
+        """Send a message, and yield what the process sends for its id; raise the error that it sends."""
+        async with aclosing(self.exchange_tables(id, message)) as tables:
+            async for table in tables:
+                if table["event"] == "error":
+                    raise messages.unpack_error(table)
+                if table["event"] == "died":
+                    raise build_death_error()
+                yield table
+
+    async def exchange_tables(self, id: str, message: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any]]:
+        """Send a message, and yield what the process sends for its id, errors too; closing the generator cancels it."""
         request = self._open[id] = OpenRequest(id)
         try:
             self._send(message)
-            while True:
+            while not request.is_done:
                 table = await request.inbox.get()
-                if table["event"] == "error":
-                    request.is_done = True
-                    raise messages.unpack_error(table)
-                if table["event"] == "died":
-                    request.is_done = True
-                    raise build_death_error()
-                request.is_done = table["event"] in ("Finished", "result")
+                request.is_done = table["event"] in LAST_EVENTS
                 yield table
-                if request.is_done:
-                    return
         finally:
             self._open.pop(id, None)
             if not request.is_done:
