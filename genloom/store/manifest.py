@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -122,9 +123,11 @@ def verify_digests(folder: Path, content: Mapping[str, Any]) -> None:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object from a file of at most 64 MB; ValueError for anything else."""
-    size = path.stat().st_size
-    if size > _MAX_BYTES:
-        raise damaged_error(path, f"{size:,} bytes is too large")
+    info = path.stat()
+    if not stat.S_ISREG(info.st_mode):  # such as a pipe, which would be waited for
+        raise damaged_error(path, "not a regular file")
+    if info.st_size > _MAX_BYTES:
+        raise damaged_error(path, f"{info.st_size:,} bytes is too large")
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:

@@ -66,7 +66,7 @@ class Workspace:
         name = validate_name(name, "data set")
         parent = self.root / "data" / name
         versions = [
-            open_dataset(name, folder) for folder in _list_folders(parent) if (folder / "manifest.json").is_file()
+            open_dataset(name, folder) for folder in _list_folders(parent) if (folder / "manifest.json").exists()
         ]
         if not versions:
             cure = f"Collect one: genloom collect FOLDER --name {quote_name(name)}"

@@ -1,6 +1,7 @@
 """The workspace shows complete entries, reports damaged ones, and never mixes two writers."""
 
 import json
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -156,6 +157,17 @@ class TestDatasets:
         assert [d.name for d in workspace.list_datasets()] == ["fine"]
         (fault,) = workspace.list_faults()
         assert fault.startswith(str(data.folder / "manifest.json"))
+
+    @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
+    def test_a_manifest_that_is_no_file_is_not_waited_for(self, workspace: Workspace, make: Any) -> None:
+        data = make_data(workspace, "notes", ["a"])
+        path = data.folder / "manifest.json"
+        path.unlink()
+        make(path)
+        with raises_code("store.damaged", path=path):
+            workspace.get_dataset("notes")
+        assert workspace.list_datasets() == []
+        assert len(workspace.list_faults()) == 1
 
     def test_a_newer_format_asks_for_an_upgrade(self, workspace: Workspace) -> None:
         data = make_data(workspace, "notes", ["a"])
