@@ -154,6 +154,7 @@ IMPORTS = {
     "rate/checks/outline.py": "a check of images",
     "rate/checks/goal.py": "a check of molecules",
     "rate/checks/hazard.py": "a check of molecules",
+    "rate/checks/form.py": "a check of designs",
     "rate/checks/holds.py": "a check of designs",
     "rate/checks/substructure.py": "a check of molecules",
     "rate/checks/tanimoto.py": "a check of molecules",
