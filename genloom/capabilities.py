@@ -354,6 +354,15 @@ class TurnableConditioner(Protocol):
 
 
 @runtime_checkable
+class ResamplingConditioner(Protocol):
+    """A conditioner whose values may be on another grid than the samples that a network is trained on."""
+
+    def resample_value(self, value: Any) -> Any:
+        """Return a value on the grid of the training samples."""
+        ...
+
+
+@runtime_checkable
 class ContinuationCodec(Protocol):
     """A codec that decodes what continues a text differently from a text: some add a space before every text."""
 

@@ -96,7 +96,7 @@ def test_no_ability_is_declared_that_no_part_has():
         (plugins.find_part("codec", "tokenizer").Codec, {"ContinuationCodec"}),
         (GrammarConstraint, {"PredictingConstraint"}),
         (plugins.find_part("codec", "notes").Codec, {"AugmentingCodec", "ConstrainedCodec", "MarkedCodec"}),
-        (GoalsConditioner, {"TurnableConditioner"}),
+        (GoalsConditioner, {"ResamplingConditioner", "TurnableConditioner"}),
     ):
         assert all(isinstance(cls.__new__(cls), PROTOCOLS[name]) for name in names)
         abilities |= names

@@ -17,7 +17,8 @@ from genloom.media import design
 from genloom.media.design.document import parse_document
 from genloom.media.design.goals import DesignGoals
 from genloom.media.design.mechanics.fields import build_fields, count_channels, turn_fields
-from genloom.media.design.problems import build_problem
+from genloom.media.design.mechanics.resampling import resample_problem
+from genloom.media.design.problems import build_goals, build_problem
 from genloom.media.design.structure import build_empty
 from genloom.types import Condition, ConditionSpec, Item
 
@@ -70,6 +71,12 @@ class GoalsConditioner:
             raise GenloomError("conditioners.goal_grids", count=len(shapes))
         empty = np.zeros((self.spec.field, *shape), np.float32)
         return Condition(field=torch.from_numpy(np.stack([empty if field is None else field for field in fields])))
+
+    def resample_value(self, value: DesignGoals) -> DesignGoals:
+        size = self.config.size
+        if value.domain.shape == size or value.domain.axes != len(size):
+            return value
+        return build_goals(resample_problem(build_problem(value), size))
 
     def turn_fields(self, fields: np.ndarray, turn: int) -> np.ndarray:
         return turn_fields(fields, turn)

@@ -8,6 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from genloom import plugins
+from genloom.capabilities import ResamplingConditioner
 from genloom.codecs.chat_template import ChatCodec, render_chat
 from genloom.errors import GenloomError
 from genloom.generate import conditions, engine, output_records
@@ -39,8 +40,6 @@ class EvalPrompt:
 
 def parse_eval_prompt(workspace: Workspace, model: Model, record: Mapping[str, Any]) -> EvalPrompt:
     """Parse the record of an output, for a model with the same conditions."""
-    if record.get("speech"):  # which consists of several samples
-        raise GenloomError("learn.spoken_output", output=record.get("id"), model=model.ref)
     if record.get("speech"):  # which consists of several samples
         raise GenloomError("learn.spoken_output", output=record.get("id"), model=model.ref)
     request_record, row = upgrade_request(record.get("request") or {}), int(record.get("row") or 0)
@@ -173,8 +172,13 @@ def encode_stored_values(model: Model, stored: Collection[tuple[Path, Mapping[st
 
 
 def encode_requests(model: Model, requests: Sequence[engine.Request]) -> dict[str, EncodedCondition]:
-    """Encode the conditions of requests of one row each; {} for an unconditional model."""
+    """Encode the conditions of requests of one row each, on the grid of the samples; {} for an unconditional model."""
     rows = [conditions.build_given(model, request.prompts, request.given)[0] for request in requests]
+    resampling = {name: each for name, each in model.conditioners.items() if isinstance(each, ResamplingConditioner)}
+    rows = [
+        {name: resampling[name].resample_value(value) if name in resampling else value for name, value in row.items()}
+        for row in rows
+    ]
     return encode_values(model.conditioners, rows)
 
 

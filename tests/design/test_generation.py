@@ -11,7 +11,7 @@ from genloom.api.design import MadeDesign, iter_designs
 from genloom.cli import run
 from genloom.codecs import density
 from genloom.generate.design import read_goal
-from genloom.learn.eval_prompts import build_eval_prompts, generate_answers
+from genloom.learn.eval_prompts import build_eval_prompts, encode_requests, generate_answers
 from genloom.media.design.facts import list_faults
 from genloom.model import Design, Model, build_networks, build_objective, load_model, save_model
 from genloom.store.workspace import Workspace
@@ -75,4 +75,6 @@ def test_rated_designs_are_answered_again_for_their_goals(workspace: Workspace) 
     assert eval_prompt.prompt.startswith("goals=")
     (answer,) = generate_answers(workspace, model, [eval_prompt], {})
     assert answer.goals == made[0].value.goals
+    field = encode_requests(model, [eval_prompt.request])["goals"].values
+    assert field.shape[2:] == (SIDE, SIDE), "rated designs are trained on in the size of the model"
     assert answer.volume == pytest.approx(0.25, abs=0.002)
