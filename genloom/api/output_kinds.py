@@ -1,4 +1,4 @@
-"""Outputs that a library made, and not a network of ours: how each kind is repeated from its record, and saved."""
+"""Kinds of outputs that were not sampled at once by a network: how each is repeated from its record, and saved."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _MODULES = {"speech": "genloom.api.speech", "transcript": "genloom.api.transcrip
 
 @dataclass(frozen=True)
 class OutputKind:
-    """What is done with the outputs of one kind otherwise than with those of networks."""
+    """The treatment of outputs of one kind, where it differs from that of the outputs of networks."""
 
     replay: "Callable[[Output], Any]"  # makes the output again, and returns its value
     can_save: Callable[[Path], bool] = lambda path: False  # whether `save` writes files of this suffix

@@ -1,4 +1,4 @@
-"""Who speaks: a voice of a pretrained model, or a model of the workspace that was trained on recordings of one."""
+"""Speakers: a voice of a pretrained model, or a model of the workspace that was trained on recordings of one."""
 
 import tomllib
 from collections.abc import Mapping
@@ -111,9 +111,9 @@ class OwnSpeaker:
         return self._condition[1].max_phonemes
 
     def phonemize(self, text: str) -> str:
-        from genloom.speech.dictionaries import phonemize
+        from genloom.speech.dictionaries import pronounce_text
 
-        return phonemize(text)
+        return pronounce_text(text)
 
     def synthesize(self, phonemes: str, speed: float) -> "np.ndarray":
         from genloom.generate.engine import Request, run_request

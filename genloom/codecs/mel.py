@@ -173,7 +173,7 @@ def restore_samples(magnitudes_TF: np.ndarray, hop: int) -> np.ndarray:
     phases = np.random.default_rng(0).uniform(0, 2 * np.pi, magnitudes_TF.shape)
     angles, previous = np.exp(1j * phases), np.zeros_like(magnitudes_TF, complex)
     for _ in range(PHASE_ROUNDS):
-        rebuilt = transform_samples(invert_transform(magnitudes_TF * angles, hop).astype(np.float32), window, hop)
-        ahead = rebuilt - previous * (MOMENTUM / (1 + MOMENTUM))
-        angles, previous = ahead / np.maximum(np.abs(ahead), 1e-12), rebuilt
+        projection = transform_samples(invert_transform(magnitudes_TF * angles, hop).astype(np.float32), window, hop)
+        ahead = projection - previous * (MOMENTUM / (1 + MOMENTUM))
+        angles, previous = ahead / np.maximum(np.abs(ahead), 1e-12), projection
     return invert_transform(magnitudes_TF * angles, hop)

@@ -1,4 +1,4 @@
-"""What collections of values with captions share: reading files and tables with notes, and reports on captions."""
+"""Collections of values with captions: the reading of files and tables with notes, and reports on captions."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -29,7 +29,7 @@ MIN_FRAMES, MAX_FRAMES = 1.0, 40.0  # of a sound on average; a text with fewer o
 class Acoustics:
     """How the phonemes of a voice sound."""
 
-    symbols: tuple[str, ...]
+    inventory: tuple[str, ...]
     means_UF: np.ndarray
     variances_UF: np.ndarray
     frames_U: np.ndarray  # how long each lasts on average
@@ -62,15 +62,15 @@ def build_cosines() -> np.ndarray:
 
 
 def fit_acoustics(
-    features: Sequence[np.ndarray], utterances: Sequence[Sequence[Unit]], symbols: tuple[str, ...]
+    features: Sequence[np.ndarray], utterances: Sequence[Sequence[Unit]], inventory: tuple[str, ...]
 ) -> Acoustics:
     """Return the acoustics of recordings and their units."""
     frames = [spread_frames(each, units) for each, units in zip(features, utterances, strict=True)]
-    acoustics = estimate_acoustics(features, utterances, frames, symbols)
+    acoustics = estimate_acoustics(features, utterances, frames, inventory)
     for _ in range(ROUNDS):
         found = [align_units(each, units, acoustics) for each, units in zip(features, utterances, strict=True)]
         frames = [old if new is None else new for old, new in zip(frames, found, strict=True)]
-        acoustics = estimate_acoustics(features, utterances, frames, symbols)
+        acoustics = estimate_acoustics(features, utterances, frames, inventory)
     return acoustics
 
 
@@ -91,29 +91,31 @@ def estimate_acoustics(
     features: Sequence[np.ndarray],
     utterances: Sequence[Sequence[Unit]],
     frames: Sequence[np.ndarray],
-    symbols: tuple[str, ...],
+    inventory: tuple[str, ...],
 ) -> Acoustics:
     """Return the means and variances of the frames of each symbol, drawn a little to those of all."""
-    number = {symbol: index for index, symbol in enumerate(symbols)}
+    number = {symbol: index for index, symbol in enumerate(inventory)}
     indices = [np.array([number[unit.symbol] for unit in units]) for units in utterances]
     all_TF = np.concatenate(features)
     owner_T = np.concatenate([np.repeat(i, f) for i, f in zip(indices, frames, strict=True)])
-    counts_U = np.bincount(owner_T, minlength=len(symbols)).astype(float)[:, None]
-    sums_UF, squares_UF = np.zeros((len(symbols), NUM_FEATURES)), np.zeros((len(symbols), NUM_FEATURES))
+    counts_U = np.bincount(owner_T, minlength=len(inventory)).astype(float)[:, None]
+    sums_UF, squares_UF = np.zeros((len(inventory), NUM_FEATURES)), np.zeros((len(inventory), NUM_FEATURES))
     np.add.at(sums_UF, owner_T, all_TF)
     np.add.at(squares_UF, owner_T, np.square(all_TF))
     mean_F, variance_F = all_TF.mean(0), all_TF.var(0) + 1e-8
     means_UF = (sums_UF + PRIOR_FRAMES * mean_F) / (counts_U + PRIOR_FRAMES)
     second_UF = (squares_UF + PRIOR_FRAMES * (np.square(mean_F) + variance_F)) / (counts_U + PRIOR_FRAMES)
     variances_UF = np.maximum(second_UF - np.square(means_UF), VARIANCE_FLOOR * variance_F)
-    heard_U = np.bincount(np.concatenate([i[f > 0] for i, f in zip(indices, frames, strict=True)]), None, len(symbols))
-    return Acoustics(symbols, means_UF, variances_UF, counts_U[:, 0] / np.maximum(heard_U, 1))
+    heard_U = np.bincount(
+        np.concatenate([i[f > 0] for i, f in zip(indices, frames, strict=True)]), None, len(inventory)
+    )
+    return Acoustics(inventory, means_UF, variances_UF, counts_U[:, 0] / np.maximum(heard_U, 1))
 
 
 def align_units(features_TF: np.ndarray, units: Sequence[Unit], acoustics: Acoustics) -> np.ndarray | None:
     """Return how many frames each unit lasts, (S,); None if the text cannot be that of the recording."""
     num_frames, num_sounds = len(features_TF), sum(not unit.is_silent for unit in units)
-    known = {symbol: index for index, symbol in enumerate(acoustics.symbols)}
+    known = {symbol: index for index, symbol in enumerate(acoustics.inventory)}
     if not num_sounds or not MIN_FRAMES <= num_frames / num_sounds <= MAX_FRAMES:
         return None
     if any(unit.symbol not in known for unit in units):

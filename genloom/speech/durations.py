@@ -14,18 +14,18 @@ NUM_PLACES = 7  # features that tell of stress and place
 MAX_FRAMES = 200
 
 
-def count_features(num_symbols: int) -> int:
-    return 3 * num_symbols + NUM_PLACES
+def count_features(inventory_size: int) -> int:
+    return 3 * inventory_size + NUM_PLACES
 
 
-def describe_units(units: Sequence[Unit], symbols: tuple[str, ...]) -> np.ndarray:
-    """Return the features of each unit, S D; one that is not among the symbols has none of its own."""
-    number = {symbol: index for index, symbol in enumerate(symbols)}
-    features_SD = np.zeros((len(units), count_features(len(symbols))), np.float32)
+def describe_units(units: Sequence[Unit], inventory: tuple[str, ...]) -> np.ndarray:
+    """Return the features of each unit, S D; one that is not in the inventory has none of its own."""
+    number = {symbol: index for index, symbol in enumerate(inventory)}
+    features_SD = np.zeros((len(units), count_features(len(inventory))), np.float32)
     for index, unit in enumerate(units):
         for offset, neighbour in enumerate((index, index - 1, index + 1)):
             if 0 <= neighbour < len(units) and units[neighbour].symbol in number:
-                features_SD[index, offset * len(symbols) + number[units[neighbour].symbol]] = 1
+                features_SD[index, offset * len(inventory) + number[units[neighbour].symbol]] = 1
         features_SD[index, -NUM_PLACES:] = (
             1,
             unit.stress == 1,
@@ -47,10 +47,10 @@ def ends_phrase(units: Sequence[Unit], index: int) -> bool:
 
 
 def fit_durations(
-    utterances: Sequence[Sequence[Unit]], frames: Sequence[np.ndarray], symbols: tuple[str, ...]
+    utterances: Sequence[Sequence[Unit]], frames: Sequence[np.ndarray], inventory: tuple[str, ...]
 ) -> np.ndarray:
     """Return the weights, (D + 2): of the features, and the factors of sounds and silences that keep their means."""
-    features = np.concatenate([describe_units(units, symbols) for units in utterances]).astype(np.float64)
+    features = np.concatenate([describe_units(units, inventory) for units in utterances]).astype(np.float64)
     lengths = np.concatenate(frames).astype(np.float64)
     products = features.T @ features + RIDGE * np.eye(features.shape[1])
     weights_D = np.linalg.solve(products, features.T @ np.log1p(lengths))
@@ -61,10 +61,10 @@ def fit_durations(
 
 
 def predict_frames(
-    units: Sequence[Unit], symbols: tuple[str, ...], weights: np.ndarray, speed: float = 1.0
+    units: Sequence[Unit], inventory: tuple[str, ...], weights: np.ndarray, speed: float = 1.0
 ) -> tuple[int, ...]:
     """Return how many frames each unit lasts at a speed; a sound lasts at least one."""
-    guesses = np.clip(np.expm1(describe_units(units, symbols) @ weights[:-2]), 0, MAX_FRAMES)
+    guesses = np.clip(np.expm1(describe_units(units, inventory) @ weights[:-2]), 0, MAX_FRAMES)
     is_silent = np.array([unit.is_silent for unit in units])
     guesses *= np.where(is_silent, weights[-1], weights[-2]) / speed
     guesses = np.where(is_silent, guesses, np.maximum(guesses, 1.0))

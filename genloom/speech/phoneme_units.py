@@ -42,6 +42,6 @@ def split_units(phonemes: str) -> list[Unit]:
     return units if units[-1].is_silent else [*units, Unit(EDGE)]
 
 
-def list_symbols(utterances: Sequence[Sequence[Unit]]) -> tuple[str, ...]:
+def list_inventory(utterances: Sequence[Sequence[Unit]]) -> tuple[str, ...]:
     """Return the symbols of utterances, sorted, with that of the silence around them."""
     return tuple(sorted({EDGE, *(unit.symbol for units in utterances for unit in units)}))

@@ -6,7 +6,7 @@ import numpy as np
 
 from genloom.media.audio.sound import Sound, make_sound
 from genloom.media.audio.writing import write_sound
-from genloom.speech.dictionaries import phonemize
+from genloom.speech.dictionaries import pronounce_text
 from genloom.speech.phoneme_units import split_units
 
 RATE, HOP = 16_000, 256
@@ -26,7 +26,7 @@ signature = "on paper, in the folder A"
 
 def make_recording(text: str, seed: int) -> tuple[Sound, list[int]]:
     """Return the recording of a text, and how many frames each of its units lasts."""
-    rng, units = np.random.default_rng(seed), split_units(phonemize(text))
+    rng, units = np.random.default_rng(seed), split_units(pronounce_text(text))
     frames = [int(rng.integers(4, 9)) for _ in units]
     waves = []
     for unit, length in zip(units, frames, strict=True):

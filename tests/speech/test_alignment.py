@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from genloom.speech.alignment import align_units, compute_features, find_best_path, fit_acoustics
-from genloom.speech.dictionaries import phonemize
+from genloom.speech.dictionaries import pronounce_text
 from genloom.speech.durations import fit_durations, predict_frames
-from genloom.speech.phoneme_units import Unit, list_symbols, split_units
+from genloom.speech.phoneme_units import Unit, list_inventory, split_units
 from tests.speech.recordings import HOP, RATE, TEXTS, make_recording
 
 
@@ -20,15 +20,15 @@ def test_phonemes_become_units_with_one_silence_between_them() -> None:
 
 @pytest.mark.parametrize("text", ["Good morning.", "colourful Thorbin", "Dr. Smith pays $3.50"])
 def test_words_have_phonemes_without_further_packages(text: str) -> None:
-    assert sum(not unit.is_silent for unit in split_units(phonemize(text))) > 6
-    assert phonemize(" ") == ""
+    assert sum(not unit.is_silent for unit in split_units(pronounce_text(text))) > 6
+    assert pronounce_text(" ") == ""
 
 
 def test_phonemes_are_found_where_they_are_spoken() -> None:
-    utterances = [split_units(phonemize(text)) for text in TEXTS]
+    utterances = [split_units(pronounce_text(text)) for text in TEXTS]
     recordings = [make_recording(text, seed) for seed, text in enumerate(TEXTS)]
     features = [compute_features(sound.samples[0], RATE, HOP) for sound, _ in recordings]
-    acoustics = fit_acoustics(features, utterances, list_symbols(utterances))
+    acoustics = fit_acoustics(features, utterances, list_inventory(utterances))
     differences = []
     for each, units, (_, frames) in zip(features, utterances, recordings, strict=True):
         found = align_units(each, units, acoustics)
@@ -39,9 +39,9 @@ def test_phonemes_are_found_where_they_are_spoken() -> None:
 
 
 def test_a_text_of_another_recording_is_not_aligned() -> None:
-    utterances = [split_units(phonemize(text)) for text in TEXTS]
+    utterances = [split_units(pronounce_text(text)) for text in TEXTS]
     features = [compute_features(make_recording(text, 1)[0].samples[0], RATE, HOP) for text in TEXTS]
-    acoustics = fit_acoustics(features, utterances, list_symbols(utterances))
+    acoustics = fit_acoustics(features, utterances, list_inventory(utterances))
     assert align_units(features[0], utterances[0] * 9, acoustics) is None
     assert align_units(features[0], [Unit("#"), Unit("ʡ"), Unit("#")], acoustics) is None
     assert align_units(features[0], [Unit("#")], acoustics) is None
@@ -58,14 +58,14 @@ def test_the_best_path_may_skip_silences_and_never_sounds() -> None:
 
 
 def test_durations_are_learned_and_follow_the_speed() -> None:
-    utterances = [split_units(phonemize(text)) for text in TEXTS]
-    symbols = list_symbols(utterances)
+    utterances = [split_units(pronounce_text(text)) for text in TEXTS]
+    inventory = list_inventory(utterances)
     frames = [np.array([12 if unit.symbol in "iIAO" else 4 for unit in units]) for units in utterances]
-    weights = fit_durations(utterances, frames, symbols)
-    units = split_units(phonemize("They see my red boat."))
-    predicted = predict_frames(units, symbols, weights)
+    weights = fit_durations(utterances, frames, inventory)
+    units = split_units(pronounce_text("They see my red boat."))
+    predicted = predict_frames(units, inventory, weights)
     long = [n for n, unit in zip(predicted, units, strict=True) if unit.symbol in "iIAO"]
     short = [n for n, unit in zip(predicted, units, strict=True) if unit.symbol in "ðsmɹdbt"]
     assert np.mean(long) > 1.5 * np.mean(short)
     assert min(n for n, unit in zip(predicted, units, strict=True) if not unit.is_silent) >= 1
-    assert sum(predict_frames(units, symbols, weights, 2.0)) < 0.7 * sum(predicted)
+    assert sum(predict_frames(units, inventory, weights, 2.0)) < 0.7 * sum(predicted)

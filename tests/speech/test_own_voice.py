@@ -80,7 +80,7 @@ def test_a_field_says_at_each_frame_what_is_spoken() -> None:
     assert sum(value.frames) == -(-items[0].value.frames // HOP)
     field = conditioner.encode([value, None]).field
     assert field is not None
-    count = len(conditioner.config.symbols)
+    count = len(conditioner.config.inventory)
     assert (field[0, :count].sum(0) == 1).all()
     assert (field[0, -1] == 1).all()
     assert not field[1].any()
