@@ -75,7 +75,7 @@ class OverlapIndex:
         kept_numbers_D = np.cumsum(is_kept_D) - 1
         shared = SortedRuns(self._folder, "shared-samples")
         for range_RW in self._samples.iter_ranges():
-            samples_N = _renumber(range_RW[:, 0], is_kept_D, kept_numbers_D)
+            samples_N = _renumber_samples(range_RW[:, 0], is_kept_D, kept_numbers_D)
             size_N, owner_N, level_N = _list_passages(samples_N)[1:]
             is_rare = size_N <= MAX_PASSAGE_DOCUMENTS
             is_shared = is_rare & (size_N > 1)
@@ -146,7 +146,7 @@ def _find_links(
     return document[has_enough], container[has_enough]
 
 
-def _renumber(samples_N: np.ndarray, is_kept_D: np.ndarray, kept_numbers_D: np.ndarray) -> np.ndarray:
+def _renumber_samples(samples_N: np.ndarray, is_kept_D: np.ndarray, kept_numbers_D: np.ndarray) -> np.ndarray:
     """Return the samples of kept documents with their numbers among the kept ones, each once, in their order."""
     owner_N = (samples_N & OWNER_MASK).astype(np.int64)
     is_kept_N = is_kept_D[owner_N]

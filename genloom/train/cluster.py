@@ -29,7 +29,7 @@ LOG_FOLDER = "cluster"  # of the workspace, where Ray Train keeps its own notes 
 
 @dataclass(frozen=True)
 class ClusterJob:
-    """What every rank is told."""
+    """The job of a rank: the workspace, the request, and how many ranks there are."""
 
     folder: str  # of the workspace
     request: TrainRequest
@@ -39,14 +39,14 @@ class ClusterJob:
 
 @dataclass(frozen=True)
 class Fault:
-    """What was lost of a run, in words."""
+    """A loss of ranks, in words."""
 
     text: str
 
 
 @dataclass
 class Board:
-    """What the ranks and the program that started them tell each other; it runs as an actor."""
+    """The messages between the ranks and the program that started them; it runs as an actor."""
 
     events: list[Any] = field(default_factory=list)
     run: str = ""

@@ -13,7 +13,7 @@ from genloom.old_names import upgrade_job
 from genloom.settings import parse_settings, to_plain, to_table, to_toml
 from genloom.store.files import write_atomic
 from genloom.train.data.fill import FillConfig
-from genloom.train.data.mixture import Mixture, parse_mixture, to_mixture_table
+from genloom.train.data.mixture import MixtureWeights, parse_mixture, to_mixture_table
 from genloom.train.loop import TrainConfig
 from genloom.train.parallel.config import ParallelConfig, check_parallel
 from genloom.train.privacy import check_config
@@ -45,7 +45,9 @@ class Job:
     fim_rate: float = 0.0  # of texts: share of documents whose middle comes last, for filling in the middle
     fim_spm: float = 0.5  # share of those whose suffix comes before the prefix
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
-    mixture: Mixture = field(default_factory=dict)  # of texts: the weights of their sources over the run; {}: all equal
+    mixture: MixtureWeights = field(
+        default_factory=dict
+    )  # of texts: the weights of their sources over the run; {}: all equal
 
     @property
     def fill(self) -> FillConfig:

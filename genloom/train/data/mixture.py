@@ -24,7 +24,7 @@ OTHER_SOURCES = "other"  # the name of all that the mixture does not name
 DEFAULT_POINTS = ((0.0, 1.0),)
 STEPS_AT_ONCE = 4096  # whose rows are counted together
 
-Mixture = Mapping[str, Sequence[tuple[float, float]]]  # the points of the weight of each source
+MixtureWeights = Mapping[str, Sequence[tuple[float, float]]]  # the points of the weight of each source
 
 
 def parse_mixture(tables: Mapping[str, Any]) -> dict[str, tuple[tuple[float, float], ...]]:
@@ -50,7 +50,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def to_mixture_table(mixture: Mixture) -> dict[str, Any]:
+def to_mixture_table(mixture: MixtureWeights) -> dict[str, Any]:
     """Return the mixture as a job stores it."""
     return {
         name: points[0][1] if len(points) == 1 else [list(point) for point in points]
@@ -102,7 +102,7 @@ class MixedBlocks:
 
     token_ids: Tokens
     groups: Sequence[TokenGroup]
-    mixture: Mixture
+    mixture: MixtureWeights
     batch_size: int
     block_size: int
     num_steps: int  # of the run, over which the weights change

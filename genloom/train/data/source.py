@@ -28,7 +28,7 @@ from genloom.store.dataset import Dataset
 from genloom.store.workspace import Workspace
 from genloom.train.data import cache, conditions, samples
 from genloom.train.data.fill import NO_FILL, FillConfig, build_fill_encoder
-from genloom.train.data.mixture import MixedBlocks, Mixture, TokenGroup
+from genloom.train.data.mixture import MixedBlocks, MixtureWeights, TokenGroup
 from genloom.train.data.private_batches import BuildRows, draw_kept
 from genloom.train.data.samples import EncodedSamples, SampleBatches
 from genloom.train.data.sequences import prepare_sequences
@@ -318,7 +318,7 @@ def prepare_source(
     design: Design,
     codec: Codec | None = None,
     fill: FillConfig = NO_FILL,
-    mixture: Mixture | None = None,
+    mixture: MixtureWeights | None = None,
 ) -> Generator[Event, None, PretrainingSource]:
     """Return the data source of a new model of this design, encoding it if necessary; yield the progress.
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from genloom.store.dataset import Dataset
 from genloom.train.data import cache
-from genloom.train.data.mixture import OTHER_SOURCES, Mixture, TokenGroup, build_groups, match_source
+from genloom.train.data.mixture import OTHER_SOURCES, MixtureWeights, TokenGroup, build_groups, match_source
 from genloom.train.data.token_shards import Tokens, get_record_path, join_tokens, list_shards
 from genloom.train.data.token_stream import TOKENS_FILE, read_token_stream, shuffle_documents, write_token_stream
 from genloom.types import Codec, TokenSpace
@@ -19,7 +19,7 @@ def encode_stream(
     dataset: Dataset,
     codec: Codec,
     encode: Callable[[Iterable[str]], Iterator[np.ndarray]] | None,
-    mixture: Mixture | None,
+    mixture: MixtureWeights | None,
 ) -> tuple[Tokens, tuple[TokenGroup, ...]]:
     """Return the tokens of all training documents, encoding them if necessary, and the groups of a mixture.
 
