@@ -5,8 +5,10 @@ python bench/plan.py --simulate   # memory of up to 64 devices, by a step on fak
 """
 
 import argparse
+import multiprocessing
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from pathlib import Path
 from typing import Any
@@ -15,16 +17,16 @@ from unittest.mock import patch
 import torch
 
 from genloom.memory import Memory
-from genloom.model import Design
+from genloom.model import Design, build_networks, build_objective
 from genloom.text_format import format_markdown_table
-from genloom.train.loop import TrainConfig
+from genloom.train.loop import TrainConfig, TrainState, train
 from genloom.train.optimizers import OptimizerConfig
 from genloom.train.planning.cluster_plan import ClusterPlan, RunSize
 from genloom.train.planning.device_memory import Layout, Strategy, estimate_device_memory
 from genloom.train.planning.devices import load_prices, parse_devices
 from genloom.train.planning.job_plan import build_plan, predict_published_loss
 from genloom.train.planning.network_sizes import design_network, find_space, measure_sizes
-from genloom.types import TokenSpace
+from genloom.types import Batch, TokenSpace
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ class Simulation:
     rows: int  # on each
     strategy: Strategy
     has_checkpointing: bool
-    family: str = "muon"
+    family: str = "adamw"
 
 
 class FusedNorm(torch.autograd.Function):
@@ -178,8 +180,6 @@ SIMULATIONS = (
     Simulation(124_000_000, 8, 4, "fsdp", False),
     Simulation(124_000_000, 8, 4, "fsdp", True),
     Simulation(1_000_000_000, 16, 2, "fsdp", False),
-    Simulation(1_000_000_000, 16, 2, "fsdp", True, "adamw"),
-    Simulation(7_000_000_000, 64, 1, "fsdp", False),
     Simulation(7_000_000_000, 64, 1, "fsdp", True),
     Simulation(7_000_000_000, 64, 8, "fsdp", True),
 )
@@ -212,6 +212,57 @@ def simulate_run(run: Simulation) -> tuple[str, ...]:
     )
 
 
+LOCAL_DESIGN = replace(
+    design_network(20_000_000, 256, 8192),
+    network_settings={"width": 256, "depth": 8, "heads": 4, "tie_embeddings": False},
+)
+LOCAL_PLAN = TrainConfig(steps=3, activation_checkpointing=True, optimizer=OptimizerConfig(family="adamw"))
+LOCAL_ROWS = 2  # of each process
+
+
+def train_process(rank: int, count: int, strategy: Strategy, store: Path, results: Any) -> None:
+    """Train as one of several processes; the first one returns the bytes of its tensors at their peak."""
+    from genloom.train.parallel.config import ParallelConfig
+    from genloom.train.parallel.group import join_group
+    from genloom.train.parallel.simulation import StorageMeter
+    from genloom.train.parallel.strategy import build_parallel
+
+    torch.set_num_threads(1)
+    space = find_space(LOCAL_DESIGN)
+    objective = build_objective(LOCAL_DESIGN, space)
+    torch.manual_seed(0)
+    parts = build_networks(LOCAL_DESIGN, objective)
+    with join_group(store_file=store if count > 1 else None, rank=rank, world_size=count) as group:
+        parallel = build_parallel(ParallelConfig(count, strategy), group)
+        state = TrainState.from_parts(parts, objective, LOCAL_PLAN, parallel)
+        tokens = torch.randint(8192, (count * LOCAL_ROWS, 256), generator=torch.Generator().manual_seed(1))
+        with StorageMeter() as meter:
+            meter.add(parts.parameters())
+            for step in train(objective, lambda _: Batch(tokens), LOCAL_PLAN, state):
+                if step.step < LOCAL_PLAN.steps:
+                    meter.reset_peak()
+    if rank == 0:
+        results.put(meter.peak)
+
+
+def measure_processes(count: int, strategy: Strategy) -> tuple[str, ...]:
+    """Return the row of so many processes: the planned peak of each, and the one that a run has."""
+    sizes = measure_sizes(LOCAL_DESIGN, find_space(LOCAL_DESIGN), LOCAL_PLAN.optimizer)
+    layout = Layout(count, strategy, LOCAL_ROWS, 256, has_checkpointing=True)
+    planned = estimate_device_memory(sizes, LOCAL_PLAN, layout)
+    context = multiprocessing.get_context("fork")
+    with tempfile.TemporaryDirectory() as folder:
+        results = context.Queue()
+        shared = (count, strategy, Path(folder, "store"), results)
+        processes = [context.Process(target=train_process, args=(rank, *shared)) for rank in range(count)]
+        for process in processes:
+            process.start()
+        found = results.get(timeout=600)
+        for process in processes:
+            process.join()
+    return str(count), strategy, compare(planned.total / 1e6, found / 1e6, "{:.0f} MB")
+
+
 def compare(predicted: float, published: float, form: str) -> str:
     """Return both values and the relative error of the prediction, as far as they are known."""
     texts = [form.format(value) if value else "–" for value in (predicted, published)]
@@ -222,7 +273,15 @@ def compare(predicted: float, published: float, form: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--simulate", action="store_true")
-    if parser.parse_args().simulate:
+    parser.add_argument("--processes", action="store_true")
+    args = parser.parse_args()
+    if args.processes:
+        print("Peak bytes of the tensors of each process: planned, measured (and the plan's error).\n")
+        print(format_markdown_table(("processes", "strategy", "peak"), []), flush=True)
+        for count, strategy in ((1, "ddp"), (2, "ddp"), (4, "ddp"), (2, "fsdp"), (4, "fsdp")):
+            print("| " + " | ".join(measure_processes(count, strategy)) + " |", flush=True)
+        return
+    if args.simulate:
         print("Bytes of a device between steps and at their peak: planned, of a fake device (and the plan's error).\n")
         columns = ("parameters", "devices × rows", "strategy", "between steps", "peak")
         print(format_markdown_table(columns, []), flush=True)

@@ -75,13 +75,15 @@ def estimate_device_memory(sizes: NetworkSizes, plan: TrainConfig, layout: Layou
     elif element < MASTER_BYTES:
         weights += element * sizes.parameters
         gradients += element * sizes.parameters
+    # Replicated gradients are copied into the messages that sum them.
+    summed = 2 * MASTER_BYTES * sizes.parameters if layout.strategy == "ddp" and layout.devices > 1 else 0
     kept = (weights + MASTER_BYTES * (sizes.muon_parameters + 2 * adam)) // shards
     averages = MASTER_BYTES * sizes.parameters // shards if plan.ema_decay else 0
     earlier = MASTER_BYTES * sizes.parameters // shards if layout.micro_batches > 1 else 0
     moments = (
         earlier + gathered_forward + inputs + logits,
         earlier + gathered_backward + inputs + recomputed,
-        gradients // shards + gathered_end,
+        max(gradients // shards + gathered_end, summed),
         gradients // shards + update,
     )
     return MemoryEstimate(
