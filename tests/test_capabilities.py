@@ -6,7 +6,7 @@ import pytest
 
 from genloom import capabilities, plugins
 from genloom.capabilities import Hook, PartModule, TurnableCodec
-from genloom.codecs import bpe, density
+from genloom.codecs import bpe, density, waveform
 from genloom.conditioners.goals import GoalsConditioner
 from genloom.generate.grammar import GrammarConstraint
 from genloom.networks import convolution, dense, dit, ngram, recurrent, transformer, transformer_block
@@ -97,6 +97,7 @@ def test_no_ability_is_declared_that_no_part_has():
         (GrammarConstraint, {"PredictingConstraint"}),
         (plugins.find_part("codec", "notes").Codec, {"AugmentingCodec", "ConstrainedCodec", "MarkedCodec"}),
         (GoalsConditioner, {"ResamplingConditioner", "TurnableConditioner"}),
+        (waveform.Codec, {"ResizableCodec"}),
     ):
         assert all(isinstance(cls.__new__(cls), PROTOCOLS[name]) for name in names)
         abilities |= names
