@@ -98,7 +98,8 @@ def name_option_fields(fields: Mapping[str, Any], template: str, area: str) -> d
     if _caller == "command" or area in _COMMAND_AREAS:
         return dict(fields)
     named = {
-        name: _find_name(str(value), area) if f"--{{{name}}}" in template else value for name, value in fields.items()
+        name: _find_parameter(str(value), area) if f"--{{{name}}}" in template else value
+        for name, value in fields.items()
     }
     for name in _OPTION_FIELDS & named.keys():
         if isinstance(value := named[name], str) and _ONLY_OPTIONS.fullmatch(value):
@@ -106,7 +107,7 @@ def name_option_fields(fields: Mapping[str, Any], template: str, area: str) -> d
     return named
 
 
-def _find_name(option: str, area: str) -> str:
+def _find_parameter(option: str, area: str) -> str:
     """Return the name of an option's parameter."""
     names = _HTTP_NAMES if _caller == "http" else _PYTHON_NAMES
     return names.get(f"{area}.{option}") or names.get(option) or option.replace("-", "_")
@@ -119,28 +120,28 @@ def _name_plain_options(text: str, area: str, is_template: bool) -> str:
         option, value = found["name"], found["value"]
         if option in _COMMAND_OPTIONS or (_caller == "http" and option in _SERVER_OPTIONS):
             return found[0]
-        name = option if option.startswith("{") else _find_name(option, area)
+        name = option if option.startswith("{") else _find_parameter(option, area)
         if value is None and option in _VALUES_OF_FLAGS and not _REMOVAL.search(text[: found.start()]):
             literal = str(_VALUES_OF_FLAGS[option])
-            named = _join(name, literal.lower() if _caller == "http" else literal)
+            named = _join_value(name, literal.lower() if _caller == "http" else literal)
         elif value is None:
             return f'"{name}"' if _caller == "http" else f"{name}="
         elif option in _TABLES and "=" in value:
             pairs = [pair.partition("=") for pair in (value, *found["more"].split(" --set ")[1:])]
-            table = ", ".join(f'"{key}": {_quote(key, literal)}' for key, _, literal in pairs)
-            named = _join(name, f"{{{{{table}}}}}" if is_template else f"{{{table}}}")
+            table = ", ".join(f'"{key}": {_quote_value(key, literal)}' for key, _, literal in pairs)
+            named = _join_value(name, f"{{{{{table}}}}}" if is_template else f"{{{table}}}")
         else:
-            named = _join(name, _quote(option, value))
+            named = _join_value(name, _quote_value(option, value))
         return f"{named}," if text.startswith(" --", found.end()) else named
 
     return _OPTION.sub(name_option, text)
 
 
-def _join(name: str, literal: str) -> str:
+def _join_value(name: str, literal: str) -> str:
     return f'"{name}": {literal}' if _caller == "http" else f"{name}={literal}"
 
 
-def _quote(option: str, value: str) -> str:
+def _quote_value(option: str, value: str) -> str:
     """Return the value of an option as a literal; placeholders as they are."""
     if value[0] == "'" and value[1:2] == "[":
         return value[1:-1]  # a list in a shell

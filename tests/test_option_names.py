@@ -102,7 +102,7 @@ def test_every_argument_that_a_text_names_exists() -> None:
         for key, template in load_messages(area).items():
             for found in option_names._OPTION.finditer(option_names._COMMAND.sub("", template)):
                 is_named = found["name"].startswith("{") or found["name"] in option_names._COMMAND_OPTIONS
-                if not is_named and (name := option_names._find_name(found["name"], area)) not in known:
+                if not is_named and (name := option_names._find_parameter(found["name"], area)) not in known:
                     unknown.add(f"{area}.{key}: {name}")
     assert not unknown
 

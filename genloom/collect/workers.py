@@ -53,7 +53,7 @@ def map_jobs(jobs: Iterable[PrepareJob], num_workers: int) -> Iterator[PreparedB
         futures: deque[tuple[PrepareJob, Future[PreparedBatch]]] = deque()
         try:
             for job in jobs:
-                futures.append((job, _submit(pool, job)))
+                futures.append((job, _submit_job(pool, job)))
                 if len(futures) > MAX_QUEUED_PER_WORKER * num_workers:
                     pool = yield from _pop_result(futures, pool, num_workers, process)
             while futures:
@@ -76,7 +76,7 @@ def _pop_result(
         pool.shutdown(wait=True, cancel_futures=True)
         yield from _retry_files(job, None, process)
         pool = _create_pool(num_workers)
-        resubmitted_jobs = [(queued_job, _submit(pool, queued_job)) for queued_job, _ in futures]
+        resubmitted_jobs = [(queued_job, _submit_job(pool, queued_job)) for queued_job, _ in futures]
         futures.clear()
         futures.extend(resubmitted_jobs)
     return pool
@@ -203,7 +203,7 @@ def _create_pool(num_workers: int) -> ProcessPoolExecutor:
     )
 
 
-def _submit(pool: ProcessPoolExecutor, job: PrepareJob) -> Future[PreparedBatch]:
+def _submit_job(pool: ProcessPoolExecutor, job: PrepareJob) -> Future[PreparedBatch]:
     """Submit a job. A process that starts for it would run the caller's main script a second time, if it found it."""
     main_module = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")

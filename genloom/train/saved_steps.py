@@ -1,4 +1,4 @@
-"""What is kept of a run that an error ends, such as a full disk."""
+"""The steps of a run that stay saved where an error ends it, such as a full disk."""
 
 import sys
 from collections.abc import Generator
