@@ -10,15 +10,16 @@ a second; `genloom train --devices` starts them anew, which takes as long as loa
 
 import argparse
 import json
-import multiprocessing
 import os
 import random
 import signal
 import tempfile
-import threading
 import time
 from collections import Counter
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch._dynamo  # imported by the optimizer's first step: here once for all processes
@@ -27,13 +28,14 @@ import genloom.media.text  # noqa: F401  likewise, to read data
 from genloom import Workspace as Home
 from genloom.collect.builtin import load_shakespeare
 from genloom.store.workspace import Workspace
+from genloom.train.data.token_stream import TokenBlocks
 from genloom.train.events import RunResult, RunWarning, StepMetrics
 from genloom.train.job import Job
-from genloom.train.parallel import launch
+from genloom.train.parallel import launch, worker
 from genloom.train.run import TrainRequest, train_model
 
 KINDS = ("killed", "hung", "slow")
-STEPS, SAVE_STEPS, TIMEOUT, SLOW_SECONDS = 60, 5, 2.0, 0.2
+STEPS, SAVE_STEPS, TIMEOUT, SLOW_SECONDS = 60, 5, 20.0, 0.3
 
 
 def start_run(workspace: Workspace, digest: str, devices: int, strategy: str) -> str:
@@ -57,36 +59,44 @@ def start_run(workspace: Workspace, digest: str, devices: int, strategy: str) ->
     return folder.name
 
 
-def inject_fault(kind: str, rank: int) -> None:
-    """Do to a rank what the kind of the fault says."""
-    (child,) = [c for c in multiprocessing.active_children() if c.name == f"rank-{rank}"]
-    pid = child.pid or 0
-    if kind != "slow":
-        os.kill(pid, signal.SIGKILL if kind == "killed" else signal.SIGSTOP)
-        return
+@dataclass(frozen=True)
+class Injection:
+    """What happens to which rank after a step, once in a run."""
 
-    def slow_down() -> None:
-        try:
-            while True:
-                os.kill(pid, signal.SIGSTOP)
-                time.sleep(SLOW_SECONDS)
-                os.kill(pid, signal.SIGCONT)
-                time.sleep(SLOW_SECONDS / 4)
-        except ProcessLookupError:
-            return
-
-    threading.Thread(target=slow_down, daemon=True).start()
+    kind: str
+    rank: int
+    at_step: int
+    marker: Path  # exists once it has happened
 
 
-def train_with_fault(workspace: Workspace, run: str, kind: str, rank: int, at_step: int) -> tuple[str, list[str], int]:
-    """Train a run and inject a fault; return its model, its warnings, and how many steps were repeated."""
+def run_faulty_rank(injection: Injection, execute: Any, assignment: Any, rank: int, *where: Any) -> None:
+    """Run a rank, and let it kill or stop itself, or read its rows slowly from then on."""
+    end_step, read_rows = worker.Reporter.end_step, TokenBlocks.read_rows
+
+    def read_rows_slowly(batches: TokenBlocks, step: int, rows: slice) -> Any:
+        if rank == injection.rank and step >= injection.at_step and injection.kind == "slow":
+            time.sleep(SLOW_SECONDS)
+        return read_rows(batches, step, rows)
+
+    def end_step_with_fault(reporter: worker.Reporter, step: int) -> None:
+        end_step(reporter, step)
+        is_due = rank == injection.rank and step == injection.at_step and not injection.marker.exists()
+        if is_due and injection.kind in ("killed", "hung"):
+            injection.marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL if injection.kind == "killed" else signal.SIGSTOP)
+
+    worker.Reporter.end_step, TokenBlocks.read_rows = end_step_with_fault, read_rows_slowly
+    worker.run_rank(execute, assignment, rank, *where)
+
+
+def train_with_fault(workspace: Workspace, run: str, injection: Injection) -> tuple[str, list[str], int]:
+    """Train a run with a fault; return its model, its warnings, and how many steps were repeated."""
+    launch.run_rank = partial(run_faulty_rank, injection)
     ref, warnings, last_step, num_repeated = "", [], 0, 0
     for event in train_model(workspace, TrainRequest(run, should_resume=True, save_steps=SAVE_STEPS, save_seconds=1e9)):
         match event:
             case StepMetrics(step=step):
-                num_repeated += max(last_step - step + 1, 0) if step <= last_step else 0
-                if step == at_step and kind and last_step < step:
-                    inject_fault(kind, rank)
+                num_repeated = max(num_repeated, last_step - step + 1)
                 last_step = max(step, last_step)
             case RunWarning(text=text):
                 warnings.append(text)
@@ -117,14 +127,15 @@ def main() -> None:
         home = Home(Path(folder) / "home")
         home.collect(text, name="faults")
         workspace = home.store
-        digest = workspace.get_dataset("faults").digest
-        ref, _, _ = train_with_fault(workspace, start_run(workspace, digest, args.devices, args.strategy), "", 0, 0)
+        shared = workspace, workspace.get_dataset("faults").digest, args.devices, args.strategy
+        ref, _, _ = train_with_fault(workspace, start_run(*shared), Injection("", -1, 0, Path(folder) / "none"))
         expected = read_weights(workspace, ref)
         for number in range(args.count):
             kind = args.kinds[number % len(args.kinds)]
             rank, at_step = rng.randrange(args.devices), rng.randint(1, STEPS - 20 if kind == "slow" else STEPS - 1)
-            run = start_run(workspace, digest, args.devices, args.strategy)
-            ref, warnings, num_repeated = train_with_fault(workspace, run, kind, rank, at_step)
+            run = start_run(*shared)
+            injection = Injection(kind, rank, at_step, Path(folder) / f"{run}-had-its-fault")
+            ref, warnings, num_repeated = train_with_fault(workspace, run, injection)
             checks = {
                 "other bits": read_weights(workspace, ref) == expected,
                 "not named": any(f"Rank {rank} " in warning for warning in warnings),
