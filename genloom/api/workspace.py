@@ -26,12 +26,12 @@ from genloom.api import classification as classifying
 from genloom.api import code as coding
 from genloom.api import copies as copying
 from genloom.api import design as designing
-from genloom.api import image as imaging
 from genloom.api import knowledge as knowing
 from genloom.api import progress as progress_bars
 from genloom.api import ratings as rating
 from genloom.api import speech as speaking
 from genloom.api import transcription as transcribing
+from genloom.api import upscaling as enlarging
 from genloom.api.argument_types import check_arguments
 from genloom.api.datasets import Dataset
 from genloom.api.doctor import diagnose
@@ -210,7 +210,7 @@ class Workspace:
     iter_speech = speaking.iter_speech
     list_voices = voices.list_voices
     transcribe = transcribing.transcribe
-    upscale = imaging.upscale
+    upscale = enlarging.upscale
 
     remove = removal.remove
     restore = removal.restore

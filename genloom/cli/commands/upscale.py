@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from genloom.api.image import DEFAULT_FACTOR, SUFFIX, upscale
+from genloom.api.upscaling import DEFAULT_FACTOR, SUFFIX, upscale
 from genloom.cli.descriptions import describe_like
 from genloom.cli.options.numbers import int_range
 from genloom.cli.options.workspace import WorkOptions

@@ -1,9 +1,11 @@
 """Enlargement of images."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from genloom import plugins
 from genloom.api.signing import Note, save_signed
 from genloom.errors import GenloomError
 from genloom.store.files import expand_home, hash_file
@@ -43,24 +45,40 @@ def upscale(
     ------
     GenloomError
         media.bad_factor, media.enlarged_too_large, media.unreadable, media.bad_save_suffix; api.upscale_onto_source:
-        the result would replace the image.
+        the result would replace the image; api.not_enlarged: no medium with files of this suffix can be enlarged.
     """
-    from genloom.media import image
-    from genloom.media.image.upscaling import upscale as enlarge
+    from genloom.media.abilities import get_ability
     from genloom.media.opening import open_limited
     from genloom.trust.manifests import EDITED
     from genloom.types import Item
 
     source = expand_home(picture)
     target = expand_home(out) if out else source.with_name(f"{source.stem}-x{by}{SUFFIX}")
-    image.require_save_suffix(target)
+    medium = find_medium(source)
+    get_ability(medium, "require_save_suffix")(target)
     if target.exists() and source.exists() and target.samefile(source):
         raise GenloomError("api.upscale_onto_source", path=target)
-    item = open_limited(image.open, source)
+    item = open_limited(medium.open, source)
     with workspace.open_callback("Enlarging", progress) as report:
-        enlarged = enlarge(item.value, by, lambda share: report(share, ""))
+        enlarged = get_ability(medium, "enlarge")(item.value, by, lambda share: report(share, ""))
     target.parent.mkdir(parents=True, exist_ok=True)
-    image.save(Item(enlarged, str(target), item.licence), target)
+    medium.save(Item(enlarged, str(target), item.licence), target)
     facts = {"enlarged": source.name, "sha256": hash_file(source), "factor": by}
     save_signed(workspace, target, target.read_bytes(), facts, note, EDITED)
     return target
+
+
+def find_medium(path: Path) -> Any:
+    """Return the medium of a file whose values can be enlarged; GenloomError (api.not_enlarged) if there is none."""
+    from genloom.media.abilities import get_ability
+
+    known: list[str] = []
+    for name in plugins.list_part_names("medium"):
+        with suppress(GenloomError):  # a broken plugin is reported where its medium is used
+            medium = plugins.find_part("medium", name)
+            if get_ability(medium, "enlarge") is None:
+                continue
+            if path.suffix.lower() in medium.suffixes:
+                return medium
+            known += medium.suffixes
+    raise GenloomError("api.not_enlarged", path=path, known=", ".join(known))
