@@ -134,12 +134,12 @@ def run_training(workspace: Workspace, job: Job) -> Generator[Event, None, str]:
 
 def build_proof_workspace(workspace: Workspace, root: Path, dataset: Dataset, job: Job) -> Workspace:
     """Build a workspace with the data set and the models that the job builds on, and nothing else."""
-    mirror.fetch(dataset.folder)
+    mirror.fetch_files(dataset.folder)
     shutil.copytree(dataset.folder, root / "data" / dataset.name / dataset.digest)
     for ref in filter(None, (job.base.get("ref"), job.design.codec_settings.get("model"))):
         while ref:
             folder = workspace.get_model(str(ref))
-            mirror.fetch(folder.folder)
+            mirror.fetch_files(folder.folder)
             shutil.copytree(folder.folder, root / "models" / folder.name / str(folder.version), dirs_exist_ok=True)
             ref = folder.parent_ref
     return Workspace(root)

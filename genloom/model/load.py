@@ -152,7 +152,7 @@ def attach_adapter(model: Model, adapter: ModelFolder) -> None:
 
 
 def load_codec(design: Design, folder: ModelFolder) -> Codec:
-    mirror.fetch(folder.folder / "codec")
+    mirror.fetch_files(folder.folder / "codec")
     return plugins.find_part("codec", design.codec).Codec.load(folder.folder / "codec")
 
 

@@ -173,7 +173,7 @@ class Dataset:
         """Return the files of the documents; ValueError if one is missing, as after the workspace was moved."""
         names = {Path(name).name for name in self.manifest.get("files", {}) if Path(name).match("part-*.parquet")}
         parts = sorted(self.folder / name for name in names) or sorted(self.folder.glob("part-*.parquet"))
-        mirror.fetch(self.folder)
+        mirror.fetch_files(self.folder)
         for part in parts:
             if not part.is_file():
                 raise manifest.damaged_error(part, "the file is missing")

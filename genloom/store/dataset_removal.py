@@ -64,7 +64,7 @@ def _rewrite_rows(
 
     staged_folder = workspace.create_dataset(dataset.name)
     with staged_folder as folder:
-        mirror.fetch(dataset.folder)
+        mirror.fetch_files(dataset.folder)
         shutil.copytree(dataset.folder, folder, dirs_exist_ok=True)
         for part in sorted(folder.glob("part-*.parquet")):
             with (

@@ -115,7 +115,7 @@ def verify_sizes(folder: Path, content: Mapping[str, Any]) -> None:
 def verify_digests(folder: Path, content: Mapping[str, Any]) -> None:
     """Compare every file's digest with that in the manifest; ValueError names the first that differs."""
     verify_sizes(folder, content)
-    mirror.fetch(folder)
+    mirror.fetch_files(folder)
     for relative_path, entry in content["files"].items():
         if files.hash_file(folder / relative_path) != entry["sha256"]:
             raise damaged_error(folder / relative_path, "its content was changed")

@@ -287,13 +287,13 @@ def reopen_mirror(root: Path) -> None:
         _mirrors[root] = Mirror(open_storage(json.loads(origin.read_text())["url"]), root)
 
 
-def fetch(path: Path) -> None:
+def fetch_files(path: Path) -> None:
     """Download what is missing of a file or folder of a workspace on a storage; nothing for one on a disk."""
     if (mirror := find_mirror(path)) is not None:
         mirror.fetch(path)
 
 
-def refresh(path: Path) -> None:
+def refresh_workspace(path: Path) -> None:
     """Bring the workspace of a path to the state of its storage; nothing for one on a disk."""
     if (mirror := find_mirror(path)) is not None:
         mirror.refresh()

@@ -72,7 +72,7 @@ class ModelFolder:
     @property
     def runtime_folder(self) -> Path:
         """The files of what runs the model."""
-        mirror.fetch(self.folder)
+        mirror.fetch_files(self.folder)
         return self.folder / RUNTIME_FOLDER
 
     @property
@@ -86,7 +86,7 @@ class ModelFolder:
     @property
     def weights(self) -> list[Path]:
         """The files with its weights."""
-        mirror.fetch(self.folder)
+        mirror.fetch_files(self.folder)
         return [
             self.folder / relative_path
             for relative_path in sorted(self.card["files"])

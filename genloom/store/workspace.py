@@ -95,7 +95,7 @@ class Workspace:
             content = manifest.finalize_manifest(draft, "manifest.json", lambda inside: True, facts)
             final = parent / content["digest"]
             if not files.commit_folder(draft, final):
-                mirror.refresh(final)
+                mirror.refresh_workspace(final)
                 open_dataset(name, final).verify()
                 manifest.write_json(final / "manifest.json", content)
             return open_dataset(name, final)

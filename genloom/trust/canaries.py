@@ -37,7 +37,7 @@ def add_canaries(workspace: Workspace, dataset: Dataset, count: int, seed: int =
     texts = [write_canary(random.Random(f"{seed} {number}")) for number in range(count)]
     staged = workspace.create_dataset(f"{dataset.name}{SUFFIX}")
     with staged as folder:
-        mirror.fetch(dataset.folder)
+        mirror.fetch_files(dataset.folder)
         shutil.copytree(dataset.folder, folder, dirs_exist_ok=True)
         schema = pq.read_schema(min(folder.glob("part-*.parquet")))
         facts: dict[str, list[Any]] = {

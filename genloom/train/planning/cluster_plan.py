@@ -26,7 +26,7 @@ _CHECKPOINTING_WORK = 4 / 3  # the forward pass is computed twice
 
 @dataclass(frozen=True)
 class RunSize:
-    """What is trained on how much."""
+    """A network, and the length of its training."""
 
     sizes: NetworkSizes
     plan: TrainConfig

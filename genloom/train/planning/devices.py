@@ -36,7 +36,7 @@ class Devices:
 
     @property
     def bytes_per_second(self) -> float:
-        """What a device sends and receives while all exchange gradients or weights: the slowest link decides."""
+        """The speed of a device while all exchange gradients or weights: the slowest link decides."""
         is_one_node = self.count <= self.kind.devices_per_node
         return 1e9 * (self.kind.link_gb_per_second if is_one_node else self.kind.network_gb_per_second)
 

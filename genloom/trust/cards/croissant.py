@@ -104,7 +104,7 @@ def _list_fields(dataset: Dataset, parts: list[str]) -> Iterator[dict[str, Any]]
         (pa.types.is_integer, "sc:Integer"),
         (pa.types.is_floating, "sc:Float"),
     ]
-    mirror.fetch(dataset.folder)
+    mirror.fetch_files(dataset.folder)
     for column in pq.read_schema(dataset.folder / parts[0]):
         data_type = next((name for is_kind, name in kinds if is_kind(column.type)), "")
         if data_type:
