@@ -166,14 +166,17 @@ class Ranks:
             first = min(failures, key=lambda n: failures[n].at, default=ended[0])
             text = failures[first].text if failures else f"exit code {codes[first]}"
             return RankFault("failed", first, self.step, text.strip().splitlines()[-1], text)
-        now = time.monotonic()
-        for number, rank in enumerate(self.ranks):
-            is_silent = rank.process.exitcode is None and now - rank.heard_at > self.config.timeout
-            others_wait = all(r.ping.is_waiting for r in self.ranks if r is not rank) and len(self.ranks) > 1
-            is_behind = others_wait and not rank.ping.is_waiting and self.measure_wait(rank, now) > self.config.timeout
-            if is_silent or is_behind:
-                return RankFault("hung", number, self.step, f"{self.config.timeout:g}")
+        now, timeout = time.monotonic(), self.config.timeout
+        silent = [n for n, r in enumerate(self.ranks) if r.process.exitcode is None and now - r.heard_at > timeout]
+        for number in silent or [n for n, rank in enumerate(self.ranks) if self.is_behind(rank, now)]:
+            return RankFault("hung", number, self.step, f"{timeout:g}")
         return None
+
+    def is_behind(self, rank: Rank, now: float) -> bool:
+        """Return whether all other ranks, which are alive, have waited for this one for too long."""
+        others, timeout = [r for r in self.ranks if r is not rank], self.config.timeout
+        are_waiting = all(r.ping.is_waiting and now - r.heard_at < timeout / 2 for r in others) and bool(others)
+        return are_waiting and not rank.ping.is_waiting and self.measure_wait(rank, now) > timeout
 
     def measure_wait(self, rank: Rank, now: float) -> float:
         """Return for how many seconds all other ranks have waited for this one."""
