@@ -34,7 +34,7 @@ def main() -> None:
         TrainConfig(precision="bfloat16", optimizer=optimizer), activation_checkpointing=not args.no_checkpointing
     )
     sizes = measure_sizes(design, space, optimizer)
-    layout = Layout(args.ranks, args.strategy, args.rows, args.context, plan.activation_checkpointing)
+    layout = Layout(args.ranks, args.strategy, args.rows, args.context, has_checkpointing=plan.activation_checkpointing)
     planned = estimate_device_memory(sizes, plan, layout)
     number = sum(p.numel() for p in build_meta_networks(design, build_objective(design, space)).parameters())
     measured = simulate_memory(design, space, plan, args.ranks, args.rows, args.strategy)
