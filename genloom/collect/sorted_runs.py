@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-MAX_RECORDS = 1 << 21  # in memory: of a run while it is collected, and of the ranges that are read together
+MAX_RECORDS = 1 << 20  # in memory: of a run while it is collected, and of the ranges that are read together
 RANGE_BITS = 12  # of a key; a run knows where each of its 4,096 key ranges begins
 
 

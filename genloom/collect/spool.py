@@ -132,14 +132,17 @@ def _read_stream(path: Path) -> "Iterator[pa.RecordBatch]":
     import pyarrow as pa
 
     if path.stat().st_size:
-        with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as reader:
+        with (
+            pa.OSFile(str(path)) as file,
+            pa.ipc.open_stream(file, options=pa.ipc.IpcReadOptions(use_threads=False)) as reader,
+        ):
             yield from reader
 
 
 def _get_options() -> "pa.ipc.IpcWriteOptions":
     import pyarrow as pa
 
-    return pa.ipc.IpcWriteOptions(compression="lz4")
+    return pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)  # each thread would keep memory
 
 
 def _pack_documents(documents: Sequence[Document]) -> "pa.RecordBatch":

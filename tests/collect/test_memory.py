@@ -16,7 +16,7 @@ from genloom.collect.builtin import load_shakespeare
 CHILD = """
 import resource, sys
 from pathlib import Path
-from genloom.collect import collect, jobs, shard_files, shards, spool, workers
+from genloom.collect import collect, jobs, shard_files, shards, sorted_runs, spool, workers
 from genloom.store.workspace import Workspace
 
 source, workspace, scale = sys.argv[1], Workspace(Path(sys.argv[2])), int(sys.argv[3])
@@ -25,6 +25,7 @@ shard_files.ROW_GROUP_BYTES //= scale
 jobs.JOB_BYTES //= scale
 workers.JOB_BYTES //= scale
 spool.MAX_BYTES_IN_MEMORY //= scale
+sorted_runs.MAX_RECORDS //= scale
 
 def peak(what, name):
     *_, last = collect([what], workspace, name, dict(workers=1))
@@ -58,7 +59,7 @@ def test_one_line_much_larger_than_the_buffers_in_little_memory(tmp_path: Path) 
     kept_bytes, kept, grown = collect_in_process(source, tmp_path / "w", scale=16)
     assert kept_bytes > 39 << 20
     assert kept > 400
-    assert grown < 20
+    assert grown < 28  # buffers of fixed sizes
 
 
 def test_gzipped_rows_in_little_memory(tmp_path: Path) -> None:
@@ -68,7 +69,7 @@ def test_gzipped_rows_in_little_memory(tmp_path: Path) -> None:
             file.writelines(json.dumps({"text": block[i : i + 16_000]}) + "\n" for i in range(0, len(block), 16_000))
     kept_bytes, _, grown = collect_in_process(source, tmp_path / "w", scale=16)
     assert kept_bytes > 23 << 20
-    assert grown < 20
+    assert grown < 28  # buffers of fixed sizes
 
 
 @pytest.mark.slow
