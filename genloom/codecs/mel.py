@@ -10,13 +10,13 @@ Shape letters: M bands, T frames, F frequencies, N samples.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from math import isfinite
+from math import isfinite, log
 from pathlib import Path
 
 import numpy as np
 
-from genloom.codecs.codec_json import damaged_error, read_table, write_config
-from genloom.codecs.waveform import MAX_FRAMES, MAX_HOP
+from genloom.codecs.codec_json import damaged_error, read_table, write_text_config
+from genloom.codecs.waveform import MAX_FRAMES, MAX_HOP, cut_end
 from genloom.errors import GenloomError, format_message
 from genloom.media.audio.processing import change_rate, mix_to_mono
 from genloom.media.audio.sound import MAX_RATE, MIN_RATE, Sound, make_sound
@@ -40,6 +40,7 @@ class Config:
     hop: int = 256  # samples of a frame
     frames: int = 0  # of the longest sound; 0: as the training data need, at most 512 (8.2 s at these numbers)
     bands: int = 80
+    fills_silence: bool = False  # whether shorter sounds are filled with silence, which is cut off again
     mean: tuple[float, ...] = ()  # of each band in the training data; (): 0
     std: tuple[float, ...] = ()
 
@@ -69,13 +70,16 @@ class Codec:
         """Return the codec, with the mean and the deviation of the bands of some of the items."""
         if config.mean:
             return cls(config)
-        whole = cls(replace(config, frames=config.frames or DEFAULT_FRAMES + 1))  # longer ones show by one frame
+        frames = config.frames or DEFAULT_FRAMES + 1  # longer ones show by one frame
+        whole = cls(replace(config, frames=frames, fills_silence=False))
         plain = [whole.encode(item) for item in islice(items, NUM_FITTED)]
         if not plain:
             return cls(config)
+        frames = config.frames or choose_num_frames((x.shape[1] for x in plain), DEFAULT_FRAMES)
+        if config.fills_silence:
+            plain = [np.pad(x, ((0, 0), (0, max(frames - x.shape[1], 0))), constant_values=log(FLOOR)) for x in plain]
         levels_MT = np.concatenate(plain, 1).astype(np.float64)
         mean, std = levels_MT.mean(1).round(4).tolist(), np.maximum(levels_MT.std(1), 0.1).round(4).tolist()
-        frames = config.frames or choose_num_frames((x.shape[1] for x in plain), DEFAULT_FRAMES)
         return cls(replace(config, frames=frames, mean=tuple(mean), std=tuple(std)))
 
     @property
@@ -83,8 +87,13 @@ class Codec:
         return self.config.frames or DEFAULT_FRAMES
 
     @property
+    def max_seconds(self) -> float:
+        """How long the longest sound is."""
+        return self.config.hop * self.frames / self.config.rate
+
+    @property
     def space(self) -> SignalSpace:
-        return SignalSpace(self.config.bands, (self.frames,), has_lengths=True)
+        return SignalSpace(self.config.bands, (self.frames,), has_lengths=not self.config.fills_silence)
 
     @property
     def window(self) -> int:
@@ -94,6 +103,8 @@ class Codec:
         """Return the bands of the mean of the channels at the rate of the codec."""
         config = self.config
         samples = change_rate(mix_to_mono(value), config.rate).samples[0][: config.hop * self.frames]
+        if config.fills_silence:
+            samples = np.pad(samples, (0, config.hop * self.frames - len(samples)))
         bands = compute_log_bands(samples, config.rate, config.hop, self.window, config.bands)
         return np.ascontiguousarray((bands.T - self._column(config.mean, 0)) / self._column(config.std, 1), np.float32)
 
@@ -106,7 +117,8 @@ class Codec:
         levels = np.nan_to_num(np.asarray(x, np.float32)) * self._column(config.std, 1) + self._column(config.mean, 0)
         matrix = build_mel_matrix(config.rate, self.window // 2 + 1, config.bands)
         bands = np.exp(np.clip(levels.T, np.log(FLOOR), 1.0)) - FLOOR
-        return make_sound(restore_samples(restore_magnitudes(bands, matrix), config.hop), config.rate)
+        sound = make_sound(restore_samples(restore_magnitudes(bands, matrix), config.hop), config.rate)
+        return cut_end(sound, config.hop) if config.fills_silence else sound
 
     def decode_many(self, x_BMT: Iterable[np.ndarray]) -> list[Sound]:
         return [self.decode(x) for x in x_BMT]
@@ -115,7 +127,7 @@ class Codec:
         return np.array(numbers or [default], np.float32)[:, None]
 
     def save(self, folder: Path) -> None:
-        write_config(folder, "mel", self.config)
+        write_text_config(folder, "mel", self.config)
 
     @classmethod
     def load(cls, folder: Path) -> "Codec":
@@ -123,7 +135,7 @@ class Codec:
         path = folder / "codec.json"
         content = read_table(path, "mel")
         is_list = all(isinstance(content.get(name), list) for name in ("mean", "std"))
-        if set(content) != set(asdict(Config())) or not is_list:
+        if {*content, "fills_silence"} != set(asdict(Config())) or not is_list:
             keys = ", ".join(["codec", *sorted(asdict(Config()))])
             raise damaged_error(path, format_message("codecs.wrong_codec_table", codec="mel", keys=keys))
         statistics = {name: tuple(content.pop(name)) for name in ("mean", "std")}

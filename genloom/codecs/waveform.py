@@ -99,6 +99,11 @@ class Codec:
     def decode_many(self, x_BHT: Iterable[np.ndarray]) -> list[Sound]:
         return [self.decode(x) for x in x_BHT]
 
+    @property
+    def max_seconds(self) -> float:
+        """How long the longest sound is."""
+        return self.config.hop * self.config.frames / self.config.rate
+
     def with_length(self, length: int) -> "Codec":
         """Return the codec for sounds of this many frames at most."""
         return Codec(replace(self.config, frames=length))

@@ -58,6 +58,16 @@ def test_without_a_number_of_frames_it_holds_the_longest_sound() -> None:
     assert Codec.fit([make_noise(3, 9.0)], config).space.size == (512,)
 
 
+def test_a_filled_sound_ends_where_it_ended() -> None:
+    sounds = [make_noise(seed, 0.2) for seed in range(3)]
+    codec = Codec.fit(sounds, Config(hop=128, frames=100, bands=40, fills_silence=True))
+    x = codec.encode(sounds[0])
+    assert x.shape == (40, 100)
+    assert not codec.space.has_lengths
+    assert float(x.mean()) == pytest.approx(0, abs=0.1)
+    assert abs(codec.decode(x).frames - sounds[0].frames) <= 4 * 128
+
+
 @pytest.mark.parametrize(
     ("code", "settings"),
     [

@@ -10,7 +10,7 @@ import torch
 
 from genloom import plugins
 from genloom.capabilities import AutoencoderCodec
-from genloom.codecs.waveform import Codec
+from genloom.codecs import mel, waveform
 from genloom.errors import GenloomError
 from genloom.generate.audio.window import open_window
 from genloom.generate.editing import (
@@ -65,8 +65,7 @@ class SoundEdit:
         codec: Any = model.codec
         if not isinstance(codec.space, SignalSpace) or "init_values" not in list_inputs(model):
             raise GenloomError("generate.no_edit_support", objective=model.design.objective)
-        config = find_waveform(codec).config
-        max_seconds = config.hop * config.frames / config.rate
+        max_seconds = find_sound_codec(codec).max_seconds
         if self.gap is None and not self.added:
             if self.source.seconds > max_seconds + 1e-6:
                 raise GenloomError(
@@ -91,10 +90,10 @@ class SoundEdit:
         return {**record, "added": self.added, "strength": self.strength}
 
 
-def find_waveform(codec: Any) -> Codec:
-    """Return the codec of waves that a codec is, or is made of; GenloomError for another one."""
+def find_sound_codec(codec: Any) -> waveform.Codec | mel.Codec:
+    """Return the codec of frames of sounds that a codec is, or is made of; GenloomError for another one."""
     inner = codec.autoencoder.inner_codec if isinstance(codec, AutoencoderCodec) else codec
-    if not isinstance(inner, Codec):
+    if not isinstance(inner, waveform.Codec | mel.Codec):
         raise GenloomError("generate.no_edit_support", objective=type(inner).__module__.rpartition(".")[2])
     return inner
 
