@@ -37,7 +37,7 @@ _SINGLE = """
     collect train generate evaluate compare rate learn forget choose withdraw promote rollback remove restore diagnose
     parts replay verify trace copies translate summarize classify ask embed write answer
     analyze optimize refine
-    speak transcribe
+    speak transcribe upscale
     sigmoid logit lerp quantize"""
 SINGLE = frozenset(_SINGLE.split())
 

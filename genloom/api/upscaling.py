@@ -60,7 +60,7 @@ def upscale(
         raise GenloomError("api.upscale_onto_source", path=target)
     item = open_limited(medium.open, source)
     with workspace.open_callback("Enlarging", progress) as report:
-        enlarged = get_ability(medium, "enlarge")(item.value, by, lambda share: report(share, ""))
+        enlarged = get_ability(medium, "enlarge_value")(item.value, by, lambda share: report(share, ""))
     target.parent.mkdir(parents=True, exist_ok=True)
     medium.save(Item(enlarged, str(target), item.licence), target)
     facts = {"enlarged": source.name, "sha256": hash_file(source), "factor": by}
@@ -76,7 +76,7 @@ def find_medium(path: Path) -> Any:
     for name in plugins.list_part_names("medium"):
         with suppress(GenloomError):  # a broken plugin is reported where its medium is used
             medium = plugins.find_part("medium", name)
-            if get_ability(medium, "enlarge") is None:
+            if get_ability(medium, "enlarge_value") is None:
                 continue
             if path.suffix.lower() in medium.suffixes:
                 return medium

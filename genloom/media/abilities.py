@@ -106,7 +106,7 @@ DEFAULTS: Mapping[str, Any | Callable[..., Any]] = {
     "suggested_params": {},  # of the sampler, where people generate without a choice; see sampling_params.py
     "tokens_per_sample": 0,  # how many tokens a signal counts for when a model's size is chosen; 0: by its bytes
     "save_suffixes": (),  # of the formats that values can be saved in besides their own
-    "enlarge": None,  # (value, factor, report) -> value: a larger one; None: values have no size
+    "enlarge_value": None,  # (value, factor, report) -> value: a larger one; None: values have no size
     "SaveOptions": None,  # a dataclass of `settings.option` fields, the third argument of `save`; None: it has none
     "require_save_suffix": require_save_suffix,  # (path): raises for a suffix that `save` refuses, before the work
     "default_recipes": (),  # of the models that `train` makes; see types.DefaultRecipe

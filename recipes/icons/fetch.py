@@ -135,8 +135,8 @@ def read_icons(name: str, tarball: Path, words: Path) -> Iterator[Icon]:
     entries = {icon: emojis[_normalize_code(code)] for code, icon in chars.items() if _normalize_code(code) in emojis}
     category = {icon: group for group, members in metadata.get("categories", {}).items() for icon in members}
     if name in NAMED_BY_EMOJI:
-        by_label = {_compact(entry["label"]): entry for entry in emojis.values()}
-        entries = {icon: by_label[_compact(icon)] for icon in drawings["icons"] if _compact(icon) in by_label}
+        by_label = {_compact_name(entry["label"]): entry for entry in emojis.values()}
+        entries = {icon: by_label[_compact_name(icon)] for icon in drawings["icons"] if _compact_name(icon) in by_label}
         category = {icon: EMOJI_GROUPS.get(entry.get("group", -1), "") for icon, entry in entries.items()}
     author, licence = info["author"], info["license"]["spdx"]
     credit = f"{info['name']} by {author['name']}, {author['url']}"
@@ -154,7 +154,7 @@ def read_emojis(tarball: Path) -> list[dict]:
     return json.loads(read_members(tarball, ["package/en/data.json"])["package/en/data.json"])
 
 
-def _compact(name: str) -> str:
+def _compact_name(name: str) -> str:
     """Return the letters of a name, without a number at its end that counts variants."""
     return re.sub(r"[^a-z]", "", re.sub(r"-[0-9]$", "", name.lower()))
 

@@ -145,12 +145,12 @@ def sample_plan(rng: np.random.Generator, others: Mapping[str, Sequence[OtherThi
     while True:
         plan = KINDS[int(rng.choice(len(KINDS), p=SHARES))](rng)
         if others:
-            plan = replace(plan, things=tuple(_exchange(plan, k, others, rng) for k in range(len(plan.things))))
+            plan = replace(plan, things=tuple(_exchange_thing(plan, k, others, rng) for k in range(len(plan.things))))
         if len({thing.noun for thing in plan.things}) == len(plan.things):
             return plan
 
 
-def _exchange(plan: Plan, k: int, others: Mapping[str, Sequence[OtherThing]], rng: np.random.Generator) -> Thing:
+def _exchange_thing(plan: Plan, k: int, others: Mapping[str, Sequence[OtherThing]], rng: np.random.Generator) -> Thing:
     """Return thing `k` of the plan, or another one that can take its part in an act."""
     thing = plan.things[k]
     parts = {0: ("animal",), 1: OTHER_PARTS.get(plan.relation, ())}.get(k, ()) if plan.acts else ROLES

@@ -73,7 +73,7 @@ def list_other_things(icons: Iterable[Icon]) -> dict[str, list[OtherThing]]:
         if noun in known or icon.name in known:
             continue
         role = "object" if role == "animal" and {*words} & _NATURE else role
-        things[role].append(OtherThing(noun, pluralize(noun), f"{icon.set}/{icon.name}", role))
+        things[role].append(OtherThing(noun, build_plural(noun), f"{icon.set}/{icon.name}", role))
     return things
 
 
@@ -85,7 +85,7 @@ def choose_other(
     return choices[int(rng.integers(len(choices)))]
 
 
-def pluralize(noun: str) -> str:
+def build_plural(noun: str) -> str:
     """Return the plural of a noun or of the last word of a name."""
     *before, last = noun.split()
     if last in _IRREGULAR:

@@ -67,7 +67,7 @@ class UpscalerNetwork(nn.Module):
         return F.pixel_shuffle(last(F.relu(h)), FACTOR)
 
 
-def degrade(large: np.ndarray, rng: np.random.Generator, reconstruct: Reconstruct | None) -> np.ndarray:
+def degrade_picture(large: np.ndarray, rng: np.random.Generator, reconstruct: Reconstruct | None) -> np.ndarray:
     """Return a quarter of the picture's size, as files and models may show it."""
     side = large.shape[0] // FACTOR
     name = FILTERS[int(rng.integers(len(FILTERS)))]
@@ -88,7 +88,7 @@ def degrade(large: np.ndarray, rng: np.random.Generator, reconstruct: Reconstruc
 def build_pairs(maker: Maker, seed: int, count: int, reconstruct: Reconstruct | None) -> list[Pair]:
     rng = np.random.default_rng(seed)
     larges = (maker.picture(seed, number).pixels for number in range(count))
-    return [Pair(degrade(large, rng, reconstruct), large) for large in larges]
+    return [Pair(degrade_picture(large, rng, reconstruct), large) for large in larges]
 
 
 def build_batches(pairs: Sequence[Pair]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -152,7 +152,7 @@ def load(network: UpscalerNetwork, path: Path) -> None:
         layer.bias.data.copy_(torch.from_numpy(stored.bias))
 
 
-def measure(pairs: Sequence[Pair], enlarge: Callable[[np.ndarray], np.ndarray]) -> float:
+def measure_psnr(pairs: Sequence[Pair], enlarge: Callable[[np.ndarray], np.ndarray]) -> float:
     """Return the peak signal-to-noise ratio of all pixels, in dB."""
     errors = [np.square(enlarge(pair.small).astype(np.float64) - pair.large).mean() for pair in pairs]
     return float(10 * np.log10(255**2 / np.mean(errors)))
@@ -191,7 +191,7 @@ def main() -> None:
     train(network, pairs, args.minutes)
     save(network, args.out)
     held_out = build_pairs(maker, MEASURING, 100, reconstruct)
-    figures = measure(held_out, load_upscaler(args.out).enlarge), measure(held_out, enlarge_bicubic)
+    figures = measure_psnr(held_out, load_upscaler(args.out).enlarge), measure_psnr(held_out, enlarge_bicubic)
     print("100 other pictures: {:.2f} dB, bicubic {:.2f} dB".format(*figures))
 
 

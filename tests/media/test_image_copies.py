@@ -27,25 +27,25 @@ def draw_disc(side: int = 48, radius: float = 0.36) -> np.ndarray:
 def test_an_enlarged_picture_keeps_its_colours_and_its_edges_are_sharper() -> None:
     large = draw_disc(192)
     small = draw_disc(48)
-    enlarged = upscaling.upscale(small, 4)
+    enlarged = upscaling.upscale_picture(small, 4)
     assert enlarged.shape == (192, 192, 3)
-    bicubic = upscaling.resize(small, 192, 192, "BICUBIC")
+    bicubic = upscaling.resize_picture(small, 192, 192, "BICUBIC")
     error, bicubic_error = (np.abs(each.astype(float) - large).mean() for each in (enlarged, bicubic))
     assert error < 0.8 * bicubic_error
 
 
 @pytest.mark.parametrize("factor", [2, 3])
 def test_smaller_factors(factor: int) -> None:
-    assert upscaling.upscale(draw_disc(20)[:15], factor).shape == (15 * factor, 20 * factor, 3)
+    assert upscaling.upscale_picture(draw_disc(20)[:15], factor).shape == (15 * factor, 20 * factor, 3)
     assert upscaling.resize_longer_side(draw_disc(20)[:10], 50).shape == (25, 50, 3)
     assert upscaling.resize_longer_side(draw_disc(64)[:32], 16).shape == (8, 16, 3)
 
 
 def test_what_cannot_be_enlarged_is_refused() -> None:
     with raises_code("media.bad_factor", value=5):
-        upscaling.upscale(draw_disc(8), 5)
+        upscaling.upscale_picture(draw_disc(8), 5)
     with raises_code("media.enlarged_too_large"):
-        upscaling.upscale(np.zeros((3000, 3000, 3), np.uint8), 4)
+        upscaling.upscale_picture(np.zeros((3000, 3000, 3), np.uint8), 4)
 
 
 def test_strips_give_what_the_whole_picture_gives(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,9 +94,9 @@ def test_a_flood_goes_around_corners() -> None:
     walls = np.array([[1, 0, 1, 1, 1], [1, 0, 1, 0, 1], [1, 1, 1, 0, 1], [0, 0, 0, 0, 1]], bool)
     seeds = np.zeros_like(walls)
     seeds[0, 0] = True
-    assert np.array_equal(background.flood(walls, seeds), walls)
+    assert np.array_equal(background.flood_area(walls, seeds), walls)
     walls[2, 2] = False
-    assert background.flood(walls, seeds).sum() == 4
+    assert background.flood_area(walls, seeds).sum() == 4
 
 
 def test_a_transparent_copy_looks_the_same_on_its_background(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from recipes.icons.heldout import is_held_out, list_combinations
 from recipes.icons.other_prompts import iter_rows
 from recipes.icons.plans import FORMS, Plan, Thing, describe_plan, sample_plan
 from recipes.icons.scenes import Painter
-from recipes.icons.things import ROLES, list_other_things, pluralize
+from recipes.icons.things import ROLES, build_plural, list_other_things
 from recipes.icons.vocabulary import NOUNS
 
 BLOCK = (
@@ -48,7 +48,7 @@ def test_labels_of_single_things_are_nouns_with_a_role() -> None:
     [("fox", "foxes"), ("cherry", "cherries"), ("toy", "toys"), ("sheep", "sheep"), ("cheese wedge", "cheese wedges")],
 )
 def test_plurals(noun: str, plural: str) -> None:
-    assert pluralize(noun) == plural
+    assert build_plural(noun) == plural
 
 
 def test_scenes_show_other_things_beside_those_of_the_vocabulary() -> None:

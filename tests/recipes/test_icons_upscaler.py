@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from genloom.media.image.upscaling import FACTOR, load_upscaler
-from recipes.icons.upscaler import Pair, UpscalerNetwork, build_batches, degrade, load, save
+from recipes.icons.upscaler import Pair, UpscalerNetwork, build_batches, degrade_picture, load, save
 
 
 def test_the_stored_network_computes_what_torch_computes(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_the_stored_network_computes_what_torch_computes(tmp_path: Path) -> None
 
 def test_a_batch_shows_small_patches_and_what_their_enlargement_lacks() -> None:
     large = np.random.default_rng(0).integers(0, 256, (FACTOR * 40, FACTOR * 40, 3), dtype=np.uint8)
-    small = degrade(large, np.random.default_rng(1), None)
+    small = degrade_picture(large, np.random.default_rng(1), None)
     assert small.shape == (40, 40, 3)
     x, residual = next(build_batches([Pair(small, large)]))
     assert x.shape[1:] == (3, 32, 32)

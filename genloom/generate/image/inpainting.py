@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from genloom.media.image.background import dilate, flood
+from genloom.media.image.background import dilate_mask, flood_area
 
 CONTEXT_SCALE = 1.5  # side of the square over that of the missing part, to show the model its surroundings
 MAX_WINDOWS = 8  # squares of one image
@@ -123,14 +123,14 @@ def adapt_colours(
     goes on into the missing part (the membrane of Pérez et al. 2003, "Poisson image editing", which fades here). A
     patch that agrees with the image beside the missing part stays as it is.
     """
-    is_border = dilate(mask, _BORDER) & is_known
+    is_border = dilate_mask(mask, _BORDER) & is_known
     if not is_border.any():
         return patch
     weights = is_border[..., None].astype(np.float32)
     difference = pull_push((image.astype(np.float32) - patch) * weights, weights)
     share, inner = np.zeros(mask.shape, np.float32), mask
     for depth in range(reach):  # the pixels at each depth below the border
-        eroded = ~dilate(~inner, 1)
+        eroded = ~dilate_mask(~inner, 1)
         share[inner & ~eroded] = 1 - (depth + 0.5) / reach
         inner = eroded
     return np.rint(patch + share[..., None] * difference).clip(0, 255).astype(np.uint8)
@@ -158,8 +158,8 @@ def split_mask(mask: np.ndarray, side: int) -> list[np.ndarray]:
 
 def grow_diagonally(area: np.ndarray, seeds: np.ndarray) -> np.ndarray:
     """Return the part of an area that is connected to the seeds, also by corners."""
-    part = flood(area, seeds)
-    while not np.array_equal(grown := flood(area, dilate(part, 1) & area), part):
+    part = flood_area(area, seeds)
+    while not np.array_equal(grown := flood_area(area, dilate_mask(part, 1) & area), part):
         part = grown
     return part
 

@@ -39,7 +39,7 @@ def measure_safeguards(
         *shared,
         measure_scores("noise in flat areas", "regression", noise, new_noise, "lower", NOISE_TOLERANCE),
     ]
-    return [*measures, *measure_distance(workspace, champion, answers)]
+    return [*measures, *measure_reference_distance(workspace, champion, answers)]
 
 
 def measure_flat_noise(picture: NDArray[np.uint8]) -> float:
@@ -55,7 +55,7 @@ def measure_flat_noise(picture: NDArray[np.uint8]) -> float:
     return float(np.quantile(slopes.mean(0), FLAT_SHARE))
 
 
-def measure_distance(workspace: Workspace, champion: Model, answers: AnswerPairs) -> list[Measure]:
+def measure_reference_distance(workspace: Workspace, champion: Model, answers: AnswerPairs) -> list[Measure]:
     """Measure the kernel distance of each version's outputs to real images, as a score of every output."""
     if len(answers.champion) < MIN_OUTPUTS:
         return []

@@ -162,11 +162,11 @@ def require_save_suffix(path: Path) -> None:
         raise GenloomError("media.bad_save_suffix", path=path, suffix=path.suffix or "such")
 
 
-def enlarge(value: np.ndarray, factor: int, report: Callable[[float], object] = lambda share: None) -> np.ndarray:
+def enlarge_value(value: np.ndarray, factor: int, report: Callable[[float], object] = lambda share: None) -> np.ndarray:
     """Return the image 2, 3 or 4 times as large; `report` gets the share that is done."""
-    from genloom.media.image.upscaling import upscale
+    from genloom.media.image.upscaling import upscale_picture
 
-    return upscale(value, factor, report)
+    return upscale_picture(value, factor, report)
 
 
 def preview(item: Item, max_columns: int = 48) -> str:

@@ -21,10 +21,10 @@ def find_background(picture: Picture, tolerance: int = _TOLERANCE) -> Mask:
     is_border = np.zeros_like(is_alike)
     is_border[0] = is_border[-1] = True
     is_border[:, 0] = is_border[:, -1] = True
-    return flood(is_alike, is_alike & is_border)
+    return flood_area(is_alike, is_alike & is_border)
 
 
-def flood(area: Mask, seeds: Mask) -> Mask:
+def flood_area(area: Mask, seeds: Mask) -> Mask:
     """Return the parts of an area that are connected to the seeds, along rows and columns."""
     filled = seeds & area
     while True:
@@ -56,7 +56,7 @@ def make_transparent(picture: Picture) -> NDArray[np.uint8]:
     inside_HW = difference_HW
     for _ in range(_REACH):
         inside_HW = spread_maximum(inside_HW)
-    is_edge = dilate(background, _REACH) & dilate(~background, _REACH)
+    is_edge = dilate_mask(background, _REACH) & dilate_mask(~background, _REACH)
     alpha_HW = np.where(background, 0.0, 1.0)
     alpha_HW[is_edge] = np.clip(difference_HW[is_edge] / np.maximum(inside_HW[is_edge], 1e-6), 0, 1)
     solid = colour + (x - colour) / np.maximum(alpha_HW, 1e-6)[..., None]
@@ -74,7 +74,7 @@ def spread_maximum(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return x
 
 
-def dilate(mask: Mask, reach: int) -> Mask:
+def dilate_mask(mask: Mask, reach: int) -> Mask:
     """Return the mask with all cells that are at most `reach` cells from it, also diagonally."""
     for _ in range(reach):
         tall = mask.copy()

@@ -19,7 +19,7 @@ from genloom.errors import GenloomError
 from genloom.media.image import decoding
 
 FACTOR = 4
-FACTORS = (2, 3, 4)  # that `upscale` offers; those below FACTOR are reduced from it
+FACTORS = (2, 3, 4)  # that `upscale_picture` offers; those below FACTOR are reduced from it
 WEIGHTS_PATH = Path(__file__).with_name("upscaler.npz")
 MAX_OUTPUT_PIXELS = 64_000_000
 STRIP_ROWS = 64  # of the small image that are computed together
@@ -72,7 +72,7 @@ class Upscaler:
     def enlarge(self, picture: Picture, report: Callable[[float], object] = lambda share: None) -> Picture:
         """Return the picture FACTOR times as large; memory holds the layers of one strip."""
         height, width, _ = picture.shape
-        base = resize(picture, FACTOR * width, FACTOR * height, "BICUBIC")
+        base = resize_picture(picture, FACTOR * width, FACTOR * height, "BICUBIC")
         x = picture.astype(np.float32) / np.float32(127.5) - 1
         result = np.empty_like(base)
         for top in range(0, height, STRIP_ROWS):
@@ -96,7 +96,7 @@ def load_upscaler(path: Path = WEIGHTS_PATH) -> Upscaler:
     return Upscaler(tuple(Convolution(weight, bias) for weight, bias in layers))
 
 
-def upscale(picture: Picture, factor: int, report: Callable[[float], object] = lambda share: None) -> Picture:
+def upscale_picture(picture: Picture, factor: int, report: Callable[[float], object] = lambda share: None) -> Picture:
     """Return the picture `factor` times as large, 2, 3 or 4; GenloomError for one whose result is too large."""
     if factor not in FACTORS:
         raise GenloomError("media.bad_factor", value=factor, known=", ".join(map(str, FACTORS)))
@@ -105,7 +105,7 @@ def upscale(picture: Picture, factor: int, report: Callable[[float], object] = l
         size = f"{factor * width:,} × {factor * height:,}"
         raise GenloomError("media.enlarged_too_large", size=size, limit=MAX_OUTPUT_PIXELS // 1_000_000)
     enlarged = load_upscaler().enlarge(picture, report)
-    return enlarged if factor == FACTOR else resize(enlarged, factor * width, factor * height, "BOX")
+    return enlarged if factor == FACTOR else resize_picture(enlarged, factor * width, factor * height, "BOX")
 
 
 def resize_longer_side(picture: Picture, side: int) -> Picture:
@@ -115,10 +115,10 @@ def resize_longer_side(picture: Picture, side: int) -> Picture:
     target = max(round(width * scale), 1), max(round(height * scale), 1)
     while max(picture.shape[:2]) < side:
         picture = load_upscaler().enlarge(picture)
-    return picture if (target[1], target[0]) == picture.shape[:2] else resize(picture, *target, "BOX")
+    return picture if (target[1], target[0]) == picture.shape[:2] else resize_picture(picture, *target, "BOX")
 
 
-def resize(picture: Picture, width: int, height: int, filter: str) -> Picture:
+def resize_picture(picture: Picture, width: int, height: int, filter: str) -> Picture:
     """Return the picture resized by a filter of Pillow."""
     from PIL import Image
 

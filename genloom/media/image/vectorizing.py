@@ -65,8 +65,8 @@ def clean_labels(labels_HW: Labels, num_colours: int) -> Labels:
     decided = np.full_like(labels_HW, _UNDECIDED)
     for label in range(num_colours):
         is_label = labels_HW == label
-        core = ~background.dilate(~is_label, 1)
-        decided[background.dilate(core, 1) & is_label] = label
+        core = ~background.dilate_mask(~is_label, 1)
+        decided[background.dilate_mask(core, 1) & is_label] = label
     if (decided == _UNDECIDED).all():
         return labels_HW
     while (is_undecided := decided == _UNDECIDED).any():
@@ -87,7 +87,7 @@ def find_label_background(labels_HW: Labels) -> NDArray[np.bool_]:
     seeds = np.zeros_like(is_background)
     seeds[0] = seeds[-1] = True
     seeds[:, 0] = seeds[:, -1] = True
-    return background.flood(is_background, seeds)
+    return background.flood_area(is_background, seeds)
 
 
 def choose_key(palette_K3: NDArray[np.uint8]) -> NDArray[np.uint8]:
