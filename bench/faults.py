@@ -85,13 +85,14 @@ def run_faulty_rank(injection: Injection, execute: Any, assignment: Any, rank: i
             injection.marker.touch()
             os.kill(os.getpid(), signal.SIGKILL if injection.kind == "killed" else signal.SIGSTOP)
 
-    worker.Reporter.end_step, TokenBlocks.read_rows = end_step_with_fault, read_rows_slowly
+    worker.Reporter.end_step = end_step_with_fault  # ty: ignore[invalid-assignment]
+    TokenBlocks.read_rows = read_rows_slowly  # ty: ignore[invalid-assignment]
     worker.run_rank(execute, assignment, rank, *where)
 
 
 def train_with_fault(workspace: Workspace, run: str, injection: Injection) -> tuple[str, list[str], int]:
     """Train a run with a fault; return its model, its warnings, and how many steps were repeated."""
-    launch.run_rank = partial(run_faulty_rank, injection)
+    launch.run_rank = partial(run_faulty_rank, injection)  # ty: ignore[invalid-assignment]
     ref, warnings, last_step, num_repeated = "", [], 0, 0
     for event in train_model(workspace, TrainRequest(run, should_resume=True, save_steps=SAVE_STEPS, save_seconds=1e9)):
         match event:
@@ -119,7 +120,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    launch.START_METHOD, launch.POLL_SECONDS, launch.SETTLE_SECONDS = "fork", 0.1, 0.2
+    launch.START_METHOD = "fork"  # ty: ignore[invalid-assignment]
+    launch.POLL_SECONDS, launch.SETTLE_SECONDS = 0.1, 0.2
     rng, outcomes = random.Random(args.seed), Counter[str]()
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder) / "text.txt"

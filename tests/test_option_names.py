@@ -92,7 +92,8 @@ def list_python_names() -> set[str]:
             if isinstance(node, ast.FunctionDef) and path.parent.name == "api":
                 names |= {each.arg for each in (*node.args.args, *node.args.kwonlyargs)}
             if isinstance(node, ast.ClassDef) and node.name in OPTION_CLASSES:
-                names |= {each.target.id for each in node.body if isinstance(each, ast.AnnAssign)}  # ty: ignore[missing-attribute]
+                targets = [each.target for each in node.body if isinstance(each, ast.AnnAssign)]
+                names |= {target.id for target in targets if isinstance(target, ast.Name)}
     return names
 
 

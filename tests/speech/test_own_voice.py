@@ -1,6 +1,7 @@
 """A voice of one's own: recordings with their texts and a consent become a model that speaks."""
 
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -9,12 +10,12 @@ from genloom.conditioners import speech
 from genloom.errors import GenloomError
 from genloom.learn.eval_prompts import parse_eval_prompt
 from genloom.server.studio.models import build_model
-from genloom.types import Item
+from genloom.types import Item, SignalSpace
 from tests.errors import raises_code
 from tests.speech.recordings import HOP, RATE, TEXTS, make_recording, write_voice
 
 soundfile = pytest.importorskip("soundfile")
-SETTINGS = {"network.width": 16, "network.depth": 1, "network.head_width": 8, "batch_size": 2}
+SETTINGS: dict[str, Any] = {"network.width": 16, "network.depth": 1, "network.head_width": 8, "batch_size": 2}
 SETTINGS |= {"plan.torch_compile": False, "plan.precision": "float32"}
 
 
@@ -33,7 +34,7 @@ def test_a_data_set_with_a_voice_becomes_a_model_that_speaks(voice: gl.Workspace
     model = voice.model("me")
     assert (model.load().design.codec, model.load().design.objective) == ("mel", "flow")
     assert model.load().design.conditions["text"]["name"] == "speech"
-    assert model.load().codec.space.size == (model.load().design.conditions["text"]["frames"],)
+    assert cast(SignalSpace, model.load().codec.space).size == (model.load().design.conditions["text"]["frames"],)
     assert "Anna Example" in str(voice.trace("me"))
     assert "speak" in build_model(model, None, True)["can"]
     assert voice.list_voices() == {"me": "trained here"}

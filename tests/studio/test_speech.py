@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import FilePayload, Page, Route, expect
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -14,7 +14,7 @@ from genloom.speech.sound_chunks import build_encoder
 from tests.studio.stand_in import World
 from tests.studio.stand_in_data import make_models
 from tests.studio.stand_in_world import dump, make_page
-from tests.studio.test_access import NARROW, WIDE, list_violations
+from tests.studio.test_access import WIDE, list_violations
 
 VOICES = [
     Voice(name="me", model="me", note="", is_own=True),
@@ -74,7 +74,7 @@ def test_a_text_is_spoken_and_a_recording_written_down(visit: Callable[..., Any]
     assert speaking.asked[0] == {**expected, "response_format": "wav", "stream_format": "audio"}
     page.get_by_label("As").select_option("srt")
     page.get_by_label("Language").fill("en")
-    file = {"name": "talk.mp3", "mimeType": "audio/mpeg", "buffer": b"sound"}
+    file: FilePayload = {"name": "talk.mp3", "mimeType": "audio/mpeg", "buffer": b"sound"}
     page.locator("#speech-recording").set_input_files([file])
     expect(page.get_by_label("What is said")).to_contain_text("--> 00:00:01,000")
     assert all(each in speaking.asked[1] for each in (b"whisper", b"srt", b'filename="talk.mp3"', b"sound"))
@@ -94,6 +94,6 @@ def test_no_barriers_and_nothing_is_cut(visit: Callable[..., Any]) -> None:
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme)
         assert list_violations(page) == [], theme
-    page.set_viewport_size(NARROW)
+    page.set_viewport_size({"width": 320, "height": 640})
     page.wait_for_function("document.documentElement.scrollWidth <= 320")
     assert list_violations(page) == []

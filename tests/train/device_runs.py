@@ -47,14 +47,14 @@ def run_faulty_rank(task: RunTask, execute: Any, assignment: Any, rank: int, *wh
             marker.touch()
             os.kill(os.getpid(), getattr(signal, task.fault))
 
-    worker.Reporter.end_step = end_step_with_fault
+    worker.Reporter.end_step = end_step_with_fault  # ty: ignore[invalid-assignment]
     worker.run_rank(execute, assignment, rank, *where)
 
 
 def run_devices(task: RunTask) -> dict[str, Any]:
     """Resume a run until it ends or is stopped."""
     warnings, ref, step = [], "", 0
-    launch.run_rank = partial(run_faulty_rank, task)
+    launch.run_rank = partial(run_faulty_rank, task)  # ty: ignore[invalid-assignment]
     devices = 0 if task.has_launcher else task.devices
     request = TrainRequest(task.run, should_resume=True, devices=devices, save_steps=2, threads=task.devices)
     events = train_model(Workspace(Path(task.workspace)), request)
@@ -98,6 +98,7 @@ def launch_devices(task: RunTask) -> dict[str, Any]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    launch.START_METHOD, launch.POLL_SECONDS, launch.SETTLE_SECONDS = "fork", 0.1, 0.2
+    launch.START_METHOD = "fork"  # ty: ignore[invalid-assignment]
+    launch.POLL_SECONDS, launch.SETTLE_SECONDS = 0.1, 0.2
     tasks = [RunTask(**settings) for settings in json.load(sys.stdin)]
     print(json.dumps([launch_devices(task) if task.has_launcher else run_devices(task) for task in tasks]))

@@ -101,8 +101,8 @@ def train_case(name: str, task: Task, group: ProcessGroup) -> None:
     for layer in parts.modules():
         if isinstance(layer, Dropout):
             layer.p = task.dropout
-    rates = {"lr_matrix": 1e-3, "lr_embedding": 1e-3, "lr_vector": 1e-3}
-    settings = {"warmup": 5, "ema_decay": 0.9, "optimizer": OptimizerConfig(**rates), **(task.plan or {})}
+    optimizer = OptimizerConfig(lr_matrix=1e-3, lr_embedding=1e-3, lr_vector=1e-3)
+    settings: dict[str, Any] = {"warmup": 5, "ema_decay": 0.9, "optimizer": optimizer} | (task.plan or {})
     plan = TrainConfig(steps=task.steps, **settings)
     state = TrainState.from_parts(parts, objective, plan, build_parallel(ParallelConfig(strategy=task.strategy), group))
     states = Path(task.folder) / f"{name}-state"
