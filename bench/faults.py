@@ -1,4 +1,4 @@
-"""Injects faults into ranks at random moments: nothing is lost, and each is named in the log of the run.
+"""Faults injected into ranks at random moments: nothing is lost, and each is named in the log of the run.
 
 A small run on two or more processes is trained once without a fault. Then it is trained again and again while one of
 its ranks is killed, stopped for good, or stopped every now and then so that it is slow. A run passes if it ends in the
@@ -61,7 +61,7 @@ def start_run(workspace: Workspace, digest: str, devices: int, strategy: str) ->
 
 @dataclass(frozen=True)
 class Injection:
-    """What happens to which rank after a step, once in a run."""
+    """A fault of one rank after a step, once in a run."""
 
     kind: str
     rank: int

@@ -19,7 +19,7 @@ VERBS = {
     "code": "Write Python that passes tests in a sandbox, best candidate first; or fill a gap in a file.",
     "translate": "Translate a document with any chat model, piece by piece, with a glossary if one is given.",
     "summarize": "Summarize a document with any chat model, beside extracts, and mark what it does not support.",
-    "speak": "Speak a text with a pretrained voice, sentence by sentence; the file says that it is synthetic.",
+    "speak": "Speak a text, sentence by sentence; the file says that it is synthetic.",
     "transcribe": "Write down what is said in a recording, as text, subtitles or JSON with the time of each word.",
     "upscale": "Enlarge an image 2 to 4 times by a small network that was trained on drawings; edges stay sharp.",
     "classify": "Give each text of a table one of your labels, without training or by a trained classifier.",

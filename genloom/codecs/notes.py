@@ -16,7 +16,7 @@ import numpy as np
 
 from genloom.capabilities import TokenConstraint, TokenContextReader
 from genloom.codecs.codec_json import damaged_error, read_table, write_config
-from genloom.codecs.notes_scores import Voice, decode_tokens, encode_cells, list_voices, measure_density
+from genloom.codecs.notes_scores import Voice, decode_tokens, encode_cells, list_score_voices, measure_density
 from genloom.codecs.notes_tasks import draw_hidden
 from genloom.codecs.notes_vocabulary import (
     BLOCKS,
@@ -75,7 +75,7 @@ class Codec:
         voices: dict[str, list[int]] = {}
         meters: dict[str, Counter[int]] = {}
         for score in items:
-            voices.setdefault(score.style, []).append(len(list_voices(score)))
+            voices.setdefault(score.style, []).append(len(list_score_voices(score)))
             meters.setdefault(score.style, Counter())[find_meter(score.meters[0])] += 1
         styles = sorted((style for style in voices if style), key=lambda style: (-len(voices[style]), style))
         styles = styles[: BLOCKS["style"] - 1]
@@ -105,7 +105,7 @@ class Codec:
 
     def encode_task(self, score: Score, known: frozenset[Cell]) -> np.ndarray:
         """Return the tokens of a score whose `known` cells stand before FILL, the others after it."""
-        voices, bars = list_voices(score), score.bars[:MAX_BARS]
+        voices, bars = list_score_voices(score), score.bars[:MAX_BARS]
         cells = [(bar, voice) for bar in range(len(bars)) for voice in range(len(voices))]
         todo = [cell for cell in cells if cell not in known]
         given = [cell for cell in cells if cell in known]
@@ -154,7 +154,7 @@ class Codec:
 
     def draw_task(self, score: Score, rng: np.random.Generator) -> np.ndarray | None:
         """Return the tokens of a task of filling; None for a score of one cell."""
-        voices, num_bars = len(list_voices(score)), len(score.bars[:MAX_BARS])
+        voices, num_bars = len(list_score_voices(score)), len(score.bars[:MAX_BARS])
         if voices * num_bars < 2:
             return None
         hidden = draw_hidden(num_bars, voices, rng)

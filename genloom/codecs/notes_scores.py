@@ -50,7 +50,7 @@ class Voice:
     continues: bool = False  # whether it belongs to the part of the voice before
 
 
-def list_voices(score: Score) -> list[Voice]:
+def list_score_voices(score: Score) -> list[Voice]:
     """Return the voices of all parts from top to bottom, at most MAX_VOICES."""
     voices = [
         Voice(part.program, list(line), continues=index > 0)
@@ -62,7 +62,7 @@ def list_voices(score: Score) -> list[Voice]:
 
 def measure_density(score: Score) -> int:
     """Return the level of notes a quarter and voice: 0 for a quarter of a note or fewer, two levels an octave."""
-    voices = max(len(list_voices(score)), 1)
+    voices = max(len(list_score_voices(score)), 1)
     per_quarter = score.num_notes * TICKS_PER_QUARTER / max(score.end, 1) / voices
     return int(np.clip(np.floor(2 * np.log2(max(per_quarter, 1e-6)) + 4), 0, 7))
 

@@ -38,7 +38,7 @@ class ClusterJob:
 
 
 @dataclass(frozen=True)
-class Fault:
+class ClusterFault:
     """A loss of ranks, in words."""
 
     text: str
@@ -71,7 +71,7 @@ class Board:
                 self.run = run
             case StepMetrics():
                 self.num_idle_starts = 0
-            case Fault(text):
+            case ClusterFault(text):
                 self.last_fault = text
         self.events.append(event)
         return self.is_stop_requested
@@ -117,7 +117,7 @@ def follow_board(cluster: Cluster, board: Any, training: Any) -> Generator[Event
             for event in ray.get(board.take_events.remote()):
                 if isinstance(event, Exception):
                     raise event
-                if isinstance(event, Fault):
+                if isinstance(event, ClusterFault):
                     cluster.report_fault(event.text)
                     event = RunWarning(event.text)
                 yield event
@@ -166,7 +166,9 @@ def build_fault_callback(board: Any) -> Any:
             for rank, error in sorted(worker_exceptions.items()):
                 cause = getattr(error, "cause", None) or error
                 reason = describe_fault(cause)
-                board.add_event.remote(Fault(format_message("train.cluster_rank_lost", rank=rank, reason=reason)))
+                board.add_event.remote(
+                    ClusterFault(format_message("train.cluster_rank_lost", rank=rank, reason=reason))
+                )
 
     return FaultCallback()
 
@@ -193,7 +195,7 @@ def run_cluster_rank(config: dict[str, Any]) -> None:
     }
     request = replace(job.request, data=run, should_resume=True, steps=0) if run else job.request
     if is_main and num_starts > 1:
-        board.add_event.remote(Fault(format_message("train.cluster_restarted", count=num_starts - 1)))
+        board.add_event.remote(ClusterFault(format_message("train.cluster_restarted", count=num_starts - 1)))
     try:
         follow_training(Workspace(Path(job.folder)), request, board)
     except GenloomError as error:  # of the job or the machine, which another attempt would meet again

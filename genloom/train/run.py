@@ -39,7 +39,7 @@ from genloom.train.log import ProgressLog
 from genloom.train.loop import TrainState
 from genloom.train.parallel.config import FSDP, check_devices
 from genloom.train.parallel.group import ProcessGroup, join_group
-from genloom.train.parallel.launch import supervise
+from genloom.train.parallel.launch import supervise_ranks
 from genloom.train.parallel.strategy import build_parallel
 from genloom.train.parallel.worker import Assignment
 from genloom.train.planning import forecast
@@ -127,7 +127,7 @@ def execute_job(
         threads=max((request.threads or torch.get_num_threads()) // job.parallel.devices, 1),
         ping_seconds=min(job.parallel.timeout / 4, 5.0),
     )
-    yield from supervise(execute_rank, assignment, job.parallel, run.folder)
+    yield from supervise_ranks(execute_rank, assignment, job.parallel, run.folder)
 
 
 def execute_rank(assignment: Assignment, group: ProcessGroup) -> Generator[Event]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from genloom.codecs.notes import Codec
-from genloom.codecs.notes_scores import list_voices
+from genloom.codecs.notes_scores import list_score_voices
 from genloom.media import music
 from genloom.media.music.excerpts import draw_excerpt
 from genloom.media.music.midi import write_midi
@@ -31,7 +31,7 @@ LICENCE = "Public domain work; encoding distributed with music21 (BSD-3-Clause)"
 
 def cut_passages(score: Score) -> Iterator[Score]:
     """Yield passages of about equal length within the limits; a piece of too many voices gives none."""
-    if len(list_voices(score)) > 8 or not score.bars:
+    if len(list_score_voices(score)) > 8 or not score.bars:
         return
     codec, num_bars = Codec((score.style,)), len(score.bars)
     count = -(-num_bars // MAX_BARS)

@@ -124,6 +124,7 @@ METHODS = {
     "prompts": gl.Workspace.prompts,
     "classify": gl.Workspace.classify,
     "design": gl.Workspace.design,
+    "plan": gl.Workspace.plan,
     "code": gl.Model.write_code,
     "privacy": gl.Model.privacy,
     "bias": gl.Model.bias,

@@ -94,7 +94,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "words"),
     [
         (["colect", "x"], "'collect'? [cli.unknown_verb_nearest]"),
-        (["zzz"], "collect, train, generate"),
+        (["zzz"], "collect, train, plan, generate"),
         (["zzz"], "[cli.unknown_verb]"),
         (["collect"], "[cli.argument_missing]"),
         (["collect", "x", "--nme", "y"], "Did you mean '--name'?"),
@@ -105,7 +105,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (["verify", "x", ""], "[cli.path_empty]"),
         (["ask", "", "why?"], "[cli.path_empty]"),
         (["collect", "no\nsuch\rfile", "--name", "a"], "[collect.no_such_source]"),
-        (["train", "notes", "--once"], "no option --once. To list its options"),  # not --nice
+        (["train", "notes", "--zzzzzz"], "no option --zzzzzz. To list its options"),  # nothing is near it
         (["train", "-x=3"], "genloom train has no option -x."),
         (["rate", "--pair", "x"], "[cli.values_missing]"),
         (["train", "a", "--minutes", "1", "--minutes", "2"], "[cli.option_twice]"),

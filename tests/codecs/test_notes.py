@@ -8,7 +8,7 @@ import pytest
 
 from genloom.codecs.notes import Codec, Config
 from genloom.codecs.notes_grammar import NotesConstraint, Rules
-from genloom.codecs.notes_scores import encode_cells, list_voices
+from genloom.codecs.notes_scores import encode_cells, list_score_voices
 from genloom.codecs.notes_vocabulary import END, FILL, HEADER, METERS, REST, from_token, to_token
 from genloom.media.music.controls import Controls, read_words
 from genloom.media.music.midi import read_midi, write_midi
@@ -137,7 +137,7 @@ def test_saved_codec_is_the_same(tmp_path) -> None:
     codec.save(tmp_path / "codec")
     assert Codec.load(tmp_path / "codec") == codec
     assert len(HEADER) < codec.space.vocab_size
-    assert len(list_voices(compose(0))) >= 3
+    assert len(list_score_voices(compose(0))) >= 3
 
 
 def test_instruments_that_were_asked_for_do_not_rest_long() -> None:

@@ -217,7 +217,7 @@ def run(
 
 @dataclass(frozen=True)
 class CopyWriter:
-    """What is written of each output outside the workspace."""
+    """The files written of each output outside the workspace."""
 
     out: Path | None
     options: Mapping[str, Any]  # that change the copies

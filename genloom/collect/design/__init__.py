@@ -109,7 +109,7 @@ def read(file: SourceFile, options: Options) -> Iterator[RawDesign | Note]:
     """Yield the designs of a file; bad input yields a Note and never raises."""
     try:
         if columns := list_design_columns(file):
-            yield from read_rows(file, columns)
+            yield from read_designs(file, columns)
         elif file.size > medium.MAX_BYTES:
             raise GenloomError("design.file_too_large", limit=medium.MAX_BYTES >> 20)
         else:
@@ -121,7 +121,7 @@ def read(file: SourceFile, options: Options) -> Iterator[RawDesign | Note]:
         yield Note.from_error(file.name, error)
 
 
-def read_rows(file: SourceFile, columns: Sequence[str]) -> Iterator[RawDesign]:
+def read_designs(file: SourceFile, columns: Sequence[str]) -> Iterator[RawDesign]:
     """Yield the designs in the rows of a table."""
     number = 0
     with open_parquet(file.path) as table:

@@ -10,7 +10,7 @@ import numpy as np
 from genloom import plugins
 from genloom.codecs.notes import Codec
 from genloom.codecs.notes_grammar import MIN_TYPICAL_TOKENS, NotesConstraint, Rules
-from genloom.codecs.notes_scores import encode_cells, list_voices, measure_density
+from genloom.codecs.notes_scores import encode_cells, list_score_voices, measure_density
 from genloom.codecs.notes_vocabulary import FILL, HEADER, MAX_BARS, METERS, Cell, to_token
 from genloom.errors import GenloomError
 from genloom.generate.editing import LoadBlob, SamplerStart, SaveBlob, check_edit_options, list_inputs, share_option
@@ -162,7 +162,7 @@ class MusicEdit:
 
 def encode_prefix(codec: Codec, score: Score, cells: Sequence[Cell], density: int | None) -> np.ndarray:
     """Return the tokens before those to generate: BOS, the header and the known cells of the score."""
-    voices, hidden = len(list_voices(score)), frozenset(cells)
+    voices, hidden = len(list_score_voices(score)), frozenset(cells)
     known = frozenset((b, v) for b in range(len(score.bars)) for v in range(voices) if (b, v) not in hidden)
     ids = codec.encode_task(score, known)
     sounding = replace(score, parts=tuple(part for part in score.parts if part.notes))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from genloom.codecs.notes_scores import list_voices
+from genloom.codecs.notes_scores import list_score_voices
 from genloom.codecs.notes_vocabulary import MAX_BARS, MAX_VOICES, Cell
 from genloom.errors import GenloomError
 from genloom.media.music.score import Note, Part, Score, split_voices
@@ -66,7 +66,7 @@ def open_window(source: Score, task: Task, num_bars: int) -> Window:
 
 def list_cells(window: Window, task: Task, nonce: int) -> tuple[Cell, ...]:
     """Return the cells of the window that the task generates; those to vary are drawn by the nonce of the output."""
-    num_voices, num_added = len(list_voices(window.score)), len(task.programs)
+    num_voices, num_added = len(list_score_voices(window.score)), len(task.programs)
     bars, voices = range(window.num_bars), range(num_voices)
     if task.added_bars:
         bars = range(window.num_bars - task.added_bars, window.num_bars)

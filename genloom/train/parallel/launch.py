@@ -167,8 +167,8 @@ class Ranks:
             text = failures[first].text if failures else f"exit code {codes[first]}"
             return RankFault("failed", first, self.step, text.strip().splitlines()[-1], text)
         now, timeout = time.monotonic(), self.config.timeout
-        silent = [n for n, r in enumerate(self.ranks) if r.process.exitcode is None and now - r.heard_at > timeout]
-        for number in silent or [n for n, rank in enumerate(self.ranks) if self.is_behind(rank, now)]:
+        unheard = [n for n, r in enumerate(self.ranks) if r.process.exitcode is None and now - r.heard_at > timeout]
+        for number in unheard or [n for n, rank in enumerate(self.ranks) if self.is_behind(rank, now)]:
             return RankFault("hung", number, self.step, f"{timeout:g}")
         return None
 
@@ -223,7 +223,9 @@ def block_interrupts() -> Generator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def supervise(execute: Execute, assignment: Assignment, config: ParallelConfig, run_folder: Path) -> Generator[Event]:
+def supervise_ranks(
+    execute: Execute, assignment: Assignment, config: ParallelConfig, run_folder: Path
+) -> Generator[Event]:
     """Train with a process for each device; yield the events of the main one, and the faults of all.
 
     Closing the iterator lets all ranks save and stop. Raise GenloomError (train.ranks_failed) if faults follow each

@@ -55,10 +55,12 @@ def simulate_memory(
         parallel = build_parallel(ParallelConfig(world_size, strategy), group)
         if isinstance(parallel, Sharded):
             _ = parallel.mesh  # of ranks, which are real numbers
-        return _simulate(design, space, plan, rows, parallel)
+        return _simulate_steps(design, space, plan, rows, parallel)
 
 
-def _simulate(design: Design, space: TokenSpace, plan: TrainConfig, rows: int, parallel: Parallel) -> SimulatedMemory:
+def _simulate_steps(
+    design: Design, space: TokenSpace, plan: TrainConfig, rows: int, parallel: Parallel
+) -> SimulatedMemory:
     world_size = parallel.group.world_size
     objective = build_objective(design, space)
     networks = build_meta_networks(design, objective)

@@ -19,7 +19,7 @@ from genloom.train.parallel.group import ProcessGroup, join_group
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a process is told when it starts."""
+    """The work of a process, handed over when it starts."""
 
     workspace: Path
     run: str

@@ -43,7 +43,7 @@ def default_tables(workspace: Workspace, dataset: Dataset, overrides: Mapping[st
 def find_default_recipe(medium: str, size: int, objective: str, persons: Sequence[str] = ()) -> DefaultRecipe:
     """Return the medium's first recipe for this many bytes of data, what of persons they hold, and the objective.
 
-    The objective "" is any. An objective that none of them names, as that of a plug-in, gets the last, the most general.
+    The objective "" is any. One that none of them names, as of a plug-in, gets the last, which is the most general.
     """
     recipes = get_ability(plugins.find_part("medium", medium), "default_recipes")
     if not recipes:
