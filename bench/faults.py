@@ -3,7 +3,7 @@
 A small run on two or more processes is trained once without a fault. Then it is trained again and again while one of
 its ranks is killed, stopped for good, or stopped every now and then so that it is slow. A run passes if it ends in the
 same bits as the first, loses at most one interval of saves, and names the rank. Ranks are forks, so that a fault costs
-a second; `genloom train --devices` starts them anew, which takes as long as loading torch.
+a second; `genloom train --devices` starts them again, which takes as long as loading torch.
 
     .venv/bin/python bench/faults.py --count 200
 """

@@ -26,6 +26,7 @@ CHECKED_ELSEWHERE = {
     "genloom/learn/eval_prompts.py": "prompts that were rated",
     "genloom/learn/safeguards/text.py": "prompts of the package",
     "genloom/api/bias.py": "prompts of the package",
+    "genloom/api/voices.py": "passages of a text that genloom/api/speech.py checks",
 }
 MEASUREMENTS = "genloom/evaluate/"  # prompts of held-out data and batteries; nothing is handed out
 

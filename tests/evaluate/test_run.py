@@ -131,7 +131,7 @@ def test_a_battery_names_the_models_that_it_fits() -> None:
 
 def test_a_built_in_model_is_measured_on_other_data_or_by_its_battery(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    for name, alternative in (("icons", ", or use --battery"), ("tunes", "")):
+    for name, alternative in (("icons", ", or use battery=True"), ("tunes", "")):
         with raises_code("evaluate.no_dataset", alternative=alternative):
             evaluate_model(workspace, load_model(workspace, name), options=FEW)
 

@@ -247,7 +247,7 @@ def test_a_ledger_on_a_disk_that_is_read_only_is_said_to_be(tmp_path: Path, monk
     monkeypatch.setattr("os.statvfs", lambda path: SimpleNamespace(f_flag=os.ST_RDONLY))
     with raises_code("store.read_only", path=tmp_path / "ledger.sqlite") as error:
         ledger.append("rating", {})
-    assert "--ledger" in error.value.fields["hint"]
+    assert "ledger=" in error.value.fields["hint"]
 
 
 def test_the_reason_of_a_database_ends_as_a_sentence(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_a_wrong_setting_is_an_error(changes: dict[str, str], code: str, fields:
         ({"context_length": "1"}, ["context_length", "2"]),
         ({"batch_size": "0"}, ["batch_size", "1"]),
         ({"batch_size__x": "0"}, ["batch_size.x"]),
-        ({"network": "transformer"}, ["--set network.name=transformer"]),
+        ({"network": "transformer"}, ['overrides={"network.name": "transformer"}']),
         ({"codec__name": "3"}, ["codec"]),
         ({"plan__steps": "many"}, ["plan.steps", "'many'"]),
         ({"plan__optimizer__betas": "[0.9]"}, ["plan.optimizer.betas"]),

@@ -80,7 +80,7 @@ def test_rows_that_cannot_be_read_are_named_by_their_lines(tmp_path: Path, capsy
 
     notes = embed(str(folder))
     assert "a.jsonl: line 2: it is not valid JSON (Expecting ',' delimiter, column 15)" in notes
-    assert "b.csv: line 2: it has 1 columns instead of 2" in notes
+    assert "b.csv: line 2: it has 1 column instead of 2" in notes
     assert "c.json: it is not valid JSON (Expecting ',' delimiter, line 2, column 3)" in notes
     assert "d.jsonl: it is not text" in notes
     notes = embed(str(folder / "a.jsonl"), "--column", "text")

@@ -73,7 +73,7 @@ def test_rows_that_are_left_out_are_named_by_their_lines(tmp_path: Path) -> None
     assert [fault.line for fault in table.faults] == [3, 6]
     (note,) = table.list_notes()
     assert "2 rows of mails.csv left out" in note
-    assert "line 3: it has 1 columns instead of 2" in note
+    assert "line 3: it has 1 column instead of 2" in note
     assert "line 6: it has 3 columns instead of 2" in note
 
 
