@@ -14,7 +14,7 @@ from unittest.mock import patch
 import torch
 import torch.distributed as dist
 import torch.distributed._tools.fake_collectives  # registers collectives of fake tensors
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed.tensor import DTensor
 from torch.testing._internal.distributed.fake_pg import FakeStore
@@ -65,7 +65,7 @@ def _simulate_steps(
     objective = build_objective(design, space)
     networks = build_meta_networks(design, objective)
     with FakeTensorMode(allow_non_fake_inputs=True), AnyNumber():
-        parts = networks.to_empty(device="cpu")
+        parts = allocate_weights(networks)
         state = TrainState.from_parts(parts, objective, plan, parallel)
         batch = Batch(torch.zeros(rows * world_size, space.context_length, dtype=torch.int64))
         with StorageMeter() as meter:
@@ -78,6 +78,22 @@ def _simulate_steps(
                 optimizer.zero_grad()
             parallel.reshard(parts)
         return SimulatedMemory(meter.current, meter.peak)
+
+
+def allocate_weights(networks: nn.ModuleDict) -> nn.ModuleDict:
+    """Move networks from the meta device to the processor; weights that two layers share stay one.
+
+    `Module.to_empty` would make two of them.
+    """
+    weights = {}
+    for module in networks.modules():
+        for name, weight in module.named_parameters(recurse=False):
+            if weight not in weights:
+                weights[weight] = nn.Parameter(torch.empty_like(weight, device="cpu"), weight.requires_grad)
+            setattr(module, name, weights[weight])
+        for name, buffer in module.named_buffers(recurse=False):
+            setattr(module, name, torch.empty_like(buffer, device="cpu"))
+    return networks
 
 
 class SimulatedGroup(ProcessGroup):
