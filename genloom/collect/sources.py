@@ -14,6 +14,7 @@ from genloom.store.files import expand_home
 
 BUILTIN_PREFIX = "builtin:"
 SKIPPED_FOLDERS = frozenset(("__pycache__", "node_modules", "venv", "genloom-workspace"))
+SCRIVENER = ".scriv"  # a folder whose texts are below Files/Data; the rest is of the program
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,9 @@ def _walk_folder(root: Path, excluded_folder: Path, roots: list[Path], notes: li
         folder_path = Path(folder)
         folders = [f for f in all_folders if folder_path / f != excluded_folder]
         kept_folders = [f for f in folders if not f.startswith(".") and f not in SKIPPED_FOLDERS]
+        if folder_path.suffix.lower() == SCRIVENER:
+            kept_folders = [f for f in kept_folders if f == "Files"]
+            num_hidden, files = num_hidden + len(files), []
         num_hidden += len(folders) - len(kept_folders) + sum(file.startswith(".") for file in files)
         all_folders[:] = sorted(kept_folders)
         num_licences += sum(map(is_licence_file, files))

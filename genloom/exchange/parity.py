@@ -61,6 +61,8 @@ def compare_logits(ours_LV: Tensor, reference_LV: Tensor) -> Parity:
     """Return the parity of two sets of logits; raises GenloomError if they differ by more than TOLERANCE."""
     if ours_LV.shape != reference_LV.shape:
         raise GenloomError("exchange.logits_shape", shape=tuple(ours_LV.shape), expected=tuple(reference_LV.shape))
+    if not reference_LV.isfinite().all():
+        raise GenloomError("exchange.not_finite")
     top1_agreement = (ours_LV.argmax(-1) == reference_LV.argmax(-1)).float().mean()
     max_abs_error = float((ours_LV - reference_LV).abs().max())
     parity = Parity(

@@ -294,6 +294,16 @@ def test_the_workspace_and_hidden_folders_are_not_collected(tmp_path: Path) -> N
     assert not second.notes[0].is_skipped
 
 
+def test_of_a_scrivener_project_its_texts_are_read(tmp_path: Path) -> None:
+    project = tmp_path / "Novel.scriv"
+    for name in ("Novel.scrivx", "Settings/recents.txt", "QuickLook/Preview.html", "Files/Data/1A/content.txt"):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(part(len(name)))
+    card = run([tmp_path], Workspace(tmp_path / "genloom-workspace"))
+    assert card.documents_kept == 1
+    assert "(3)" in card.notes[0].reason
+
+
 def test_a_licence_from_an_option_or_a_file(notes: Path, workspace: Workspace) -> None:
     (notes / "LICENSE").write_text(MIT)
     (notes / "a.txt").write_text(part(0))

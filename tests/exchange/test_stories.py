@@ -192,6 +192,12 @@ def test_an_unknown_template_is_reported_and_not_executed(there: Path, capsys: p
     assert len(facts["notes"]) == 1
 
 
+def test_weights_that_are_no_numbers_are_named(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tensors = load_file(there / "model.safetensors")
+    save_file({name: tensor * float("nan") for name, tensor in tensors.items()}, there / "model.safetensors")
+    assert "[exchange.not_finite]" in call(capsys, "import", str(there), code=2)
+
+
 def test_a_failed_parity_check_leaves_nothing(
     home: Workspace, there: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
