@@ -182,7 +182,9 @@ def test_hostile_drawings_are_refused_at_once(data: bytes, code: str) -> None:
     with pytest.raises(GenloomError) as error:
         decoding.decode_image(data)
     assert error.value.code.removeprefix("media.") in code.split("|")
-    assert time.process_time() - began < 2
+    assert (
+        time.process_time() - began < 10
+    )  # without limits minutes; a collection of garbage in a large process takes two seconds
 
 
 def test_reference_cycles_are_refused() -> None:
