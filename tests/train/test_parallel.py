@@ -25,6 +25,7 @@ from genloom.train.parallel.group import ProcessGroup
 from genloom.train.parallel.launch import FAULTS_FILE
 from genloom.train.parallel.rows import RowReader, read_share
 from genloom.train.parallel.simulation import simulate_memory
+from genloom.train.parallel.strategy import Replicated
 from genloom.train.run import TrainRequest, train_model
 from genloom.types import TokenSpace
 from tests.errors import raises_code
@@ -202,3 +203,11 @@ def test_a_simulated_rank_holds_its_share() -> None:
         assert size.kept == pytest.approx(num_bytes / world_size, rel=0.05)
         assert size.peak > 1.5 * size.kept
     assert sizes[0].peak > sizes[1].peak
+
+
+def test_a_process_without_a_matrix_of_its_own_sends_the_type_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Muon computes in bfloat16, and gloo ends processes whose sizes differ."""
+    sent = []
+    monkeypatch.setattr("torch.distributed.all_gather", lambda received, own: sent.append(own.dtype))
+    Replicated(ProcessGroup(1, 2)).map_matrices([torch.ones(3, 4)], (3, 4), lambda matrices: matrices.bfloat16())
+    assert sent == [torch.bfloat16]

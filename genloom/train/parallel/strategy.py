@@ -114,7 +114,7 @@ class Replicated:
         rank, world_size = self.group.rank, self.group.world_size
         if world_size == 1:
             return list(compute(stack_SRC).unbind())
-        own_SRC = compute(stack_SRC[rank::world_size]) if len(stack_SRC) > rank else stack_SRC[:0]
+        own_SRC = compute(stack_SRC[rank::world_size])  # of no matrix, too, for its type
         share = -(-len(stack_SRC) // world_size)
         padded_SRC = own_SRC.new_zeros(share, *stack_SRC.shape[1:])
         padded_SRC[: len(own_SRC)] = own_SRC
