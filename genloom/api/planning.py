@@ -55,7 +55,7 @@ def plan_run(
     Returns
     -------
     ClusterPlan
-        The plan; `chosen` is its best strategy, `strategies` are all.
+        The plan; `choice` is its best strategy, `strategies` are all.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def plan_run(
 
 def describe_plan(plan: "ClusterPlan") -> list[str]:
     """Return a plan as lines for people."""
-    run, kind, chosen = plan.run, plan.devices.kind, plan.chosen
+    run, kind, chosen = plan.run, plan.devices.kind, plan.choice
     sizes, days = run.sizes, plan.seconds / 86400
     blocks = f", {format_count(sizes.blocks, 'block')} of width {sizes.width:,}" if sizes.blocks else ""
     speed = f"{kind.tflops:g} TFLOP/s, {kind.utilization:.0%} of them reached"

@@ -70,7 +70,7 @@ class SortedRuns:
         self._runs.append((self._num_written, ends_K.astype(np.int32)))
         self._ends_K += ends_K
         with self._path.open("ab") as file:
-            file.write(records_RW.tobytes())
+            file.write(np.ascontiguousarray(records_RW).data)
         self._num_written += len(records_RW)
         self._buffer, self._num_buffered = [], 0
 

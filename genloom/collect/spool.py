@@ -42,10 +42,11 @@ class DocumentSpool:
 
     def add(self, documents: Sequence[Document]) -> None:
         """Add documents after those that are there."""
-        self._buffer.extend(documents)
-        self._buffer_bytes += sum(document.size + count_bytes(document.kept_values) for document in documents)
-        if self._buffer_bytes >= MAX_BYTES_IN_MEMORY:
-            self._write_buffer()
+        for document in documents:
+            self._buffer.append(document)
+            self._buffer_bytes += document.size + count_bytes(document.kept_values)
+            if self._buffer_bytes >= MAX_BYTES_IN_MEMORY:
+                self._write_buffer()
 
     def add_file(self, path: Path) -> None:
         """Add the documents of a file of `SpoolWriter` after those that are there."""
@@ -76,6 +77,8 @@ class DocumentSpool:
                 self._paths.append(self._folder / f"documents-{len(self._paths)}")
                 self._writer = pa.ipc.new_stream(str(self._paths[-1]), batch.schema, options=_get_options())
             self._writer.write_batch(batch)
+            del batch
+            pa.default_memory_pool().release_unused()  # which Arrow keeps otherwise, some megabytes
         self._buffer, self._buffer_bytes = [], 0
 
 

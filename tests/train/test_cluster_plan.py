@@ -75,13 +75,13 @@ def test_sharded_states_shrink_with_the_devices_and_replicated_ones_do_not() -> 
 
 def test_what_does_not_fit_is_not_chosen(tmp_path: Path) -> None:
     found = plan(tmp_path, devices="64xH100")
-    assert found.chosen.is_fitting
-    assert found.chosen.layout.strategy == "fsdp", "7 billion parameters with their optimizer exceed 80 GB"
+    assert found.choice.is_fitting
+    assert found.choice.layout.strategy == "fsdp", "7 billion parameters with their optimizer exceed 80 GB"
     assert {each.layout.strategy for each in found.strategies if not each.is_fitting} == {"ddp"}
     assert found.run.steps == -(-140_000_000_000 // found.run.batch_positions)
     assert found.run.batch_positions == choose_batch_positions(7_000_000_000) == 1 << 20
     small = plan(tmp_path, devices="64xRTX4090", strategy="ddp")
-    assert not small.chosen.is_fitting
+    assert not small.choice.is_fitting
     assert any(line.startswith("Problem") for line in describe_plan(small))
 
 
@@ -137,7 +137,7 @@ def test_a_job_is_planned_with_its_own_batch_and_length(tmp_path: Path) -> None:
     job.save(tmp_path / "job.toml")
     found = plan_run(Workspace(tmp_path), tmp_path / "job.toml", devices="4xcpu")
     assert (found.run.steps, found.run.batch_positions, found.run.row_positions) == (50, 8 * 128, 128)
-    assert found.chosen.layout.rows == 2
+    assert found.choice.layout.rows == 2
     assert found.run.plan.precision == "float32"
     with pytest.raises(GenloomError, match="fewer than the 16 devices"):
         plan_run(Workspace(tmp_path), tmp_path / "job.toml", devices="16xcpu")

@@ -56,4 +56,4 @@ def run(
     )
     console.print_lines(describe_plan(plan))
     console.print_result(plan.to_json())
-    return 0 if plan.chosen.is_fitting else 1
+    return 0 if plan.choice.is_fitting else 1

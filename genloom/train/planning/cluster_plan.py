@@ -135,12 +135,12 @@ class ClusterPlan:
     loss_source: str  # of the law, and the runs that it was fitted to
 
     @property
-    def chosen(self) -> StrategyPlan:
+    def choice(self) -> StrategyPlan:
         return self.strategies[0]
 
     @property
     def seconds(self) -> float:
-        return self.run.steps * self.chosen.step_seconds
+        return self.run.steps * self.choice.step_seconds
 
     @property
     def dollars(self) -> float | None:
@@ -152,7 +152,7 @@ class ClusterPlan:
     def utilization(self) -> float:
         """The share of the devices' operations that the model needs, with waiting: model FLOPs utilization."""
         flops = self.run.sizes.flops_per_position * self.run.batch_positions
-        return flops / (self.devices.count * 1e12 * self.devices.kind.tflops * self.chosen.step_seconds)
+        return flops / (self.devices.count * 1e12 * self.devices.kind.tflops * self.choice.step_seconds)
 
     @property
     def cache_bytes_per_text(self) -> int:
