@@ -40,10 +40,13 @@ class Visit:
         self.faults.append(f"a dialog opened: {dialog.message}")
         dialog.dismiss()
 
-    def open(self, route: str) -> "Page":
-        """Open a page by its route, such as "make", and wait for its heading, or for that of the sign-in page."""
+    def open(self, route: str, shows: str = "") -> "Page":
+        """Open a page by its route, such as "make", and wait for its heading, or for that of the sign-in page.
+
+        `shows` names the page that the route leads on to: the first page may be gone before it is seen.
+        """
         self.page.goto(f"{self.address}/#/{route}")
-        name = re.split("[/?]", route)[0]
+        name = shows or re.split("[/?]", route)[0]
         self.page.locator(f"main:is(.page-{name}, .sign-in) h1").first.wait_for(state="attached")
         return self.page
 

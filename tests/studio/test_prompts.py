@@ -107,7 +107,7 @@ def test_again_goes_to_the_form_with_its_values(visit: Callable[..., Any], libra
         "template": {"name": "poem/0", "given": {"about": "rain"}, "length": "long"},
     }
     world.again[output.id] = again
-    page = visit(world).open(f"make?again={output.id}")
+    page = visit(world).open(f"make?again={output.id}", shows="prompts")
     expect(page).to_have_url(re.compile("#/prompts/poem"))
     expect(page.get_by_label("Subject")).to_have_value("rain")
     expect(page.get_by_role("button", name="long, 120 words")).to_have_attribute("aria-pressed", "true")
