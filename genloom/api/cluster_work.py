@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class ModelPlace:
     """Where a machine finds a model: the workspace, and what of it is loaded."""
 
-    folder: str
+    address: str
     ledger: str
     ref: str
     adapters: tuple[str, ...]
@@ -38,22 +38,28 @@ class ModelPlace:
     @staticmethod
     def of(workspace: "Workspace", ref: str, adapters: Sequence[str] = (), precision: str = "") -> "ModelPlace":
         """Return the place of a version of a model of the workspace."""
-        return ModelPlace(str(workspace.folder.resolve()), workspace.ledger_url, ref, tuple(adapters), precision)
+        return ModelPlace(workspace.address, workspace.ledger_url, ref, tuple(adapters), precision)
 
 
 def check_shared_workspace(cluster: "Cluster", workspace: "Workspace") -> None:
     """Raise GenloomError if a machine of the cluster does not see the workspace."""
-    folder = str(workspace.folder.resolve())
-    for is_there in cluster.map_tasks(has_workspace, [(folder,)] * cluster.num_processors, "check of the workspace"):
+    address = workspace.address
+    for is_there in cluster.map_tasks(has_workspace, [(address,)] * cluster.num_processors, "check of the workspace"):
         if not is_there:
-            raise GenloomError("cluster.workspace_not_shared", path=folder)
+            raise GenloomError("cluster.workspace_not_shared", path=address)
 
 
-def has_workspace(folder: str) -> bool:
-    """Return whether this machine sees the workspace."""
+def has_workspace(address: str) -> bool:
+    """Return whether this machine sees the workspace; raise GenloomError if it cannot use its storage."""
     from pathlib import Path
 
-    return Path(folder).is_dir()
+    from genloom.store.mirror import is_address
+    from genloom.store.storage import open_storage
+
+    if is_address(address):
+        open_storage(address).get_token("workspace")
+        return True
+    return Path(address).is_dir()
 
 
 @contextmanager
@@ -117,5 +123,5 @@ def open_place(place: ModelPlace) -> "tuple[Workspace, Model]":
     """Return the workspace and the model of a place; the last one stays loaded."""
     from genloom.api.workspace import Workspace
 
-    workspace = Workspace(place.folder, ledger=place.ledger)
+    workspace = Workspace(place.address, ledger=place.ledger)
     return workspace, workspace.model(place.ref)

@@ -43,7 +43,7 @@ def collect(
     Parameters
     ----------
     sources
-        Files, folders, or "builtin:shakespeare".
+        Files, folders, texts in a bucket (s3://bucket/folder), or "builtin:shakespeare".
     name
         Name of the data set. "": the name of the one source.
     medium

@@ -204,8 +204,11 @@ def _train_on(workspace: "Workspace", request: "TrainRequest", address: str, num
     """Yield the events of a training with so many processes on a cluster."""
     from genloom.api.cluster_work import check_shared_workspace
     from genloom.cluster import open_cluster
+    from genloom.store.mirror import is_address
     from genloom.train.cluster import train_on_cluster
 
+    if is_address(workspace.address):
+        raise GenloomError("train.cluster_bucket", address=workspace.address)
     with open_cluster(address) as cluster:
         check_shared_workspace(cluster, workspace)
         yield from train_on_cluster(workspace.store, request, cluster, num_ranks)
@@ -233,7 +236,7 @@ def import_model(
     Parameters
     ----------
     source
-        Name (smollm2, kokoro, whisper, whisper-tiny); folder of a Llama, Mistral, Qwen2, Qwen3 or GPT-2 model or of an
+        Name (smollm2, qwen, kokoro, whisper, whisper-tiny); folder of a Llama, Mistral, Qwen2, Qwen3 or GPT-2 model or of an
         adapter; or .gguf file.
     name
         Name of the model in the workspace. "": that of the source.

@@ -93,6 +93,13 @@ class Workspace:
     def folder(self) -> Path:
         return self.store.root
 
+    @property
+    def address(self) -> str:
+        """The address by which other machines find the workspace: that of its storage, or its path."""
+        from genloom.store.mirror import find_address
+
+        return find_address(self.folder)
+
     @cached_property
     def ledger(self) -> "Ledger":
         """The ledger of ratings and promotions."""

@@ -33,6 +33,7 @@ def build_defaults(medium: Any, preparation: Any = None) -> dict[str, Any]:
             "near-duplicate": f"nearly the same as another {noun}",
         },
         "accepts_any_file": False,
+        "reads_files_apart": False,
         "decodes_documents": True,
         "builtin_sources": {},
         "select": partial(select, medium.suffixes),

@@ -69,6 +69,7 @@ class Preparation(Protocol):
     accepted_files: str  # the files that can be collected, for people
     drop_reasons: Mapping[str, str]  # reasons why a document is dropped → their texts for people
     accepts_any_file: bool  # whether a file of any name may belong to the medium
+    reads_files_apart: bool  # whether a file means the same without those beside it
     decodes_documents: bool  # whether `build_document` decodes bytes from outside, which may take time and memory
     builtin_sources: Mapping[str, Path]  # name → file, for sources such as "builtin:shakespeare"
 

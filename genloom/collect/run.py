@@ -16,16 +16,16 @@ from genloom.collect import kept_columns, licence, preparation
 from genloom.collect.card import group_by_reason, render_card, render_persons
 from genloom.collect.detect_medium import resolve_medium
 from genloom.collect.duplicates import KEPT, VERDICTS, DuplicateFinder
-from genloom.collect.jobs import iter_batches
 from genloom.collect.options import CollectProgress, Note, Options, Report
 from genloom.collect.overlap import OverlapIndex
-from genloom.collect.parts import iter_parts, open_parts_folder
+from genloom.collect.parts import iter_fetched_batches, iter_parts, open_parts_place
 from genloom.collect.pipeline import PreparedBatch
 from genloom.collect.preparation import Document, Preparation
 from genloom.collect.shards import ShardWriter
 from genloom.collect.slug import escape_name, replace_surrogates
 from genloom.collect.sources import BUILTIN_PREFIX, find_files
 from genloom.collect.spool import DocumentSpool, read_sketches
+from genloom.collect.stored_sources import is_stored, list_stored_files
 from genloom.collect.workers import choose_num_workers
 from genloom.errors import GenloomError
 from genloom.option_names import name_options
@@ -33,7 +33,6 @@ from genloom.store.consent import CONSENT_FILE, NOTHING_SAID, Persons
 from genloom.store.workspace import Workspace
 from genloom.text_format import format_count
 
-PARTS_FOLDER = "collecting"  # of the workspace, for parts that a cluster prepares
 MAX_REASONS = 5  # in the error that nothing could be collected
 
 
@@ -47,7 +46,8 @@ def collect(
 ) -> Iterator[CollectProgress]:
     """Collect files, folders and "builtin:shakespeare" into the data set `name`; the last event carries the report.
 
-    Memory stays constant however large the sources are. The result depends on the sources and options only, not on the
+    A source may be on a storage: s3://bucket/folder. Memory stays constant however large the sources are. The result
+    depends on the sources and options only, not on the
     number of processes. Raises GenloomError, and writes nothing, if a source is missing or nothing could be read.
     `given` are the fields of the medium's `Config` that are not to have their defaults; `persons` says whose likenesses
     the data hold, and with which consents. With a `cluster`, its machines read and prepare the files, which all of them
@@ -56,10 +56,13 @@ def collect(
     given = given or {}
     preparation.check_shared_options(given)
     licence.find_folder_licence.cache_clear()  # a LICENSE file may have been added since
-    files, notes = find_files(sources, workspace.root, list_builtin_sources(sources))
+    stored_sources = {str(source): list_stored_files(str(source)) for source in sources if is_stored(source)}
+    files, notes = find_files(sources, workspace.root, list_builtin_sources(sources), stored_sources)
     medium = resolve_medium(given.get("medium", ""), files)
     preparer, options = preparation.get_preparation(medium), preparation.build_options(medium, given)
     kept_columns.check_names(options.keep, preparer.build_columns([]))
+    if stored_sources and not preparer.reads_files_apart:
+        raise GenloomError("collect.stored_medium", source=min(stored_sources), plural=preparer.plural)
     readable_files, unread_notes = preparer.select(files)
     report = Report(name=name, medium=medium)
     for note in [*notes, *unread_notes]:
@@ -73,12 +76,10 @@ def collect(
     with ExitStack() as stack, staged_folder as folder:
         if cluster is None:
             num_workers = choose_num_workers(options.workers, total_bytes)
-            batches = iter_batches(readable_files, resolved_options, medium, num_workers)
+            batches = iter_fetched_batches(readable_files, resolved_options, medium, num_workers)
         else:
-            parts_folder = stack.enter_context(
-                open_parts_folder(workspace.root / PARTS_FOLDER, readable_files, resolved_options, medium)
-            )
-            batches = iter_parts(readable_files, resolved_options, medium, parts_folder, cluster)
+            place = stack.enter_context(open_parts_place(workspace, readable_files, resolved_options, medium))
+            batches = iter_parts(readable_files, resolved_options, medium, place, cluster)
         yield from _write_dataset(folder, batches, total_bytes, report, preparer, resolved_options)
         if not report.documents_kept:
             raise _explain_empty(sources, report, preparer)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from genloom.collect.licence import is_licence_file
 from genloom.collect.options import Note
@@ -18,6 +19,16 @@ SCRIVENER = ".scriv"  # a folder whose texts are below Files/Data; the rest is o
 
 
 @dataclass(frozen=True)
+class StoredObject:
+    """The place of a file on a storage: the source's address, and the key below it."""
+
+    url: str
+    key: str
+    token: str  # changes with the content
+    licence_keys: tuple[str, ...] = ()  # of the licences beside and above it
+
+
+@dataclass(frozen=True)
 class SourceFile:
     """A file that may be read: `name` is its name in records and messages, `root` the folder given by the user."""
 
@@ -27,6 +38,7 @@ class SourceFile:
     root: Path
     format: str = ""  # how to read it, a name chosen by the medium's preparation
     is_streamed: bool = False  # it may hold far more than fits in memory
+    stored: StoredObject | None = None  # where it is until it is read, if not at `path`
 
     @property
     def is_gzipped(self) -> bool:
@@ -35,20 +47,30 @@ class SourceFile:
 
 
 def find_files(
-    sources: Iterable[str | Path], excluded_folder: Path, builtin_sources: Mapping[str, Path]
+    sources: Iterable[str | Path],
+    excluded_folder: Path,
+    builtin_sources: Mapping[str, Path],
+    stored_sources: Mapping[str, tuple[list[SourceFile], list[Note]]] = MappingProxyType({}),
 ) -> tuple[list[SourceFile], list[Note]]:
     """Return the files of all sources in a fixed order, whatever they hold, and notes on the skipped ones.
 
-    `excluded_folder` (the workspace) is never searched. Raises GenloomError for a source that does not exist.
+    `excluded_folder` (the workspace) is never searched; `stored_sources` are those on a storage, by their address.
+    Raises GenloomError for a source that does not exist.
     """
     files: dict[Path, SourceFile] = {}
     notes: list[Note] = []
     sources = list(sources)
-    roots = [expand_home(s).resolve() for s in sources if not str(s).startswith(BUILTIN_PREFIX)]
+    on_disk = [source for source in sources if str(source) not in stored_sources]
+    roots = [expand_home(s).resolve() for s in on_disk if not str(s).startswith(BUILTIN_PREFIX)]
     for source in sources:
         if str(source).startswith(BUILTIN_PREFIX):
             file = _find_builtin_file(str(source), builtin_sources)
             files[file.path] = file
+            continue
+        if str(source) in stored_sources:
+            stored_files, stored_notes = stored_sources[str(source)]
+            files |= {file.path: file for file in stored_files}
+            notes += stored_notes
             continue
         source_path = expand_home(source)
         if re.match(r"https?://|s3://|ftp://", str(source)):

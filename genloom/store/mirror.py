@@ -33,7 +33,8 @@ _ORIGIN, _INDEX, _FOLDER = "origin.json", "objects.sqlite", "workspace"
 _MANIFESTS = ("manifest.json", "card.json", "entry.json", "done.json")  # which make a folder complete
 _COMPLETE = {"data": "manifest.json", "models": "card.json"}  # of a version, which is three levels deep
 _LAZY_FOLDERS, _LAZY_BYTES = ("data", "models", "runs"), 1 << 20
-_LOCAL_FOLDERS = ("cache", LEDGER_PREFIX.rstrip("/"))
+PARTS_FOLDER = "collecting"  # of parts that a cluster prepares, and reads from the storage itself
+_LOCAL_FOLDERS = ("cache", PARTS_FOLDER, LEDGER_PREFIX.rstrip("/"))
 _LOCAL_SUFFIXES = (".sqlite", ".sqlite-journal", ".sqlite-wal", ".sqlite-shm", ".sqlite.head.json", ".reserved")
 _RUN_SUFFIXES = (".json", ".jsonl", ".toml", ".html", ".key")  # checkpoints and encoded data stay where a run is
 _DERIVED = ("newest.json", "champion.json", "active")  # follow from other records: the last writer wins
@@ -278,6 +279,17 @@ def open_mirror(url: str) -> Mirror:
     mirror = _mirrors.setdefault(base / _FOLDER, Mirror(open_storage(url), base / _FOLDER))
     mirror.refresh()
     return mirror
+
+
+def find_address(root: Path) -> str:
+    """Return by which address other machines find the workspace of a folder: that of its storage, or its path."""
+    mirror = find_mirror(root)
+    return str(root.resolve()) if mirror is None else mirror.storage.url
+
+
+def is_address(place: str) -> bool:
+    """Return whether a place of a workspace is the address of a storage, and no path."""
+    return "://" in place
 
 
 def reopen_mirror(root: Path) -> None:

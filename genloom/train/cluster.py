@@ -24,6 +24,7 @@ MAX_IDLE_STARTS = 3
 MAX_FAILURES = 100  # of machines and processes; a rank that is lost loses at most the steps since the last checkpoint
 POLL_SECONDS = 0.5
 STOP_SECONDS = 300.0  # that ranks have to finish their step and save
+END_SECONDS = 60.0  # that Ray Train has to give the processors of the ranks back, once the last event is there
 LOG_FOLDER = "cluster"  # of the workspace, where Ray Train keeps its own notes on a run
 
 
@@ -103,7 +104,9 @@ def train_on_cluster(workspace: Workspace, request: TrainRequest, cluster: Clust
     try:
         yield from follow_board(cluster, board, training)
     finally:
-        ray.cancel(training, force=True, recursive=True)
+        # A trainer that is cancelled leaves its ranks and their processors to a watch that few clusters have.
+        if not ray.wait([training], timeout=END_SECONDS)[0]:
+            ray.cancel(training, force=True, recursive=True)
         ray.kill(board)
 
 

@@ -54,7 +54,7 @@ def run(
     Parameters
     ----------
     sources
-        Files, folders, or builtin:shakespeare.
+        Files, folders, texts in a bucket (s3://bucket/folder), or builtin:shakespeare.
     medium
         Medium to collect, e.g. text; genloom parts medium lists them. [default: that of most files]
     persons

@@ -31,6 +31,7 @@ drop_reasons = report.DROP_REASONS
 describe_splits = report.describe_splits
 note_content = report.note_languages
 accepts_any_file = True
+reads_files_apart = True
 decodes_documents = False  # `read` has done it
 builtin_sources = {name: Path(builtin.__file__).with_name(f"{name}.txt.gz") for name in builtin.NAMES}
 count_matching_files = files.count_matching_files

@@ -1,6 +1,7 @@
 """Engines on the machines of a cluster, which the server sees as one engine.
 
-Each is an actor of Ray with a process of its own. They need the workspace under the same path on every machine.
+Each is an actor of Ray with a process of its own. They need the workspace under the same path on every machine, or in
+a bucket.
 """
 
 import asyncio
@@ -21,8 +22,8 @@ logger = logging.getLogger("genloom.cluster")
 class EngineReplica:
     """An engine on a machine of the cluster; it starts with its first request, also after the machine was lost."""
 
-    def __init__(self, folder: str, ledger: str) -> None:
-        self._engine = Engine(Workspace(folder, ledger=ledger))
+    def __init__(self, address: str, ledger: str) -> None:
+        self._engine = Engine(Workspace(address, ledger=ledger))
         self._lock = asyncio.Lock()
 
     async def start(self) -> None:
@@ -84,8 +85,8 @@ class ReplicatedEngine(Engine):
             num_cpus=1, num_gpus=int(has_gpus), max_restarts=-1, max_concurrency=self.max_requests + 16,
             scheduling_strategy="SPREAD",
         )(EngineReplica)  # fmt: skip
-        folder, ledger = str(self.workspace.folder.resolve()), self.workspace.ledger_url
-        self._replicas = [_Replica(n + 1, actor_class.remote(folder, ledger)) for n in range(self._num_replicas)]
+        address, ledger = self.workspace.address, self.workspace.ledger_url
+        self._replicas = [_Replica(n + 1, actor_class.remote(address, ledger)) for n in range(self._num_replicas)]
         for replica in self._replicas:
             replica.actor.start.remote()
         self._keeper = asyncio.create_task(self._keep_looking())
