@@ -1,7 +1,10 @@
 """The addresses of clusters, their errors, and that nothing of Ray is loaded without one."""
 
+import ast
+import re
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +38,35 @@ def test_no_cluster_is_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "import_ray", lambda: pytest.fail("Ray was loaded"))
     with cluster.open_optional_cluster("") as found:
         assert found is None
+
+
+def test_nothing_of_ray_is_imported_without_a_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    source = tmp_path / "notes.txt"
+    source.write_text("A note on the sea, and another one on the weather.")
+    monkeypatch.setitem(sys.modules, "ray", None)  # an import of it would raise
+    assert Workspace(tmp_path / "w").collect(source).report["documents"]["kept"] == 1
+    package = Path(cluster.__file__).parent
+    texts = {path.relative_to(package).as_posix(): path.read_text() for path in package.rglob("*.py")}
+    importing = {
+        name
+        for name, text in texts.items()
+        if re.search(r"\bray\b", text)
+        for node in ast.walk(ast.parse(text))
+        if any(module.split(".")[0] == "ray" for module in list_imported(node))
+    }
+    assert importing == {"cluster.py", "train/cluster.py"}, "only the functions there that open a cluster"
+
+
+def list_imported(node: ast.AST) -> list[str]:
+    """Return the modules that a statement or a call of import_module names."""
+    match node:
+        case ast.Import(names):
+            return [alias.name for alias in names]
+        case ast.ImportFrom(module=str(module)):
+            return [module]
+        case ast.Call(ast.Name("import_module"), [ast.Constant(str(name))]):
+            return [name]
+    return []
 
 
 def test_workers_and_a_cluster_contradict_each_other(tmp_path_factory: pytest.TempPathFactory) -> None:
