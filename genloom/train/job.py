@@ -21,7 +21,18 @@ from genloom.train.privacy import check_config
 JOB_KEYS = (
     *("name", "data", "digest", "batch_size", "pack_length", "medium", "context_length"),
     *("codec", "objective", "network", "text_encoder", "conditions", "cond_dropout", "plan", "base", "adapter"),
-    *("learning", "estimate", "rehearsal", "forgetting", "eval_share", "fim_rate", "fim_spm", "parallel", "mixture"),
+    *(
+        "init_from",
+        "learning",
+        "estimate",
+        "rehearsal",
+        "forgetting",
+        "eval_share",
+        "fim_rate",
+        "fim_spm",
+        "parallel",
+        "mixture",
+    ),
 )
 
 
@@ -35,6 +46,7 @@ class Job:
     batch_size: int  # sequences or samples per step
     pack_length: int = 0  # tokens per row of packed documents; 0: the context length
     base: Mapping[str, str] = field(default_factory=dict)  # `ref` and `digest` of the model to fine-tune; {}: none
+    init_from: Mapping[str, str] = field(default_factory=dict)  # the same of one whose fitting weights are copied
     adapter: Mapping[str, Any] = field(default_factory=dict)  # settings of the adapter; {}: train all weights
     learning: Mapping[str, Any] = field(default_factory=dict)  # settings of preference training; {}: plain data
     estimate: Mapping[str, Any] = field(default_factory=dict)  # the record of the run's `RunEstimate`
@@ -75,7 +87,7 @@ class Job:
         for key in ("name", "data", "digest"):
             if not isinstance(tables.get(key), str):
                 raise GenloomError("train.missing_setting", key=key)
-        for key in ("plan", "base", "adapter", "learning", "estimate", "parallel"):
+        for key in ("plan", "base", "init_from", "adapter", "learning", "estimate", "parallel"):
             if not isinstance(tables.get(key, {}), Mapping):
                 raise GenloomError("train.not_a_table", key=key, value=tables[key])
         plan = parse_settings(TrainConfig, tables.get("plan", {}), "plan")
@@ -100,6 +112,7 @@ class Job:
             get_int_setting(tables, "batch_size", 1),
             get_int_setting(tables, "pack_length", 2) if tables.get("pack_length") else 0,
             dict(tables.get("base", {})),
+            dict(tables.get("init_from", {})),
             dict(tables.get("adapter", {})),
             dict(tables.get("learning", {})),
             dict(tables.get("estimate", {})),
@@ -126,6 +139,7 @@ class Job:
             **({"parallel": to_table(self.parallel)} if self.parallel != ParallelConfig() else {}),
             **({"mixture": to_mixture_table(self.mixture)} if self.mixture else {}),
             **({"base": dict(self.base)} if self.base else {}),
+            **({"init_from": dict(self.init_from)} if self.init_from else {}),
             **({"adapter": to_plain(self.adapter)} if self.adapter else {}),
             **({"learning": dict(self.learning)} if self.learning else {}),
             **({"rehearsal": self.rehearsal} if self.rehearsal else {}),
@@ -172,6 +186,7 @@ def check_plan(plan: TrainConfig) -> None:
         "cooldown": (0 <= plan.cooldown <= 1, "from 0 to 1"),
         "max_grad_norm": (plan.max_grad_norm >= 0, "at least 0 (0: no clipping)"),
         "ema_decay": (0 <= plan.ema_decay < 1, "at least 0 (0: no averaging) and below 1"),
+        "post_hoc_ema": (plan.post_hoc_ema >= 0, "at least 0 (0: no stored averages)"),
         "grad_accum_steps": (1 <= plan.grad_accum_steps <= 10**6, "from 1 to 1,000,000"),
         "seed": (0 <= plan.seed < 2**63, "at least 0"),
         "max_seconds": (plan.max_seconds >= 0, "at least 0 (0: no limit)"),

@@ -17,6 +17,7 @@ from genloom.train.optimizers import Optimizer, OptimizerConfig, classify_parame
 from genloom.train.parallel.blocks import checkpoint_blocks
 from genloom.train.parallel.rows import RowReader
 from genloom.train.parallel.strategy import ONE_PROCESS, Parallel, get_local
+from genloom.train.post_hoc_ema import STDS, compute_decay, compute_power
 from genloom.train.privacy import NoiseKey, PrivacyConfig, add_clipped, add_noise
 from genloom.types import Batch, Loss, Objective, Parts, Phase, TrainingBatch
 
@@ -37,6 +38,7 @@ class TrainConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     max_grad_norm: float = 1.0  # 0: no clipping
     ema_decay: float = 0.0  # 0: no moving average of the weights
+    post_hoc_ema: int = 0  # how often averages are stored, of which the best width is chosen at the end; 0: never
     grad_accum_steps: int = 1  # micro-batches per batch; the result is the same
     precision: str = "float32"  # or "bfloat16": of forward and backward; weights and optimizer stay float32
     activation_checkpointing: bool = False  # each block of a network is computed twice, and keeps only its input
@@ -46,6 +48,11 @@ class TrainConfig:
     closing_steps: float = 0.0  # the time of the last evaluation, in steps
     max_steps: int = 0  # of a run with a time limit that is faster than forecast; 0: as many as planned
     private: PrivacyConfig = field(default_factory=PrivacyConfig)
+
+    @property
+    def num_averages(self) -> int:
+        """The number of averages of the weights that training keeps."""
+        return bool(self.ema_decay) + len(STDS) * bool(self.post_hoc_ema)
 
     @property
     def cooldown_start(self) -> int:
@@ -76,6 +83,7 @@ class TrainState:
     step: int = 0
     skipped_steps: int = 0
     is_compiled: bool = False  # compiled code sums in another order, so the last bits depend on it
+    averages: tuple[nn.ModuleDict, ...] = ()  # by the widths of post-hoc EMA
     noise_key: NoiseKey = NoiseKey()  # of private training; it is in no checkpoint
     parallel: Parallel = ONE_PROCESS
 
@@ -86,10 +94,11 @@ class TrainState:
         """Return the state at step 0; of networks that are shared out, this process keeps its share in place."""
         kind_by_name = classify_parameters(parts)
         ema = deepcopy(parts).requires_grad_(False) if plan.ema_decay else None
+        averages = tuple(deepcopy(parts).requires_grad_(False) for _ in STDS) if plan.post_hoc_ema else ()
         if plan.activation_checkpointing:
             for part in parts.values():
                 checkpoint_blocks(part)
-        for networks in (parts, ema):
+        for networks in (parts, ema, *averages):
             if networks is not None:
                 parallel.distribute(networks, plan)
         params_by_name = dict(parts.named_parameters())
@@ -103,7 +112,7 @@ class TrainState:
             )
             for phase in objective.phases
         }
-        return cls(parts, ema, optimizers, is_compiled=plan.torch_compile, parallel=parallel)
+        return cls(parts, ema, optimizers, is_compiled=plan.torch_compile, averages=averages, parallel=parallel)
 
     @property
     def eval_parts(self) -> nn.ModuleDict:
@@ -112,10 +121,12 @@ class TrainState:
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Return the tensors that this process holds."""
-        self.parallel.reshard(self.parts, *([] if self.ema is None else [self.ema]))
+        self.parallel.reshard(self.parts, *([] if self.ema is None else [self.ema]), *self.averages)
         tensors = {f"parts/{n}": t for n, t in self.parts.state_dict().items()}
         if self.ema is not None:
             tensors |= {f"average/{n}": t.detach() for n, t in self.ema.named_parameters()}
+        for i, average in enumerate(self.averages):
+            tensors |= {f"post_hoc_averages/{i}/{n}": t.detach() for n, t in average.named_parameters()}
         for name, optimizer in self.optimizers.items():
             tensors |= {f"optimizers/{name}/{n}": t for n, t in optimizer.state_dict().items()}
         return tensors
@@ -129,6 +140,10 @@ class TrainState:
             self.ema.load_state_dict(self.parts.state_dict())  # buffers are not averaged
             for n, p in self.ema.named_parameters():
                 p.data.copy_(tensors[f"average/{n}"])
+        for i, average in enumerate(self.averages):
+            average.load_state_dict(self.parts.state_dict())
+            for n, p in average.named_parameters():
+                p.data.copy_(tensors[f"post_hoc_averages/{i}/{n}"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(select_prefix(f"optimizers/{name}/"))
         self.step, self.skipped_steps = step, skipped_steps
@@ -203,6 +218,9 @@ def train(
             # A smaller decay at first; otherwise the average of a short run would be mostly its initial weights.
             parallel.reshard(state.ema)
             update_ema(state.ema, state.parts, min(plan.ema_decay, (state.step + 1) / (state.step + 10)))
+        for std, average in zip(STDS, state.averages, strict=False):
+            parallel.reshard(average)
+            update_ema(average, state.parts, compute_decay(state.step + 1, compute_power(std)))
         state.step += 1
         state.skipped_steps += is_skipped
         consecutive_skips = consecutive_skips + 1 if is_skipped else 0

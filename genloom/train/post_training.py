@@ -220,12 +220,17 @@ def with_schedule(plan: TrainConfig, steps: int, overrides: Mapping[str, str]) -
 
 def load_base(workspace: Workspace, job: Job) -> Model:
     """Load the base model of a run. Raises ValueError if it is missing or has changed."""
-    ref = job.base["ref"]
+    return load_parent(workspace, job.base)
+
+
+def load_parent(workspace: Workspace, parent: Mapping[str, str]) -> Model:
+    """Load the model that a job names by reference and digest. Raises ValueError if it is missing or has changed."""
+    ref = parent["ref"]
     try:
         model = load_model(workspace, ref)
     except ValueError as error:
         raise GenloomError("train.unreadable_base", base=ref, reason=error) from None
-    if model.folder is None or model.folder.digest != job.base["digest"]:
+    if model.folder is None or model.folder.digest != parent["digest"]:
         raise GenloomError("train.changed_base", base=ref)
     return model
 

@@ -45,6 +45,7 @@ from genloom.train.parallel.worker import Assignment
 from genloom.train.planning import forecast
 from genloom.train.planning.benchmark import find_compile_error
 from genloom.train.planning.devices import load_prices
+from genloom.train.post_hoc_ema import choose_average, delete_snapshots_after
 from genloom.train.preference.stage import PreferenceTraining
 from genloom.train.pretraining import Pretraining
 from genloom.train.privacy import NoiseKey, load_noise_key
@@ -240,6 +241,8 @@ def execute_run(
     load_result = checkpoint.load_checkpoint(state, run.folder / "state", job.design.network)
     if load_result is not None:
         yield from (RunWarning(text) for text in load_result.warnings)
+    if group.is_main:
+        delete_snapshots_after(run.folder / "averages", state.step)
     log = ProgressLog(run.folder / "progress.jsonl", state.step, group.is_main)
     yield Status(f"Training {job.name} from step {state.step:,} to {job.plan.steps:,}")
     preparation_seconds = 0.0 if state.step else read_running_seconds() - started_at
@@ -270,6 +273,11 @@ def store_model(
     """Evaluate a trained model on all held-out data, store it, and return the result of the run."""
     yield Status("Evaluating and storing the model")
     eval_started_at = read_running_seconds()
+    average_record: dict[str, Any] = {}
+    if job.plan.post_hoc_ema and len(held_out := load_held_out(source, job.eval_share, source.eval_size)):
+        trained_model, average_record = choose_average(
+            trained_model, run.folder / "averages", state.step, lambda model: measure_held_out(model, held_out).value
+        )
     finish_record = yield from stage.finish(trained_model, job)
     held_out_metric = evaluate_held_out(trained_model, source, job)
     log.seconds += read_running_seconds() - eval_started_at
@@ -279,6 +287,7 @@ def store_model(
         **({} if held_out_metric is None else {held_out_metric.key: held_out_metric.value}),
         **stage.evaluate(trained_model, job),
         **finish_record,
+        **average_record,
         f"{source.unit.key}_per_second": round(state.step * job.units_per_step / max(log.seconds, 1e-9)),
         **measure_utilization(trained_model, job, load_prices(workspace.root), log.units_per_second),
         "steps": state.step,

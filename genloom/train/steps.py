@@ -9,7 +9,7 @@ from genloom.errors import format_message
 from genloom.model import Model
 from genloom.model.likelihood import HeldOut, measure_held_out
 from genloom.running_time import read_running_seconds
-from genloom.train import checkpoint
+from genloom.train import checkpoint, post_hoc_ema
 from genloom.train.events import TOKENS, EvalMetrics, Event, RunWarning, StepMetrics, TextSample, Unit
 from genloom.train.job import Job
 from genloom.train.log import ProgressLog, Throughput
@@ -72,6 +72,9 @@ def run_steps(
             should_save = is_cooldown_start or is_step_due or is_time_due
             if should_save or step_result.step % 10 == 0 or step_result.step == plan.steps:
                 log.write_event(step_metrics)
+            if post_hoc_ema.is_snapshot_step(step_result.step, plan.steps, plan.post_hoc_ema):
+                with pace.pause():
+                    store_averages(state, model, checkpoint_folder.parent / "averages")
             eval_metrics = None
             if step_result.step in eval_steps:
                 with pace.pause(is_eval=True):
@@ -96,6 +99,13 @@ def run_steps(
     checkpoint.save_checkpoint(state, checkpoint_folder)
     log.seconds = pace.seconds
     return plan
+
+
+def store_averages(state: TrainState, model: Model, folder: Path) -> None:
+    """Store the averages of which post-hoc EMA builds others; of several processes, the main one writes."""
+    averages = [state.parallel.gather_parts(average, model) for average in state.averages]
+    if state.parallel.group.is_main:
+        post_hoc_ema.save_snapshot(averages, folder, state.step)
 
 
 def end_step(pace: Pace, group: ProcessGroup, step: int) -> TrainConfig:

@@ -78,7 +78,7 @@ def estimate_device_memory(sizes: NetworkSizes, plan: TrainConfig, layout: Layou
     # Replicated gradients are copied into the messages that sum them.
     summed = 2 * MASTER_BYTES * sizes.parameters if layout.strategy == "ddp" and layout.devices > 1 else 0
     kept = (weights + MASTER_BYTES * (sizes.muon_parameters + 2 * adam)) // shards
-    averages = MASTER_BYTES * sizes.parameters // shards if plan.ema_decay else 0
+    averages = MASTER_BYTES * sizes.parameters // shards * plan.num_averages
     earlier = MASTER_BYTES * sizes.parameters // shards if layout.micro_batches > 1 else 0
     moments = (
         earlier + gathered_forward + inputs + logits,

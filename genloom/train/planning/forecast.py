@@ -133,7 +133,7 @@ def estimate_memory(plan: TrainConfig, num_parameters: int, activation_bytes: in
 
 def estimate_training_memory(plan: TrainConfig, num_parameters: int, activation_bytes: int) -> int:
     """Estimate the bytes of weights, gradients, optimizer, low-precision copy and EMA, and of activations or saving."""
-    ema_bytes = 4 * num_parameters if plan.ema_decay else 0
+    ema_bytes = 4 * num_parameters * plan.num_averages
     state_bytes = 8 if plan.optimizer.family == "muon" else 12
     save_bytes = state_bytes * num_parameters + ema_bytes  # a checkpoint is serialised in memory
     return int(18 * num_parameters + ema_bytes + max(activation_bytes, save_bytes))
