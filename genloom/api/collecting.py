@@ -130,5 +130,5 @@ def derive_name(sources: Sequence[str | Path]) -> str:
     name = source.removeprefix("builtin:") if source.startswith("builtin:") else Path(source).resolve().stem
     try:
         return validate_name(name, "data set")
-    except GenloomError:
-        raise GenloomError("api.derived_name_invalid", name=name, source=source) from None
+    except GenloomError as problem:
+        raise GenloomError("api.derived_name_invalid", problem=problem, source=source) from None

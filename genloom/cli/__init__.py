@@ -3,10 +3,12 @@
 import io
 import json
 import os
+import signal
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
+from typing import Any
 
 _MAX_MESSAGE_CHARS = 4000
 _FILES_VERBS = frozenset(("collect", "copies", "verify"))  # whose arguments are files
@@ -19,8 +21,10 @@ _MIN_COLUMNS, _USUAL_COLUMNS, _MAX_COLUMNS = 40, 80, 400  # of the help
 def main() -> None:
     """Run this process's command and exit.
 
-    The exit codes: 0 done, 1 problems found, 2 wrong use or input, 3 a bug of ours, 130 interrupted.
+    The exit codes: 0 done, 1 problems found, 2 wrong use or input, 3 a bug of ours, 130 interrupted. SIGTERM and SIGHUP
+    also end the process only when nothing is left half-written, and are what it ends by.
     """
+    _catch_end_signals()
     _open_closed_streams()
     _bound_columns()
     # A name that the terminal's encoding lacks must not fail a command that has done its work.
@@ -36,6 +40,13 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output, like `head`, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         exit_code = 141
+    except _EndSignal as end:
+        _report_stop()
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+        signal.signal(end.number, signal.SIG_DFL)
+        os.kill(os.getpid(), end.number)
+        exit_code = 128 + end.number  # not reached, unless the system delays the signal
     except SystemExit as end:
         if not isinstance(end.__context__, BrokenPipeError):
             raise
@@ -45,6 +56,26 @@ def main() -> None:
     except Exception as error:  # a bug of ours
         exit_code = _report_bug(error)
     sys.exit(exit_code)
+
+
+class _EndSignal(SystemExit):
+    """A signal that asks this process to end; like Ctrl-C, it leaves open files and folders by their cleaning up."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.number = number
+
+
+def _catch_end_signals() -> None:
+    """Let SIGTERM and SIGHUP raise `_EndSignal`, unless they are ignored, as by nohup; a second one ends at once."""
+
+    def raise_end(number: int, _: Any) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        raise _EndSignal(number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, raise_end)
 
 
 class _Output(io.TextIOWrapper):
@@ -100,7 +131,8 @@ def _bound_columns() -> None:
 
 
 def _report_stop() -> int:
-    print("genloom: stopped", file=sys.stderr)
+    with suppress(OSError):  # of a terminal that was closed
+        print("genloom: stopped", file=sys.stderr)
     return 130
 
 

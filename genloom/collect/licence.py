@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from genloom.collect.front_matter import parse_front_matter
 from genloom.collect.slug import escape_name, replace_surrogates
 
 UNKNOWN_LICENCE = "unknown"
@@ -13,7 +14,7 @@ RESERVED = "All rights reserved"
 LICENCE_COLUMNS = ("licence", "license", "licenses", "rights")
 # Of an object that describes a licence, as GitHub, npm, schema.org and Wikimedia write it; the first that is there
 LICENCE_KEYS = ("spdx_id", "spdx", "identifier", "name", "title", "type", "short_name", "key", "id", "@id", "url")
-HEADER_CHARS = 4096  # searched for an SPDX identifier
+HEADER_CHARS = 4096  # searched for an SPDX identifier and for front matter
 SPDX_PATTERN = re.compile(r"SPDX-License-Identifier:[ \t]*([A-Za-z0-9.+() -]{2,100}?)[ \t]*(?:\*/|-->|$)", re.MULTILINE)
 LICENCE_FILE_PATTERN = re.compile(r"^(un)?(licen[cs]e|copying)([.-].*)?$", re.IGNORECASE)
 CC_URL_PATTERN = re.compile(
@@ -63,6 +64,11 @@ def find_spdx(text: str) -> str:
     """Return the SPDX licence identifier in the first lines of a file, or ""."""
     match = SPDX_PATTERN.search(text[:HEADER_CHARS])
     return match[1] if match else ""
+
+
+def find_statement(text: str) -> str:
+    """Return what a file says of its licence in its first lines, by an SPDX identifier or in front matter, or ""."""
+    return find_spdx(text) or find_row_licence(parse_front_matter(text[:HEADER_CHARS]))
 
 
 def find_reserved_rights(text: str) -> str:

@@ -4,6 +4,7 @@ import errno
 import inspect
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -124,6 +125,8 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
         (["collect", "/no/such/emoji😀.txt"], "--name"),
         (["collect", "https://example.org/a.txt", "--name", "a"], "[collect.url_source]"),
         (["collect", "/no/such/emoji😀.txt"], "[api.derived_name_invalid]"),
+        (["collect", "/no/such/-x.txt"], "must start with"),
+        (["collect", f"/no/such/{'n' * 200}.txt"], "128"),
         (["forget", "icons"], "[api.forget_target]"),
         (["rate", "last", "--up", "--rater", ""], "[store.empty_name]"),
         (["generate", "icons", "a", "red", "fox"], "[cli.unexpected_argument]"),
@@ -213,6 +216,34 @@ def test_an_interrupt_while_modules_are_loaded_is_one_line(
         main()
     assert end.value.code == 130
     assert capsys.readouterr().err == "genloom: stopped\n"
+
+
+STOPPED_BY = """
+import os, signal, sys, time
+from genloom import cli
+
+def stop(arguments):
+    try:
+        os.kill(os.getpid(), {number})
+        time.sleep(0 if {is_ignored} else 60)
+        return 0
+    finally:
+        print("cleaned up")
+
+if {is_ignored}:
+    signal.signal({number}, signal.SIG_IGN)
+cli.run = stop
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("is_ignored", [False, True])
+def test_a_command_ends_by_a_signal_as_by_ctrl_c(number: signal.Signals, is_ignored: bool) -> None:
+    code = STOPPED_BY.format(number=int(number), is_ignored=is_ignored)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    expected = (0, "cleaned up\n", "") if is_ignored else (-number, "cleaned up\n", "genloom: stopped\n")
+    assert (ended.returncode, ended.stdout, ended.stderr) == expected
 
 
 def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

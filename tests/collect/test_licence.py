@@ -9,6 +9,7 @@ from genloom.collect.licence import (
     find_reserved_rights,
     find_row_licence,
     find_spdx,
+    find_statement,
     identify_licence,
     is_licence_file,
 )
@@ -29,6 +30,33 @@ MIT = 'Permission is hereby granted, free of charge, to any person obtaining a c
 )
 def test_spdx_headers(head: str, found: str) -> None:
     assert find_spdx(head) == found
+
+
+@pytest.mark.parametrize(
+    ("front_matter", "found"),
+    [
+        ("---\ntitle: A\nlicense: MIT\n---", "MIT"),
+        ("\ufeff---\r\nRights: 'CC0-1.0' # ours\r\n---\r", "CC0-1.0"),
+        ("---\nlicense: https://creativecommons.org/licenses/by/4.0/\n...", "CC-BY-4.0"),
+        ("---\nlicenses: [MIT, 'Apache-2.0']\n---", "MIT AND Apache-2.0"),
+        ("---\nlicense:\n- MIT\n- Apache-2.0\ntags:\n- new\n---", "MIT AND Apache-2.0"),
+        ("---\nlicense:\n  name: Ours\n  spdx: GPL-3.0\n---", "GPL-3.0"),
+        ("---\nlicense:\n  - name: Ours\n    spdx: GPL-3.0\n  - MIT\n---", "GPL-3.0 AND MIT"),
+        ('+++\nlicense = "MIT"\n[author]\nname = "B"\n+++', "MIT"),
+        ("---\nlicense:\n---", ""),
+        ("---\nlicense: ~\ntitle: x\n---", ""),
+        ("---\nlicense: {a: [1]}\n---", ""),
+        ("---\nlicense: [MIT\n: : :\n---", ""),
+        ("+++\nlicense = MIT\n+++", ""),
+        ("+++\nlicense = " + "[" * 4000 + "\n+++", ""),
+        ("---\nlicense:\n" + "- " * 2000 + "\n---", ""),
+        ("---\nlicense: MIT", ""),
+        ("A text.\nlicense: MIT", ""),
+    ],
+)
+def test_front_matter(front_matter: str, found: str) -> None:
+    statement = find_statement(f"{front_matter}\n\nThe text.")
+    assert (identify_licence(statement) if statement else "") == found
 
 
 @pytest.mark.parametrize(

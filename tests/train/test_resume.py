@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from genloom.cli.commands.train import catch_signals
 from genloom.errors import GenloomError
 from genloom.store import files
 from genloom.store.workspace import Workspace
@@ -144,6 +145,33 @@ def test_ctrl_c_stops_between_steps_with_exit_code_130(worlds: ModuleType, works
     step = int(worlds.newest_checkpoint(workspace, run)[0].removesuffix(".safetensors"))
     assert 0 < step < 3000
     assert f"{step:,}" in out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_first_signal_is_a_request_to_stop_and_a_second_one_ends(number: signal.Signals) -> None:
+    previous_handler = signal.signal(number, signal.default_int_handler)
+    try:
+        with catch_signals() as stop:
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(number)  # before the first step
+            stop.is_graceful = True
+            signal.raise_signal(number)
+            assert stop.signal_number == number
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(number)
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, previous_handler)
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    previous_handler = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with catch_signals() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.signal_number
+    finally:
+        signal.signal(signal.SIGHUP, previous_handler)
 
 
 def test_a_finished_run_is_an_error(worlds: ModuleType, workspace: Workspace) -> None:

@@ -107,13 +107,13 @@ def run(
         delta=delta,
         num_samples=0 if common.json else NUM_SAMPLES,
     )
-    result, stopped_step = _show_progress(events, console)
+    result, stopped_step, signal_number = _show_progress(events, console)
     if result is None:
         run_name = name or (f"{data}-canaries" if canaries else data)
         next_command = f"genloom train --resume {quote_name(run_name)}"
         console.print_hint(f"Stopped at step {stopped_step:,}; everything is saved. To continue: {next_command}")
         console.print_result({"stopped": stopped_step, "run": workspace.store.get_run(run_name).id})
-        return 130
+        return 128 + signal_number
     model_folder = workspace.store.get_model(result.ref)
     _print_result(result, model_folder.folder, console)
     next_command = _suggest_command(workspace.store, model_folder)
@@ -140,18 +140,21 @@ def _suggest_command(workspace: Workspace, model_folder: ModelFolder) -> str:
     return " ".join(["generate", name, *(['--prompt "…"'] if has_prompt else []), *given, "--count 3"])
 
 
-def _show_progress(events: Generator[Event], console: Console) -> tuple[RunResult | None, int]:
-    """Run a training and show its progress; Ctrl-C ends it between two steps, where it can save."""
+def _show_progress(events: Generator[Event], console: Console) -> tuple[RunResult | None, int, int]:
+    """Run a training and show its progress; a signal ends it between two steps, where it can save.
+
+    Return the result, if it was not ended so, the last step and the signal.
+    """
     step = 0
-    with closing(events), _catch_signals() as stop, console.show_progress("Training", 1.0) as bar:
+    with closing(events), catch_signals() as stop, console.show_progress("Training", 1.0) as bar:
         for event in show_events(events, bar, console.print_note):
             match event:
                 case StepMetrics():
                     step, stop.is_graceful = event.step, True
                 case RunResult():
-                    return event, event.actual["steps"]
-            if stop.is_requested:
-                return None, step
+                    return event, event.actual["steps"], 0
+            if stop.signal_number:
+                return None, step, stop.signal_number
     raise AssertionError("a run ends with its result")
 
 
@@ -213,28 +216,34 @@ def _build_before_after_rows(
 
 @dataclass
 class _Stop:
-    """Whether Ctrl-C was pressed; before the first step there is nothing to save, so it interrupts at once."""
+    """The signal that asked to stop, if any; before the first step there is nothing to save, so it ends at once."""
 
-    is_requested: bool = False
+    signal_number: int = 0
     is_graceful: bool = False
 
 
 @contextmanager
-def _catch_signals() -> Generator[_Stop]:
-    """Turn a first SIGINT or SIGTERM into a request to stop; a second one interrupts at once."""
+def catch_signals() -> Generator[_Stop]:
+    """Turn a first Ctrl-C, SIGTERM or SIGHUP into a request to stop; a second one, of any kind, ends at once."""
     stop = _Stop()
+    previous_handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
-    def on_signal(signum: int, frame: Any) -> None:
-        if stop.is_requested or not stop.is_graceful:
+    def on_signal(number: int, frame: Any) -> None:
+        if stop.signal_number or not stop.is_graceful:
+            previous_handler = previous_handlers[signal.Signals(number)]
+            if callable(previous_handler):
+                previous_handler(number, frame)
             raise KeyboardInterrupt
-        stop.is_requested = True
+        stop.signal_number = number
 
-    previous_handlers = {signum: signal.signal(signum, on_signal) for signum in (signal.SIGINT, signal.SIGTERM)}
+    for number, handler in previous_handlers.items():
+        if handler is not signal.SIG_IGN:  # as nohup sets it
+            signal.signal(number, on_signal)
     try:
         yield stop
     finally:
-        for signum, handler in previous_handlers.items():
-            signal.signal(signum, handler)
+        for number, handler in previous_handlers.items():
+            signal.signal(number, handler)
 
 
 def parse_setting(text: str) -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """Options of what a model reads: prompts, conditions, adapters and the precision of its weights."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +9,8 @@ from cyclopts import Parameter
 
 from genloom.api.models import Model
 from genloom.cli.console import Console
+from genloom.errors import GenloomError
+from genloom.program import quote_name
 from genloom.settings import read_bounded_text
 
 GivenValues = Annotated[
@@ -39,6 +42,7 @@ Precision = Annotated[
 ]
 
 
+JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 MAX_PROMPT_BYTES = 64 << 20  # of a file of prompts, or of a question from standard input
 
 
@@ -53,6 +57,8 @@ def warn_of_full_adapters(model: Model, adapters: Sequence[str], console: Consol
 
 
 def read_prompts(path: Path) -> tuple[str, ...]:
-    """Return the lines of a prompt file that are not blank; raise if it cannot be read."""
-    lines = read_bounded_text(path, "these prompts", MAX_PROMPT_BYTES).splitlines()
-    return tuple(line for line in lines if line.strip())
+    """Return the lines of a prompt file that are not blank; raise if it cannot be read, or holds JSON by its name."""
+    if path.suffix.lower() in JSON_SUFFIXES:
+        raise GenloomError("cli.prompts_in_json", path=path, file=quote_name(str(path)))
+    lines = re.split("\r\n|\n|\r", read_bounded_text(path, "these prompts", MAX_PROMPT_BYTES))
+    return tuple(line for line in lines if line.strip())  # other separators of lines may stand in a prompt

@@ -144,7 +144,7 @@ def _read_text(
 ) -> Iterator[RawText | Note]:
     blocks = iter(stream)
     head = next(blocks, "")
-    licence_name = _resolve_licence(file, options, licence.find_spdx(head), licence.find_reserved_rights(head))
+    licence_name = _resolve_licence(file, options, licence.find_statement(head), licence.find_reserved_rights(head))
     if marked_turns.find_marker(head):
         parts = [head]
         parts += islice(blocks, MAX_MARKED_BLOCKS)
