@@ -58,7 +58,7 @@ def open_parts_place(
     yield place
     if place.url:
         storage = open_storage(place.url)
-        storage.remove(sorted(storage.list_objects()))
+        storage.remove(sorted(storage.list_objects(), key=lambda key: not key.endswith(".json")))  # those last written
     shutil.rmtree(place.folder, ignore_errors=True)
 
 
@@ -143,8 +143,8 @@ def fetch_part(place: PartsPlace, name: str) -> None:
 
 def write_part(medium: str, options: Options, files: tuple[SourceFile, ...], folder: Path, name: str) -> None:
     """Read and prepare the files of a part into `folder`, unless they are there."""
-    *contents, summary_path = list_part_files(folder, name)
-    if summary_path.exists():
+    *contents, summary_path = paths = list_part_files(folder, name)
+    if all(path.exists() for path in paths):  # a removal that ended early has left some of them
         return
     licence.find_folder_licence.cache_clear()
     for file in files:
