@@ -386,10 +386,11 @@ def iter_batch(
     from genloom.generate.text.conversation import as_questions, describe_question, describe_unread
 
     row_metadata = [
-        describe_unread(num_tokens, num_words) | ({"understood": text} if text else {})
-        for num_tokens, num_words, text in zip(
+        describe_unread(num_tokens, num_words, words) | ({"understood": text} if text else {})
+        for num_tokens, num_words, words, text in zip(
             engine.count_unread_tokens(model, batch),
             engine.count_unread_words(model, batch),
+            engine.list_unknown_words(model, batch),
             engine.describe_constraints(model, batch),
             strict=True,
         )

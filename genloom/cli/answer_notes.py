@@ -10,7 +10,16 @@ if TYPE_CHECKING:  # which needs torch
     from genloom.generate.selection import SelectionReport
 
 # Fields of a record
-ANSWER_NOTES = ("understood", "unread_tokens", "unread_words", "has_loop", "is_incomplete", "judgement", "knowledge")
+ANSWER_NOTES = (
+    "understood",
+    "unread_tokens",
+    "unread_words",
+    "unknown_words",
+    "has_loop",
+    "is_incomplete",
+    "judgement",
+    "knowledge",
+)
 
 
 def print_answer_notes(output: Output, console: Console, previous: Output | None = None) -> None:
@@ -26,6 +35,9 @@ def print_answer_notes(output: Output, console: Console, previous: Output | None
     if num_unread := output.record.get("unread_words", 0):
         unread = f"its last {format_count(num_unread, 'word')} were not read"
         console.print_note(f"Note: the prompt of {output.id} is longer than the model reads: {unread}.")
+    if words := output.record.get("unknown_words"):
+        listed = ", ".join(words)
+        console.print_note_once(f"Note: no caption that {output.model} learned from has: {listed}. Try other words.")
     if output.record.get("written") == "":
         console.print_note(f"Note: {output.id} is empty: the model ended it at once.")
     if (output.record.get("judgement") or {}).get("is_met") is False:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from genloom import conditioners, plugins
 from genloom.capabilities import ConstrainedCodec, MarkedCodec, StreamingCodec, TokenContextReader
+from genloom.caption_words import find_unknown_words
 from genloom.errors import GenloomError
 from genloom.generate import conditions, token_prompts
 from genloom.generate.decode import Draft, TextDecoder, ValueDecoder
@@ -189,6 +190,7 @@ def generate(
             request.stop_loops,
             start.finish,
             has_prompt=not request.grammar,  # so that the text as a whole is of its format
+            decode_row=start.decode_row,
         )
     else:
         decoder = build_value_decoder(model, params, start)
@@ -325,6 +327,13 @@ def count_unread_words(model: Model, request: Request) -> list[int]:
         return [0] * len(request.prompts)
     counts = {prompt: len(find_unread(prompt).split()) for prompt in set(request.prompts)}
     return [counts[prompt] for prompt in request.prompts]
+
+
+def list_unknown_words(model: Model, request: Request) -> list[list[str]]:
+    """Return the words of each prompt that no caption has of which the model learned; none where these are unknown."""
+    known = model.folder.card.get("caption_words") or [] if model.folder is not None else []
+    unknown = {prompt: find_unknown_words(prompt, known) for prompt in set(request.prompts)}
+    return [unknown[prompt] for prompt in request.prompts]
 
 
 def get_default_max_tokens(model: Model) -> int:

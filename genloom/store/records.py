@@ -180,6 +180,7 @@ class OutputRecord(Record):
     conversation: list[MessageRecord] = ABSENT
     unread_tokens: Count = 0  # at the beginning of a prompt that is longer than the model reads
     unread_words: Count = 0  # at the end of a prompt that is longer than its text encoder reads
+    unknown_words: list[str] = ABSENT  # of a prompt, that no caption has of which the model learned
     has_loop: bool = False  # the text ended because it repeated itself
     is_incomplete: bool = False  # the text ends before the format that was asked for does
     template: dict[str, Any] = ABSENT  # the prompt of the library that it answers: name, version, digest and values
@@ -192,7 +193,7 @@ class OutputRecord(Record):
     job: str = ""  # of the server, that generated it
     owner: str = ""  # who asked the server for it; "": the person at the machine
     knowledge: dict[str, Any] = ABSENT  # the passages of documents that it was answered from
-    speech: dict[str, Any] = ABSENT  # how a text was spoken: the voice, the rate, and the versions of the libraries
+    speech: dict[str, Any] = ABSENT  # how a text was spoken: the voice, the rate, the key of its mark
     transcript: dict[str, Any] = ABSENT  # how a sound was transcribed: its file and digest, the language, the segments
     imported: str = ""  # the file that it comes from; nobody generated it, so it does not replay
 
@@ -210,6 +211,11 @@ def find_output_problem(record: Mapping[str, Any], is_intact: bool) -> str:
     if nonces and record.get("row", 0) >= len(nonces):
         return f"'row' is {record['row']}, but its request has {len(nonces)} rows"
     return ""
+
+
+def get_marking_key(record: Mapping[str, Any]) -> str:
+    """Return the id of the key that marked an output; "" if none did."""
+    return str((record.get("request") or record.get("speech") or {}).get("marking_key") or "")
 
 
 def has_digest(record: Mapping[str, Any]) -> bool:

@@ -26,7 +26,7 @@ from genloom.train.forgetting import limit_strength
 from genloom.train.job import Job
 from genloom.train.planning.auto_config import Budget
 from genloom.train.post_training import PostTraining, build_learner, load_base
-from genloom.train.pretraining import describe_dataset
+from genloom.train.pretraining import describe_captions, describe_dataset
 from genloom.types import Batch, is_open_sequence
 
 METHODS = ("lora", "full")
@@ -134,7 +134,9 @@ class Finetuning(PostTraining):
     def describe_data(self, job: Job) -> dict[str, Any]:
         is_chat = has_conversations(self.dataset)
         has_learned_roles = is_chat or self.workspace.get_model(job.base["ref"]).has_learned_roles
-        return {**describe_dataset(self.dataset), "chat": is_chat, "has_learned_roles": has_learned_roles}
+        captions = describe_captions(self.dataset, job, [self.workspace.get_model(job.base["ref"])])
+        record = {**describe_dataset(self.dataset), **captions}
+        return {**record, "chat": is_chat, "has_learned_roles": has_learned_roles}
 
 
 def check_budget(method: str, budget: Budget, overrides: Mapping[str, str]) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genloom.caption_words import list_caption_words
+from genloom.conditioners import PROMPT
 from genloom.errors import GenloomError
 from genloom.memory import measure_memory
 from genloom.model import (
@@ -22,6 +24,7 @@ from genloom.model import (
     save_model,
 )
 from genloom.store.dataset import Dataset
+from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
 from genloom.train.data.source import BatchFn, DataSource, PretrainingSource, prepare_source
 from genloom.train.events import Event, Status
@@ -59,9 +62,9 @@ class Pretraining(TrainingStage):
         return source, model, batches
 
     def describe_data(self, job: Job) -> dict[str, Any]:
-        if not job.init_from:
-            return describe_dataset(self.dataset)
-        return {**describe_dataset(self.dataset), "chat": False, "has_learned_roles": False}
+        parents = [self.workspace.get_model(job.init_from["ref"])] if job.init_from else []
+        record = {**describe_dataset(self.dataset), **describe_captions(self.dataset, job, parents)}
+        return {**record, "chat": False, "has_learned_roles": False} if parents else record
 
     def write_model(self, model: Model, folder: Path, job: Job, card: Mapping[str, Any]) -> None:
         parents = {"parents": [dict(job.init_from)]} if job.init_from else {}
@@ -128,6 +131,18 @@ def initialize_training(source: PretrainingSource, job: Job) -> tuple[Model, Bat
     forecast.check_memory(job.plan, num_parameters, activation_bytes, measure_memory().total)
     parts.to(find_best_device())
     return model, batches
+
+
+def describe_captions(dataset: Dataset, job: Job, parents: Sequence[ModelFolder]) -> dict[str, Any]:
+    """Return the entry of a card with the words of the captions, also of the parents; {} if they are not known."""
+    conditioner = build_conditioners(job.design).get(PROMPT)
+    inherited = [parent.card.get("caption_words") for parent in parents]
+    if conditioner is None or not all(inherited):
+        return {}
+    items = dataset.iter_metadata("train", getattr(conditioner, "column", "caption"))
+    captions = [str(value) for item in items if (value := conditioner.get_value(item))]
+    words = list_caption_words([*captions, *(" ".join(each or ()) for each in inherited)])
+    return {"caption_words": words} if words else {}
 
 
 def describe_dataset(dataset: Dataset) -> dict[str, Any]:

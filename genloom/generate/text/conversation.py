@@ -189,9 +189,10 @@ def describe_question(question: str, context: TruncatedConversation) -> dict[str
     return {"conversation": [{"role": "user", "content": question}], **describe_unread(context.num_unread)}
 
 
-def describe_unread(num_tokens: int, num_words: int = 0) -> dict[str, Any]:
-    """Return the fields of the record that say how many tokens or words of a prompt were not read."""
-    return {name: num for name, num in (("unread_tokens", num_tokens), ("unread_words", num_words)) if num}
+def describe_unread(num_tokens: int, num_words: int = 0, unknown_words: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the fields of the record that say what of a prompt was not read, or not learned."""
+    fields = {"unread_tokens": num_tokens, "unread_words": num_words, "unknown_words": list(unknown_words)}
+    return {name: value for name, value in fields.items() if value}
 
 
 def describe_messages(messages: Sequence[Message]) -> list[dict[str, str]]:
