@@ -437,6 +437,10 @@ class PartModule(Protocol):
     num_folds: Callable[[Mapping[str, Any]], int]
     build_count_model: Callable[[Any, int, Any], Any]
 
+    # The comparison of copies of a medium: the evidence of noise keys in a value that a sampler's noise does not mark,
+    # `find_value_marks(value, noise_keys)`, a `trust.marks.ValueMark` for each key.
+    find_value_marks: Callable[[Any, Sequence[int]], Sequence[Any]]
+
 
 Hook = Literal[
     "TRAIN_DEFAULTS",
@@ -448,4 +452,5 @@ Hook = Literal[
     "activations_per_token",
     "num_folds",
     "build_count_model",
+    "find_value_marks",
 ]

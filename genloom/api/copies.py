@@ -141,8 +141,12 @@ def find_training_data(workspace: "Workspace", model: "Model | str", data: str =
     else:
         stored = workspace.model(model).folder
         sources = find_training_sources(store, workspace.model(model))
-        medium = Design.from_job(tomllib.loads((stored.folder / "job.toml").read_text(encoding="utf-8"))).medium
-        load_codec, codec_key = lambda: workspace.model(model).load().codec, stored.digest[:16]
+        job = tomllib.loads((stored.folder / "job.toml").read_text(encoding="utf-8"))
+        if stored.runtime:  # a library of its own runs it, without a codec of ours
+            medium = str(job["medium"])
+        else:
+            medium = Design.from_job(job).medium
+            load_codec, codec_key = lambda: workspace.model(model).load().codec, stored.digest[:16]
     if len(sources.datasets) > 1:  # what one model of the line held out, another may have learned
         excluded = find_seen_documents(store, [workspace.model(model)], sources.datasets[0], "val").ids
     folder = workspace.folder / "cache" / "copies"

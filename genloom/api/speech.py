@@ -12,6 +12,7 @@ from genloom.api.policy import apply_policy
 from genloom.api.voices import OwnSpeaker, PretrainedSpeaker, Speaker, can_speak_itself, open_speaker
 from genloom.errors import GenloomError, format_message
 from genloom.store.files import expand_home, hash_file, temp_folder
+from genloom.store.keys import MarkingKeys, derive_noise_key
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from genloom.api.signing import Note
     from genloom.api.workspace import Workspace
     from genloom.speech.narration import Passage
+    from genloom.speech.spectral_mark import SpectralMark
+    from genloom.store.keys import MarkingKey
 
 MAX_CHARACTERS = 5_000_000  # of a text; a voice speaks them in three days
 MEDIUM, SUFFIX = "audio", ".flac"
@@ -48,7 +51,7 @@ def speak(
     note: "Note | None" = None,
     progress: "bool | Callable[[float, str], None] | None" = None,
 ) -> Output:
-    """Speak a text with a voice; the sound is stored, and marked as synthetic in its metadata.
+    """Speak a text with a voice; the sound is stored, and marked as synthetic in its metadata and its spectrum.
 
     Parameters
     ----------
@@ -132,46 +135,63 @@ def iter_spoken(
         raise GenloomError("speech.bad_rate", rate=rate, minimum=MIN_SPEED, maximum=MAX_SPEED)
     speaker, content = open_speaker(workspace, voice, model), read_spoken_text(text)
     apply_policy(workspace, [content], speaker.folder.ref)
+    key = MarkingKeys(workspace.folder).get_active()
+    mark = _build_mark(key, speaker, content, float(rate))
     with temp_folder(workspace.folder / "outputs") as draft:
         path = draft / f"speech{SUFFIX}"
-        seconds = yield from _write_speech(speaker, content, float(rate), path)
-        record = _build_record(workspace, speaker, content, float(rate), seconds)
+        seconds = yield from _write_speech(speaker, content, float(rate), path, mark)
+        record = _build_record(workspace, speaker, content, float(rate), seconds, key.id)
         output_id = workspace.store.save_output(path, SUFFIX, {**(metadata or {}), **record}, reserved)
     yield workspace.output(output_id)
 
 
-def _write_speech(speaker: Speaker, text: str, rate: float, path: Path) -> Generator[SpeechProgress, None, float]:
+def _build_mark(key: "MarkingKey", speaker: Speaker, text: str, rate: float) -> "SpectralMark":
+    """Return the mark of a text, which is always the same under a key, so that speech can be repeated."""
+    from genloom.speech.spectral_mark import SpectralMark, choose_pool_index
+
+    return SpectralMark(derive_noise_key(key.secret, MEDIUM), choose_pool_index(text, speaker.voice, str(rate)))
+
+
+def _write_speech(
+    speaker: Speaker, text: str, rate: float, path: Path, mark: "SpectralMark | None"
+) -> Generator[SpeechProgress, None, float]:
     """Write the speech to a file, yield each passage, and return how many seconds it lasts."""
     from genloom.speech.sound_stream import SoundWriter
 
     num_frames = 0
     with SoundWriter(path, speaker.rate, build_tags(speaker.folder.ref, speaker.voice)) as writer:
-        for levels, done in iter_levels(speaker, text, rate):
+        for levels, done in iter_levels(speaker, text, rate, mark):
             writer.write(levels)
             num_frames += len(levels)
             yield SpeechProgress(levels, speaker.rate, done, num_frames / speaker.rate, speaker.voice)
     return num_frames / speaker.rate
 
 
-def iter_levels(speaker: Speaker, text: str, rate: float = 1.0) -> "Generator[tuple[np.ndarray, float]]":
+def iter_levels(
+    speaker: Speaker, text: str, rate: float = 1.0, mark: "SpectralMark | None" = None
+) -> "Generator[tuple[np.ndarray, float]]":
     """Yield the samples of each passage in 16 bits, and the share of the text that is spoken then."""
     import numpy as np
 
     from genloom.speech.markup import Pause
     from genloom.speech.narration import iter_passages
     from genloom.speech.sound_stream import round_samples
+    from genloom.speech.spectral_mark import add_spectral_mark
 
     passages: list[Passage | Pause] = list(iter_passages(text, speaker.phonemize, speaker.max_phonemes))
     total = sum(len(part.phonemes) for part in passages if not isinstance(part, Pause))
     if not total:
         raise GenloomError("speech.nothing_to_speak", text=" ".join(text.split())[:60])
-    num_spoken = 0
+    num_spoken = num_samples = 0
     for part in passages:
         if isinstance(part, Pause):
-            yield np.zeros(round(part.seconds * speaker.rate), np.int16), num_spoken / total
-            continue
-        num_spoken += len(part.phonemes)
-        yield round_samples(speaker.synthesize(part.phonemes, rate)), num_spoken / total
+            levels = np.zeros(round(part.seconds * speaker.rate), np.int16)
+        else:
+            num_spoken += len(part.phonemes)
+            samples = speaker.synthesize(part.phonemes, rate)
+            levels = round_samples(add_spectral_mark(samples, speaker.rate, num_samples, mark) if mark else samples)
+        num_samples += len(levels)
+        yield levels, num_spoken / total
 
 
 def read_spoken_text(text: str | Path) -> str:
@@ -199,7 +219,9 @@ def build_tags(ref: str, voice: str) -> dict[str, str]:
     }
 
 
-def _build_record(workspace: "Workspace", speaker: Speaker, text: str, rate: float, seconds: float) -> dict[str, Any]:
+def _build_record(
+    workspace: "Workspace", speaker: Speaker, text: str, rate: float, seconds: float, marking_key: str
+) -> dict[str, Any]:
     from genloom.speech.english_text import count_unread_letters
 
     is_long = len(text) > _MAX_PROMPT_CHARACTERS
@@ -216,6 +238,7 @@ def _build_record(workspace: "Workspace", speaker: Speaker, text: str, rate: flo
             "voice": speaker.voice,
             "rate": rate,
             "seconds": round(seconds, 3),
+            "marking_key": marking_key,
             **({"text": text_digest} if is_long else {}),
             **({"unread_letters": num_unread} if num_unread else {}),
         },
@@ -232,9 +255,12 @@ def replay_speech(output: Output) -> Path:
         raise GenloomError("generate.model_changed", model=model.ref, output=output.id)
     is_own = can_speak_itself(model.folder)
     speaker = OwnSpeaker(model) if is_own else PretrainedSpeaker(model.folder, str(speech["voice"]))
+    text, rate, mark = read_recorded_text(output), float(speech["rate"]), None
+    if speech.get("marking_key"):  # that of an earlier version has none
+        mark = _build_mark(MarkingKeys(workspace.folder).get(str(speech["marking_key"])), speaker, text, rate)
     with tempfile.TemporaryDirectory(prefix="genloom-") as temporary:
         path = Path(temporary) / output.path.name
-        for _ in _write_speech(speaker, read_recorded_text(output), float(speech["rate"]), path):
+        for _ in _write_speech(speaker, text, rate, path, mark):
             pass
         if hash_file(path) != record["sha256"]:
             raise build_replay_error(output, speaker.describe_runtime())

@@ -1,6 +1,5 @@
 """The provenance of a model's weights: the licence, notices and hub name that every export carries on."""
 
-import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -10,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from genloom.errors import GenloomError
+from genloom.store.licences import describe_licence, find_conflicts, to_spdx
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
 
 HUB_URL = "https://huggingface.co/"
 NOTICES = "notices"  # the folder of a model with the licence files of its source
 _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
-_LICENCE_ID = re.compile(r"[a-z0-9][a-z0-9.+-]*", re.ASCII)
 _NOTICE_FILE = re.compile(r"(licen[cs]e|notice|copying|use_policy)[\w.-]*", re.ASCII | re.IGNORECASE)
 _MAX_NOTICES, _MAX_NOTICE_BYTES = 16, 1 << 20
 
@@ -33,6 +32,7 @@ class Provenance:
     adapters: tuple[str, ...] = ()  # the imported adapters in it, with their licences
     missing_base: str = ""  # the ref of a base model that the workspace does not hold any more
     notices: Mapping[str, Path] = field(default_factory=dict)  # the licence files, by their names in an export
+    licences: tuple[str, ...] = ()  # of everything that it was made of, as found
 
     @property
     def base_fields(self) -> dict[str, Any]:
@@ -57,8 +57,10 @@ def read_provenance(workspace: Workspace, folder: ModelFolder) -> Provenance:
     source: dict[str, Any] = lineage[-1].card.get("source", {})
     adapters = [f.card["source"] for f in lineage[:-1] if "source" in f.card]
     data = {entry["name"]: sorted(entry.get("licences", {})) for f in lineage if (entry := f.card.get("data"))}
-    licences = {licence for names in data.values() for licence in names}
-    licence = licences.pop() if len(licences) == 1 and not missing_base else "other"
+    licences = {licence for names in data.values() for licence in names or ("unknown",)}
+    licence = next(iter(licences)) if len(licences) == 1 and not missing_base else "other"
+    licences |= {str(each["licence"]) for each in (source, *adapters) if "licence" in each}
+    licences |= {"unknown"} if missing_base else set()
     return Provenance(
         folder.ref,
         source.get("licence", licence),
@@ -72,6 +74,7 @@ def read_provenance(workspace: Workspace, folder: ModelFolder) -> Provenance:
             for f in lineage
             for path in (f.folder / NOTICES).glob("*")
         },
+        tuple(sorted(licences)),
     )
 
 
@@ -86,12 +89,11 @@ def find_model(workspace: Workspace, ref: str) -> ModelFolder | None:
 def write_card(provenance: Provenance, folder: Path, library: str, note: str = "") -> None:
     """Write the README.md of an export and the licence files of its origin; `library` is the hub's name of the reader.
 
-    The README begins with the metadata that the Hugging Face hub reads.
+    The README begins with the metadata that the Hugging Face hub reads. Licences are named by SPDX identifier, with
+    what is in conflict among all that the model was made of.
     """
-    licence = provenance.licence.lower()
-    metadata = {"license": licence} if _LICENCE_ID.fullmatch(licence) else {
-        "license": "other", "license_name": json.dumps(provenance.licence, ensure_ascii=False)
-    }  # fmt: skip
+    own = (provenance.licence,) if provenance.pretrained else provenance.licences
+    metadata = describe_licence(own or ("unknown",))
     if provenance.base_model:
         metadata["base_model"] = provenance.base_model
     lines = [f"{key}: {value}" for key, value in (metadata | {"library_name": library}).items()]
@@ -105,11 +107,17 @@ def write_card(provenance: Provenance, folder: Path, library: str, note: str = "
         sentences.append(f"It contains the adapter {', '.join(provenance.adapters)}.")
     if provenance.data:
         sentences.append(f"It was trained on {', '.join(provenance.data)}.")
-    text = "\n".join(["---", *lines, "---", "", *sentences, *(["", note] if note else []), ""])
+    names = sorted({to_spdx(licence) for licence in provenance.licences})
+    licences = (
+        ["", "## Licences", "", f"Of what it was made of, by SPDX identifier: {', '.join(names)}."] if names else []
+    )
+    licences += [f"- {conflict}" for conflict in find_conflicts(provenance.licences)]
+    text = "\n".join(["---", *lines, "---", "", *sentences, *(["", note] if note else []), *licences, ""])
     (folder / "README.md").write_text(text, encoding="utf-8")
     for name, path in provenance.notices.items():
         shutil.copyfile(path, folder / name)
-    if licence == "apache-2.0" and not (folder / "LICENSE").exists() and (apache_licence := _read_apache_licence()):
+    has_licence = (folder / "LICENSE").exists()
+    if to_spdx(provenance.licence) == "Apache-2.0" and not has_licence and (apache_licence := _read_apache_licence()):
         (folder / "LICENSE").write_text(apache_licence, encoding="utf-8")
 
 

@@ -1,7 +1,7 @@
 """The mark of a workspace's keys in a value: all keys and models are tried, and the p-value allows for that."""
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from math import exp, log
@@ -74,6 +74,14 @@ class MarkReport:
 
 
 @dataclass(frozen=True)
+class ValueMark:
+    """The evidence of a key in a value itself. `log_p` allows for the patterns and places that were tried."""
+
+    log_p: float
+    num_units: int  # numbers that were tested
+
+
+@dataclass(frozen=True)
 class Reading:
     """A value as the tokens of a model, and what is known of its generation."""
 
@@ -98,10 +106,28 @@ def find_mark(
     folders = list_folders(workspace, medium, record) if keys else []
     readings = list(iter_readings(medium, folders, value, record))
     signal_models = list(islice(iter_signal_models(workspace, folders), MAX_MODELS))
-    num_methods = (1 if is_fast else 2) * bool(readings) + bool(signal_models)  # they share the level
+    find_value_marks = get_value_marker(medium) if keys else None
+    # They share the level.
+    num_methods = (1 if is_fast else 2) * bool(readings) + bool(signal_models) + bool(find_value_marks)
     reports = find_token_marks(workspace, medium, keys, readings, num_methods, is_fast)
+    if find_value_marks is not None:
+        marks = find_value_marks(value, [derive_noise_key(key.secret, medium) for key in keys])
+        reports += [
+            build_value_report(mark, key, num_methods * len(keys)) for mark, key in zip(marks, keys, strict=True)
+        ]
     reports += find_signal_reports(workspace, signal_models, medium, keys, value, record, num_methods, is_fast)
     return choose_report(workspace, reports)
+
+
+def get_value_marker(medium: str) -> Callable[[Any, Sequence[int]], Sequence[ValueMark]] | None:
+    """Return the search for marks that are in values of a medium themselves; None if it has no such marks."""
+    has_part = medium in plugins.list_part_names("copies")
+    return plugins.get_hook("copies", medium, "find_value_marks") if has_part else None
+
+
+def build_value_report(mark: ValueMark, key: MarkingKey, num_tests: int) -> MarkReport:
+    p_value = exp(min(mark.log_p + log(num_tests), 0.0))
+    return MarkReport(p_value, key.id, "blind", "", mark.num_units, num_tests)
 
 
 def choose_report(workspace: Workspace, reports: Iterable[MarkReport]) -> MarkReport:

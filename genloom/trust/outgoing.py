@@ -14,6 +14,7 @@ from typing import Any
 from genloom.errors import GenloomError, format_message
 from genloom.settings import parse_settings
 from genloom.store.files import hash_file, open_replacement, write_atomic
+from genloom.store.records import get_marking_key
 from genloom.store.workspace import Workspace
 from genloom.trust import manifests, signing
 from genloom.trust.manifests import Ingredient, SignedFile
@@ -169,7 +170,7 @@ def collect_facts(
         "model_digest": digest,
         "adapters": dict(record.get("adapters") or {}),
         "data": list(read_lineage(workspace, ref, digest)) if ref else [],
-        "mark": (record.get("request") or {}).get("marking_key"),
+        "mark": get_marking_key(record),
     }
     if preferences is not None and preferences.include_prompt:
         facts["prompt"] = str(record.get("prompt") or "")[:_MAX_PROMPT_CHARS]

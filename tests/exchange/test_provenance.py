@@ -15,7 +15,7 @@ from genloom.exchange import gguf_file, gguf_header
 from genloom.exchange.catalog import CATALOG, CatalogEntry, cache_folder
 from genloom.exchange.huggingface import read_card
 from genloom.exchange.importer import import_model
-from genloom.exchange.provenance import HUB_URL, find_notices, read_provenance
+from genloom.exchange.provenance import HUB_URL, Provenance, find_notices, read_provenance, write_card
 from genloom.store.workspace import Workspace
 from tests.exchange.small_models import create_own, tune
 
@@ -61,7 +61,9 @@ def test_licence_notices_and_hub_name_travel(
     out = export(ref, tmp_path / "out", "--to", to)
     card = read_card(out)
     assert (card["license"], card["base_model"]) == ("apache-2.0", HUB_NAME)
-    assert "support (my own)" in (out / "README.md").read_text()
+    readme = (out / "README.md").read_text()
+    assert "support (my own)" in readme
+    assert "by SPDX identifier: Apache-2.0, LicenseRef-my-own." in readme
     assert (out / "LICENSE").read_text() == "their licence"
     assert (out / "NOTICE.txt").read_text() == "their notice"
     if to == "gguf":
@@ -135,13 +137,22 @@ def test_a_missing_base_is_told_and_its_licence_is_not_guessed(
     assert "`tiny/1`" in (export(ref, tmp_path / "out") / "README.md").read_text()
 
 
+def test_the_card_of_an_export_tells_conflicts_of_licences(tmp_path: Path) -> None:
+    provenance = Provenance("own/1", "other", licences=("MIT", "cc-by-sa-4.0", "unknown"))
+    write_card(provenance, tmp_path, "transformers")
+    readme = (tmp_path / "README.md").read_text()
+    assert read_card(tmp_path)["license_name"] == "CC-BY-SA-4.0 AND MIT AND NOASSERTION"
+    assert "- Share-alike beside other licences (CC-BY-SA-4.0, MIT)" in readme
+    assert "- Unknown: NOASSERTION" in readme
+
+
 def test_a_licence_is_data_in_the_card(source: Path, home: Workspace, tmp_path: Path) -> None:
     (source / "README.md").write_text('license: My "own": #1\nbase_model: ../../etc\n')
     imported = import_model(home, str(source), "tiny", lambda done, what: None)
     assert "base_model" not in imported.folder.card["source"]
     out = export("tiny", tmp_path / "out")
     assert (out / "README.md").read_text().splitlines()[1:4] == [
-        "license: other", 'license_name: "My \\"own\\": #1"', "library_name: transformers"
+        "license: other", "license_name: LicenseRef-My-own-1", "library_name: transformers"
     ]  # fmt: skip
 
 

@@ -9,11 +9,14 @@ import pytest
 
 import genloom as gl
 from genloom.api.outputs import Output
-from genloom.api.speech import SpeechProgress
+from genloom.api.speech import SpeechProgress, build_tags, iter_levels
+from genloom.api.voices import open_speaker
 from genloom.errors import GenloomError
 from genloom.server.studio.models import build_model
 from genloom.speech.kokoro import RATE, Kokoro
-from genloom.speech.sound_stream import Player, round_samples
+from genloom.speech.sound_stream import Player, SoundWriter, round_samples
+from genloom.speech.spectral_mark import SpectralMark, add_spectral_mark, choose_pool_index
+from genloom.store.keys import MarkingKeys, derive_noise_key
 from tests.speech.tiny_voice import SAMPLES_PER_TOKEN, add_voice_model
 
 soundfile = pytest.importorskip("soundfile")
@@ -38,6 +41,7 @@ def test_a_text_is_spoken_stored_replayed_and_rated(ws: gl.Workspace) -> None:
     assert output.record["speech"]["voice"] == "af_heart"
     assert output.prompt == TEXT
     assert output.replay() == output.path
+    assert not output.copies().is_searched
     assert output.rate(up=True)
     assert ws.output("last").id == output.id
     levels = read_levels(output.path)
@@ -45,11 +49,13 @@ def test_a_text_is_spoken_stored_replayed_and_rated(ws: gl.Workspace) -> None:
     assert output.record["speech"]["seconds"] == pytest.approx(len(levels) / RATE, abs=0.001)
 
 
-def test_the_samples_are_those_of_the_library_alone(ws: gl.Workspace) -> None:
+def test_the_samples_are_those_of_the_library_alone_with_the_mark(ws: gl.Workspace) -> None:
     folder = ws.model("kokoro").folder.runtime_folder
     expected = Kokoro(folder).synthesize("ɡˈʊd mˈɔɹnɪŋ.", "af_bella", 1.5)
     output = ws.speak("Good morning.", voice="bella", rate=1.5)
-    assert np.array_equal(read_levels(output.path), round_samples(expected))
+    key = MarkingKeys(ws.folder).get(output.record["speech"]["marking_key"])
+    mark = SpectralMark(derive_noise_key(key.secret, "audio"), choose_pool_index("Good morning.", "af_bella", "1.5"))
+    assert np.array_equal(read_levels(output.path), round_samples(add_spectral_mark(expected, RATE, 0, mark)))
     assert np.array_equal(Kokoro(folder, threads=2).synthesize("ɡˈʊd mˈɔɹnɪŋ.", "af_bella", 1.5), expected)
 
 
@@ -85,6 +91,19 @@ def test_speech_is_heard_while_it_is_made(ws: gl.Workspace) -> None:
     assert [len(step.levels) for step in steps if not step.levels.any()] == [RATE, round(0.4 * RATE)]
     assert steps[-1].done == 1
     assert np.array_equal(np.concatenate([step.levels for step in steps]), read_levels(output.path))
+
+
+def test_speech_of_an_earlier_version_without_a_mark_is_replayed(ws: gl.Workspace, tmp_path: Path) -> None:
+    record = ws.speak(TEXT).record
+    path = tmp_path / "speech.flac"
+    with SoundWriter(path, RATE, build_tags("kokoro/1", "af_heart")) as writer:
+        for levels, _ in iter_levels(open_speaker(ws), TEXT):
+            writer.write(levels)
+    speech = {name: value for name, value in record["speech"].items() if name != "marking_key"}
+    kept = {name: record[name] for name in ("model", "medium", "model_digest", "prompt", "machine")}
+    earlier = ws.output(ws.store.save_output(path, ".flac", {**kept, "row": 0, "speech": speech}))
+    assert earlier.record["sha256"] != record["sha256"]
+    assert earlier.replay() == earlier.path
 
 
 def test_a_long_text_is_kept_beside_its_record(ws: gl.Workspace) -> None:
@@ -168,6 +187,7 @@ def test_a_model_with_a_runtime_is_like_the_others_and_is_refused_where_networks
     assert model.card["source"]["licence"] == "apache-2.0"
     assert "28 English voices" in str(ws.card("kokoro"))
     assert "mark in their noise" not in str(ws.card("kokoro"))
+    assert "mark in its spectrum" in str(ws.card("kokoro"))
     assert build_model(model, None, True)["can"] == ["speak", "delete"]
     assert not ws.doctor(deep=True).problems
     for call in (lambda: model.generate("Hi"), lambda: model.load(), lambda: model.export("x")):

@@ -11,8 +11,7 @@ import pytest
 
 import genloom as gl
 from genloom.errors import GenloomError
-from genloom.trust.cards.build import describe_licence
-from genloom.trust.cards.licences import find_conflicts, to_spdx
+from genloom.store.licences import describe_licence, find_conflicts, to_spdx
 
 ROOT = Path(__file__).parents[2]
 

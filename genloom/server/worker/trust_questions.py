@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from genloom.api.workspace import Workspace
+from genloom.store.records import get_marking_key
 from genloom.trust.trace.graph import Trace, TraceNode
 
 MAX_NODES = 300  # of a trace that a page shows; the file has all
@@ -17,7 +18,7 @@ def describe_provenance(workspace: Workspace, output: str, owner: str) -> dict[s
     nodes = list(graph.nodes.values())[:MAX_NODES]
     kept = {node.id for node in nodes}
     edges = [edge for edge in graph.edges if edge.derived in kept and edge.origin in kept]
-    request = found.record.get("request") or {}
+    key = get_marking_key(found.record)
     return {
         "root": graph.root,
         "nodes": [describe_node(node) for node in nodes],
@@ -25,7 +26,7 @@ def describe_provenance(workspace: Workspace, output: str, owner: str) -> dict[s
         "left_out": len(graph.nodes) - len(nodes),
         "is_intact": graph.is_intact,
         "signature": describe_signature(workspace, output),
-        "mark": {"is_marked": bool(request.get("marking_key")), "key": request.get("marking_key") or None},
+        "mark": {"is_marked": bool(key), "key": key or None},
     }
 
 

@@ -1,7 +1,12 @@
-"""Copies of training sounds: the longest stretch with the same spectral peaks, however loud and in any format."""
+"""Copies of training sounds: the longest stretch with the same spectral peaks, however loud and in any format.
+
+Also the mark in the spectrum of speech, for voices that draw no noise that could carry one.
+"""
 
 import json
 from collections.abc import Sequence
+from math import log
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +15,9 @@ from genloom.store import files
 from genloom.trust.audio.landmark_index import KIND, LandmarkIndex, SharedStretch, find_stretches, open_index
 from genloom.trust.copies import NUM_MATCHES, Chance, CopyReport, Match, TrainingData, read_numbered
 from genloom.types import Item
+
+if TYPE_CHECKING:
+    from genloom.trust.marks import ValueMark
 
 UNIT = "millisecond"
 CHANCE_QUANTILE = 0.95
@@ -20,6 +28,18 @@ def find_shared(values: Sequence[Sound], data: TrainingData) -> list[CopyReport]
     indexes = [open_index(data, dataset) for dataset in data.datasets]
     chance = measure_chance(data, indexes)
     return [CopyReport(tuple(list_matches(value, data, indexes)), chance, UNIT) for value in values]
+
+
+def find_value_marks(value: Sound, noise_keys: Sequence[int]) -> "list[ValueMark]":
+    """Return the evidence of each noise key in the spectrum of a sound."""
+    from genloom.speech.spectral_mark import find_spectral_marks
+    from genloom.trust.marks import ValueMark
+    from genloom.trust.signal_marks import compute_log_tail
+
+    return [
+        ValueMark(min(compute_log_tail(each.score) + log(each.num_tests), 0.0), each.num_cells)
+        for each in find_spectral_marks(value, noise_keys)
+    ]
 
 
 def list_matches(value: Sound, data: TrainingData, indexes: Sequence[LandmarkIndex]) -> list[Match]:

@@ -6,12 +6,12 @@ from typing import Any
 
 from genloom.store.dataset import SPLITS, Dataset
 from genloom.store.ledger import Ledger
+from genloom.store.licences import LicenceConflict, describe_licence, find_conflicts, to_spdx
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
 from genloom.text_format import format_bytes, format_count
 from genloom.trust.bias import find_report
 from genloom.trust.cards.card import Card, Section, Table
-from genloom.trust.cards.licences import LicenceConflict, find_conflicts, to_hub, to_spdx
 from genloom.trust.privacy import find_privacy_report, list_card_rows
 from genloom.trust.trace.graph import KIND_NOUNS, Trace, TraceNode
 from genloom.trust.trace.resolve import build_trace
@@ -23,7 +23,8 @@ _LIMITS = (
 )
 _RUNTIME_LIMITS = (
     "Its outputs can be wrong; it was trained elsewhere, and its data are not known here.",
-    "A library of its own runs it: its outputs carry no mark, and signed metadata where they leave Genloom.",
+    "A library of its own runs it; its outputs carry signed metadata where they leave Genloom.",
+    "Speech that it makes carries a mark in its spectrum; texts that it writes down carry none.",
     "Sounds that it makes say in their tags that they are synthetic.",
 )
 
@@ -234,14 +235,6 @@ def _list_licence_facts(licences: Mapping[str, int], conflicts: Iterable[Licence
         "spdx": sorted({to_spdx(name) for name in licences}),
         "conflicts": [{"kind": c.kind, "licences": list(c.licences), "note": str(c)} for c in conflicts],
     }
-
-
-def describe_licence(licences: Iterable[str]) -> dict[str, Any]:
-    """Return the licence as the Hugging Face hub names it."""
-    names = sorted({to_spdx(name) for name in licences})
-    if len(names) == 1 and (hub_name := to_hub(names[0])):
-        return {"license": hub_name}
-    return {"license": "other", "license_name": " AND ".join(names)} if names else {"license": "unknown"}
 
 
 def _list_languages(workspace: Workspace, data: Iterable[TraceNode]) -> list[str]:

@@ -14,6 +14,7 @@ from genloom.store.ledger import Event, Ledger
 from genloom.store.lineage import RatingsTraining, list_trainings
 from genloom.store.model_folder import ModelFolder
 from genloom.store.output_files import verify_output
+from genloom.store.records import get_marking_key
 from genloom.store.workspace import Workspace
 from genloom.text_format import format_count, quote_beginning
 from genloom.trust.trace.graph import State, Trace, TraceNode
@@ -123,7 +124,7 @@ def add_output(trace: Trace, lookup: Lookup, id: str) -> tuple[str, Mapping[str,
         for name in ("medium", "created", "sha256", "model", "model_digest", "sequence", "learn", "arena", "owner")
         if record.get(name)
     }
-    if key := (record.get("request") or {}).get("marking_key"):
+    if key := get_marking_key(record):
         facts["mark"] = key
     details = [str(record[name])[:19] for name in ("medium", "created") if record.get(name)]
     return trace.add_node(TraceNode(node_id, "output", id, state, tuple(details), facts, problem)), record

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 ConflictKind = Literal["share_alike", "non_commercial", "no_derivatives", "unknown"]
 _SHARE_ALIKE = re.compile(r"-SA-|-SA$|^(A|L)?GPL-|^ODbL-|^CDLA-Sharing-|^OSL-|^EUPL-|^MPL-|^GFDL-|^CECILL-|^FAL-")
@@ -103,3 +103,11 @@ def find_conflicts(licences: Iterable[str]) -> list[LicenceConflict]:
     if unknown:
         found.append(LicenceConflict("unknown", unknown))
     return found
+
+
+def describe_licence(licences: Iterable[str]) -> dict[str, Any]:
+    """Return the licence as the Hugging Face hub names it."""
+    names = sorted({to_spdx(name) for name in licences})
+    if len(names) == 1 and (hub_name := to_hub(names[0])):
+        return {"license": hub_name}
+    return {"license": "other", "license_name": " AND ".join(names)} if names else {"license": "unknown"}
