@@ -5,12 +5,13 @@ import importlib.util
 import os
 import pwd
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,25 @@ def equal_marking_keys() -> Iterator[None]:
     """The marking key of every workspace is the same, so that a seed gives the same outputs in every run of a test."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("genloom.store.keys.draw_secret", lambda: bytes(range(32)))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waits_for_the_disk() -> Iterator[None]:
+    """Nothing waits until the disk has stored it: that takes milliseconds each time, and no test loses power."""
+
+    class Connection(sqlite3.Connection):
+        def execute(self, statement: str, *values: Any) -> sqlite3.Cursor:
+            cursor = super().execute(statement, *values)
+            if statement.startswith("PRAGMA synchronous="):
+                super().execute("PRAGMA synchronous=OFF")
+            return cursor
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        connect = partial(sqlite3.connect, factory=Connection)
+        for module in (sqlite3, sqlite3.dbapi2):
+            patch.setattr(module, "connect", connect)
         yield
 
 

@@ -6,6 +6,7 @@ medium (a codec, a check, features) says so in its own module, which only `plugi
 
 import ast
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,12 @@ def is_owned(path: Path) -> bool:
 
 
 MODULES = {path.relative_to(ROOT): path.read_text(encoding="utf-8") for path in sorted(ROOT.rglob("*.py"))}
-SHARED = {path: ast.parse(code) for path, code in MODULES.items() if not is_owned(path)}
+
+
+@cache
+def parse_shared() -> dict[Path, ast.Module]:
+    """Return the modules that belong to no medium, by path."""
+    return {path: ast.parse(code) for path, code in MODULES.items() if not is_owned(path)}
 
 
 def find_imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -89,7 +95,7 @@ def find_all(
     find: Callable[[ast.AST], Iterator[tuple[int, str]]], packages: tuple[str, ...] = ()
 ) -> dict[str, set[str]]:
     """Return what is found in each shared file, in all or in these packages."""
-    trees = {path: tree for path, tree in SHARED.items() if not packages or path.parts[0] in packages}
+    trees = {path: tree for path, tree in parse_shared().items() if not packages or path.parts[0] in packages}
     found = {path.as_posix(): {f"{line}: {what}" for line, what in find(tree)} for path, tree in trees.items()}
     return {path: whats for path, whats in found.items() if whats}
 
@@ -177,7 +183,7 @@ GUESSES = {
 
 
 def test_no_shared_file_imports_what_belongs_to_a_medium() -> None:
-    assert len(SHARED) > 200
+    assert len(parse_shared()) > 200
     check_allowed(find_all(find_imports), IMPORTS)
 
 

@@ -37,6 +37,7 @@ WAVE, CLIP = SignalSpace(1, (8,)), SignalSpace(1, (2, 2, 4))
 
 SIZES: dict[str, dict[str, Any]] = {
     "transformer": {"width": 32, "depth": 2, "heads": 2},
+    "bert": {"width": 32, "depth": 2, "heads": 2},
     "recurrent": {"width": 48, "depth": 1},
     "dense": {"width": 64},
     "spectral": {"width": 32, "depth": 1, "window": 4, "kernel": 3},
@@ -88,6 +89,7 @@ TOYS = {
     "autoregressive-recurrent": Toy(Autoregressive(TOKENS), "recurrent"),
     "autoregressive-ngram": Toy(Autoregressive(TOKENS), "ngram"),
     "masked-transformer": Toy(Masked(TOKENS), "transformer", TrainConfig(steps=150)),
+    "masked-bert": Toy(Masked(TOKENS), "bert", TrainConfig(steps=150)),
     "flow-dense": Toy(Flow(VECTOR), "dense", SLOW),
     "flow-transformer": Toy(Flow(SERIES), "transformer", TrainConfig(steps=200)),
     "flow-dit": Toy(Flow(SERIES), "dit", TrainConfig(steps=200)),
@@ -160,7 +162,9 @@ CONDITIONAL = {
 # What takes longest to train; a quicker network or fewer axes show the same objective.
 COSTLY = {
     "shortcut-transformer", "shortcut-dit", "shortcut-unet", "vae_gan-dense", "adversarial-convolution",
-    "adversarial-convolution-clip", "flow-dit-clip", "vae_gan-convolution-clip",
+    "adversarial-convolution-clip", "flow-dit-clip", "vae_gan-convolution-clip", "flow-unet-clip",
+    "adversarial-dense-vector", "shortcut-dit-tokens", "flow-unet-tokens", "flow-dit-tokens", "flow-transformer-vector",
+    "flow-transformer-field", "masked-transformer-tokens", "masked-transformer-grid", "autoregressive-transformer-grid",
 }  # fmt: skip
 
 
@@ -174,6 +178,7 @@ FAMILIES = {
     "plain_toy": list(TOYS),
     "conditional_toy": list(CONDITIONAL),
     "grid_toy": list(GRIDS),
+    "learning_conditional_toy": mark_costly(CONDITIONAL),
     "learning_toy": mark_costly(TOYS),
     "learning_grid_toy": mark_costly(GRIDS),
     "any_toy": [*TOYS, *GRIDS, *CONDITIONAL],

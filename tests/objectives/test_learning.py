@@ -50,15 +50,15 @@ def assert_learns_both_kinds(toys, name):
     assert 0.25 < toys.second_kind_share(toy.space, x) < 0.75
 
 
-def test_follows_a_condition_and_works_without(toys, conditional_toy):
-    toy = toys.CONDITIONAL[conditional_toy]
-    parts = toys.train_toy(conditional_toy)
+def test_follows_a_condition_and_works_without(toys, learning_conditional_toy):
+    toy = toys.CONDITIONAL[learning_conditional_toy]
+    parts = toys.train_toy(learning_conditional_toy)
     kinds = torch.arange(200) % 2
     x = toys.sample(toy, parts, cond=toys.build_condition(toy.cond, toy.space, kinds))
     accuracy = (toys.classify(toy.space, x) == kinds.bool()).float().mean().item()
     assert toys.valid_share(toy.space, x) > 0.8
     assert accuracy > 0.95
-    if "adversarial" not in conditional_toy:  # it was trained with a condition in every row
+    if "adversarial" not in learning_conditional_toy:  # it was trained with a condition in every row
         assert 0.2 < toys.second_kind_share(toy.space, toys.sample(toy, parts)) < 0.8
 
 

@@ -1,5 +1,6 @@
 """The application of tests/server/reach.py, reached from this machine or a local network, and a running server."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,6 +17,17 @@ from genloom.server.app import build_guarded_app
 from genloom.server.config import Config
 from genloom.server.run import build_http_server, open_sockets
 from tests.server.reach import LAN_ADDRESS, Reach, build_toy_router
+from tests.server.warm import Nursery
+
+
+@pytest.fixture(scope="session", autouse=True)
+def start_processes_fast() -> Generator[None]:
+    """The processes of the server are forked from one that has loaded their libraries."""
+    nursery = Nursery()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("asyncio.create_subprocess_exec", nursery.wrap(asyncio.create_subprocess_exec))
+        yield
+    nursery.close()
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ import struct
 import time
 import zipfile
 import zlib
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -77,34 +78,41 @@ def build_safetensors(tensors: dict[str, tuple[list[int], list[int]]], length: i
 SLIP = "genloom-slip"
 WAV = b"WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0\x02\0\x10\0data\xff\xff\xff\x7f"
 PDF = b"%PDF-1.7\n1 0 obj<</Type/Catalog/Pages 1 0 R/Kids[1 0 R]/Count 99999999>>endobj\ntrailer<</Root 1 0 R>>"
-FILES = {
-    "plain.txt": b"A tale that anybody may read, with enough words in it to be taken. " * 5,
-    "bomb.png": build_png(50_000, 50_000),
-    "frames.gif": b"GIF89a" + struct.pack("<HHBBB", 60_000, 60_000, 0, 0, 0) + b"\x21\xf9\x04\0\0\0\0\0" * 1000,
-    "laughs.svg": build_svg(),
-    "long.wav": b"RIFF\xff\xff\xff\xff" + WAV,
-    "bomb.docx": zip_files(**{"word/document.xml": b"<w>" + b" " * 200_000_000 + b"</w>"}),
-    "slip.docx": zip_files(**{f"../../../../tmp/{SLIP}": b"x", f"/tmp/{SLIP}": b"x", "word/document.xml": b"<w/>"}),
-    "link.docx": zip_link("/etc/passwd"),
-    "many.epub": zip_files(**{f"{i}.xhtml": b"" for i in range(20_000)}),
-    "clash.docx": zip_files(**{"word/document.xml": b"<w/>", "WORD/DOCUMENT.XML": b"<w/>"}),
-    "bomb.pdf": PDF,
-    "model.pt": pickle.dumps(Payload()),
-    "array.npy": build_array(),
-    f"../../../../tmp/{SLIP}": b"x",
-    f"..\\..\\{SLIP}.txt": b"x",
-    f"/etc/{SLIP}": b"x",
-    f"C:\\{SLIP}.txt": b"x",
-    "nul\0byte.txt": b"x",
-    "\u202etxt.exe": b"x",
-    "x" * 500 + ".txt": b"x",
-}
+
+
+@cache
+def build_files() -> dict[str, bytes]:
+    """The files by their names; to make them takes a second."""
+    return {
+        "plain.txt": b"A tale that anybody may read, with enough words in it to be taken. " * 5,
+        "bomb.png": build_png(50_000, 50_000),
+        "frames.gif": b"GIF89a" + struct.pack("<HHBBB", 60_000, 60_000, 0, 0, 0) + b"\x21\xf9\x04\0\0\0\0\0" * 1000,
+        "laughs.svg": build_svg(),
+        "long.wav": b"RIFF\xff\xff\xff\xff" + WAV,
+        "bomb.docx": zip_files(**{"word/document.xml": b"<w>" + b" " * 200_000_000 + b"</w>"}),
+        "slip.docx": zip_files(**{f"../../../../tmp/{SLIP}": b"x", f"/tmp/{SLIP}": b"x", "word/document.xml": b"<w/>"}),
+        "link.docx": zip_link("/etc/passwd"),
+        "many.epub": zip_files(**{f"{i}.xhtml": b"" for i in range(20_000)}),
+        "clash.docx": zip_files(**{"word/document.xml": b"<w/>", "WORD/DOCUMENT.XML": b"<w/>"}),
+        "bomb.pdf": PDF,
+        "model.pt": pickle.dumps(Payload()),
+        "array.npy": build_array(),
+        f"../../../../tmp/{SLIP}": b"x",
+        f"..\\..\\{SLIP}.txt": b"x",
+        f"/etc/{SLIP}": b"x",
+        f"C:\\{SLIP}.txt": b"x",
+        "nul\0byte.txt": b"x",
+        "\u202etxt.exe": b"x",
+        "x" * 500 + ".txt": b"x",
+    }
+
+
 WEIGHTS = {
-    "header longer than the file": build_safetensors({}, 2**40),
-    "negative offsets": build_safetensors({"a": ([2], [-8, 0])}),
-    "overlapping": build_safetensors({"a": ([2], [0, 8]), "b": ([2], [4, 12])}),
-    "huge shape": build_safetensors({"a": ([2**63 - 1, 2], [0, 8])}),
-    "a million tensors": build_safetensors({f"t{i}": ([0], [0, 0]) for i in range(1_000_000)}),
+    "header longer than the file": partial(build_safetensors, {}, 2**40),
+    "negative offsets": partial(build_safetensors, {"a": ([2], [-8, 0])}),
+    "overlapping": partial(build_safetensors, {"a": ([2], [0, 8]), "b": ([2], [4, 12])}),
+    "huge shape": partial(build_safetensors, {"a": ([2**63 - 1, 2], [0, 8])}),
+    "a million tensors": lambda: build_safetensors({f"t{i}": ([0], [0, 0]) for i in range(1_000_000)}),
 }
 GGUFS = {
     "a million million tensors": struct.pack("<4sIQQ", b"GGUF", 3, 10**12, 0),
@@ -150,7 +158,7 @@ def check_nothing_leaked(api: RunningServer, answer: Any) -> None:  # noqa: F811
 
 def test_hostile_files_are_refused_one_by_one_and_the_others_collected(api: RunningServer) -> None:  # noqa: F811
     with api.open() as client:
-        id = upload(client, FILES)
+        id = upload(client, build_files())
         inside = (api.workspace.folder / "uploads" / id).resolve()
         assert all(path.resolve().is_relative_to(inside) for path in inside.rglob("*"))
         assert not [path for path in inside.rglob("*") if path.is_symlink()]
@@ -169,7 +177,10 @@ def test_hostile_files_are_refused_one_by_one_and_the_others_collected(api: Runn
 def test_hostile_files_are_neither_read_as_documents_nor_run_when_verified(api: RunningServer, kind: str) -> None:  # noqa: F811
     before = measure_memory(api)
     with api.open() as client:
-        params = {"upload": upload(client, FILES), **({"name": "hostile-documents"} if kind == "knowledge" else {})}
+        params = {
+            "upload": upload(client, build_files()),
+            **({"name": "hostile-documents"} if kind == "knowledge" else {}),
+        }
         start = time.monotonic()
         job = run_job(client, kind, **params)
         assert time.monotonic() - start < 100
@@ -179,7 +190,7 @@ def test_hostile_files_are_neither_read_as_documents_nor_run_when_verified(api: 
             assert len(job["result"]["files"]) > 10
             assert not [each for each in job["result"]["files"] if each["is_workspace"]]
             return
-        assert job["result"]["files"] < len(FILES) / 2
+        assert job["result"]["files"] < len(build_files()) / 2
         assert client.delete("/api/knowledge/hostile-documents").status_code == 200
     assert measure_memory(api) - before < 300_000_000
 
@@ -187,7 +198,7 @@ def test_hostile_files_are_neither_read_as_documents_nor_run_when_verified(api: 
 @pytest.mark.parametrize("kind", WEIGHTS)
 def test_damaged_weights_are_one_clear_error(api: RunningServer, kind: str) -> None:  # noqa: F811
     config = {"model_type": "gpt2", "n_layer": 1, "n_head": 1, "n_embd": 8, "vocab_size": 8, "n_positions": 8}
-    files = {"config.json": json.dumps(config).encode(), "model.safetensors": WEIGHTS[kind]}
+    files = {"config.json": json.dumps(config).encode(), "model.safetensors": WEIGHTS[kind]()}
     with api.open() as client:
         job = run_job(client, "import", upload=upload(client, files), name="hostile")
     assert (job["state"], bool(job["error"]["message"])) == ("failed", True)
@@ -247,7 +258,7 @@ def test_images_to_edit_are_limited_before_they_are_decoded(api: RunningServer, 
     with api.open() as client:
         start = time.monotonic()
         data = {"prompt": "a house", "model": "blots"}
-        response = client.post("/v1/images/edits", files={"image": (name, FILES[name], "image/png")}, data=data)
+        response = client.post("/v1/images/edits", files={"image": (name, build_files()[name], "image/png")}, data=data)
         assert time.monotonic() - start < 30
     assert response.status_code == 400, response.text
     check_nothing_leaked(api, response.json())

@@ -3,8 +3,8 @@
 import importlib.util
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -16,9 +16,10 @@ from tests.studio.stand_in import World
 from tests.studio.waiting import MODEL_TIMEOUT, TIMEOUT
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Dialog, Page
+    from playwright.sync_api import Browser, BrowserContext, Dialog, Page
 
 DEFAULTS: dict[str, Any] = {"locale": "en", "viewport": {"width": 1200, "height": 800}}
+STORED = "cookies,local_storage,indexeddb,service_workers,cache_storage"  # by an origin, in a browser
 HAS_DRIVER = importlib.util.find_spec("playwright") is not None
 collect_ignore_glob = [] if HAS_DRIVER else ["test_*.py"]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -73,6 +74,7 @@ class Driver:
     def __init__(self) -> None:
         self.stack = ExitStack()
         self.browser: Browser | None = None
+        self.contexts: dict[str, list[BrowserContext]] = {}
 
     def get_browser(self) -> "Browser":
         if self.browser is None or not self.browser.is_connected():
@@ -87,7 +89,23 @@ class Driver:
             self.stack.callback(self.browser.close)
         return self.browser
 
+    @contextmanager
+    def open_page(self, address: str, options: dict[str, Any]) -> Generator["Page"]:
+        """Open an empty page as a new visitor: what tests before it stored is gone, but the studio's files are not."""
+        free = self.contexts.setdefault(repr(sorted(options.items())), [])
+        context = free.pop() if free else self.get_browser().new_context(**options)
+        context.set_default_timeout(TIMEOUT)
+        page = context.new_page()
+        tools = context.new_cdp_session(page)
+        tools.send("Storage.clearDataForOrigin", {"origin": address, "storageTypes": STORED})
+        tools.detach()
+        yield page
+        for each in context.pages:
+            each.close()
+        free.append(context)
+
     def close(self) -> None:
+        self.contexts.clear()
         self.stack.close()
         self.browser = None
 
@@ -139,10 +157,8 @@ def visit(browser: "Browser", stages: list[Stage]) -> Iterator[Callable[..., Vis
             stage = stages.pop() if stages else Stage()
             stack.callback(stages.append, stage)
             address = stack.enter_context(stage.play(world))
-            context = browser.new_context(**(DEFAULTS | options))
-            stack.callback(context.close)
-            context.set_default_timeout(TIMEOUT)
-            visits.append(Visit(context.new_page(), address, world))
+            page = stack.enter_context(DRIVER.open_page(address, DEFAULTS | options))
+            visits.append(Visit(page, address, world))
             return visits[-1]
 
         yield start

@@ -29,8 +29,14 @@ class Stage:
         self.address = f"http://127.0.0.1:{self.server.servers[0].sockets[0].getsockname()[1]}"
 
     async def answer(self, scope: Any, receive: Any, send: Any) -> None:
+        async def send_to_keep(message: Any) -> None:
+            """Browsers keep the files of the studio from one test to the next, and need not read them again."""
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"cache-control", b"max-age=86400")]
+            await send(message)
+
         self.loop = asyncio.get_running_loop()
-        await self.app(scope, receive, send)
+        await self.app(scope, receive, send_to_keep if scope["path"].startswith("/studio/") else send)
 
     @contextmanager
     def play(self, world: World) -> Generator[str]:
