@@ -1,5 +1,6 @@
 """The memory that this process may use, and budgets: how many items of a size are held at once."""
 
+import ctypes
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,6 +42,12 @@ def measure_memory(root: Path = Path("/")) -> Memory:
         if limit != resource.RLIM_INFINITY:
             total, available = min(total, limit), min(available, limit - psutil.Process().memory_info().vms)
     return Memory(total, max(available, 0))
+
+
+def give_back_memory() -> None:
+    """Give the memory that was freed back to the system; the C library keeps most of what loading a model took."""
+    with suppress(OSError, AttributeError):  # of another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def count_rows_within(bytes_per_item: float, budget: int, most: int) -> int:

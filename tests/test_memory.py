@@ -1,12 +1,13 @@
 """Memory budgets: the counts of small items as before, and fewer of large ones."""
 
+import platform
 from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from genloom.generate import engine
-from genloom.memory import Memory, count_rows_within, count_sample_bytes, measure_memory, split_items
+from genloom.memory import Memory, count_rows_within, count_sample_bytes, give_back_memory, measure_memory, split_items
 from genloom.model import likelihood
 from genloom.train.data import samples
 from genloom.types import Item, SignalSpace, TokenSpace
@@ -85,3 +86,14 @@ def test_items_are_split_by_their_bytes():
     items = [Item(n, meta={"bytes": size}) for n, size in enumerate((60, 60, 1, 1, 1, 200))] + [Item(6)]
     batches = split_items(items, budget=100, most=3)
     assert [[item.value for item in batch] for batch in batches] == [[0, 1], [2, 3, 4], [5], [6]]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps less")
+def test_memory_that_was_freed_goes_back_to_the_system() -> None:
+    pieces = [bytearray(50_000) for _ in range(4000)]  # of a size that the C library keeps
+    last = bytearray(50_000)
+    before = psutil.Process().memory_info().rss
+    del pieces
+    give_back_memory()
+    assert psutil.Process().memory_info().rss < before - 100_000_000
+    assert len(last) == 50_000

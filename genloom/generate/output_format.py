@@ -4,14 +4,15 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genloom.errors import GenloomError
-from genloom.generate import engine
-from genloom.generate.engine import Request
 from genloom.generate.grammar import MAX_SCHEMA_CHARS, build_json_grammar, check_grammar, import_llguidance
 from genloom.generate.shortest_text import EndlessError, count_fewest_tokens, find_shortest_json, find_shortest_match
-from genloom.model import Model
+
+if TYPE_CHECKING:
+    from genloom.generate.engine import Request
+    from genloom.model import Model
 
 MAX_CHOICES = 10_000
 _PLACE = re.compile(r"line \d+, column \d+: ")
@@ -213,11 +214,13 @@ def close_members(name: str, value: Any) -> Any:
     return close_objects(value) if name in ("items", "prefixItems", "anyOf", "oneOf") else value
 
 
-def add_format(request: Request, model: Model, output_format: OutputFormat) -> Request:
+def add_format(request: "Request", model: "Model", output_format: OutputFormat) -> "Request":
     """Return the request for texts in a format.
 
     Raises GenloomError for stop strings beside it, and for a limit of tokens that no text of the format fits in.
     """
+    from genloom.generate import engine  # with torch, which the server does without
+
     if not engine.can_stream_text(model):
         raise GenloomError("generate.no_grammar_support", model=model.ref)
     if request.stop:

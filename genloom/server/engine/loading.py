@@ -9,7 +9,7 @@ from typing import Any
 
 from genloom.errors import GenloomError
 from genloom.generate.continuous_batching import ContinuousBatch
-from genloom.memory import measure_memory
+from genloom.memory import give_back_memory, measure_memory
 from genloom.model import Model, load_model
 from genloom.store.model_folder import ModelFolder
 from genloom.store.workspace import Workspace
@@ -95,6 +95,7 @@ class ModelShelf:
             self.models[key] = LoadedModel(key, model, count_model_bytes(model))
         except Exception as error:
             self.errors[key] = error
+        give_back_memory()
         self.loading = None
         self.notify()
 

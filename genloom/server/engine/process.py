@@ -8,8 +8,11 @@ import threading
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
+from genloom.memory import give_back_memory
 from genloom.option_names import set_caller
 from genloom.server.engine.messages import to_frame
+
+IDLE_SECONDS = 3.0  # after which memory that the last requests needed is given back
 
 
 class Outbox:
@@ -44,6 +47,15 @@ def read_messages(stream: BinaryIO, inbox: "queue.SimpleQueue[Mapping[str, Any] 
         inbox.put(json.loads(body))
 
 
+def wait_for_message(inbox: "queue.SimpleQueue[Mapping[str, Any] | None]") -> Mapping[str, Any] | None:
+    """Return the next message; if none comes for a while, memory is given back meanwhile."""
+    try:
+        return inbox.get(timeout=IDLE_SECONDS)
+    except queue.Empty:
+        give_back_memory()
+        return inbox.get()
+
+
 def run(folder: str) -> None:
     """Work until the server closes the pipe."""
     set_caller("http")
@@ -66,7 +78,7 @@ def run(folder: str) -> None:
     while True:
         outbox.flush()
         while not scheduler.has_work or not inbox.empty():
-            message = inbox.get()
+            message = wait_for_message(inbox)
             if message is None:
                 os._exit(0)
             scheduler.receive(message)

@@ -34,7 +34,8 @@ from genloom.store.names import is_timed_id
 
 MAX_ATTEMPTS = 3  # of a job whose process dies
 MAX_QUEUED = 10_000
-SLOTS: Mapping[Lane, int] = {"heavy": 1, "light": 1, "engine": 4}  # jobs of a lane that run at the same time
+# The jobs of a lane that run at the same time. A design takes minutes, for which verification does not wait.
+SLOTS: Mapping[Lane, int] = {"heavy": 1, "design": 1, "light": 1, "engine": 4}
 
 _CHECKS: Mapping[str, Callable[[Mapping[str, Any]], None]] = {  # of parameters, beside their shape
     "design": lambda params: check_goals(params["goals"])
@@ -56,6 +57,7 @@ class Jobs:
         self.index, self.uploads = OutputIndex(workspace), Uploads(workspace)
         # For pages, for what takes seconds, and for forecasts, which take longer.
         self.worker, self.slow_worker, self.forecaster = Worker(workspace), Worker(workspace), Worker(workspace)
+        self.speaker, self.listener = Worker(workspace), Worker(workspace)  # of texts, and of recordings
         self.displays: dict[str, dict[str, Any]] = {}  # what pages show of each medium
         self.options: dict[str, list[dict[str, Any]]] = {}  # of generation, by the digest of the model
         self.forecasts: dict[str, dict[str, Any]] = {}
@@ -104,7 +106,7 @@ class Jobs:
         self._processes.kill_all()
         if self._tasks:
             await asyncio.wait(list(self._tasks.values()), timeout=5.0)
-        for worker in (self.worker, self.slow_worker, self.forecaster):
+        for worker in (self.worker, self.slow_worker, self.forecaster, self.speaker, self.listener):
             await worker.stop()
         self.index.close()
         self._library.close()

@@ -293,7 +293,7 @@ _LANES: dict[str, Lane] = {
     "knowledge": "light",
     "verify": "light",
     "copies": "light",
-    "design": "light",
+    "design": "design",
 }
 _SCOPES: dict[str, Scope] = {
     "generate": "generate",

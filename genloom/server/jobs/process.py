@@ -22,7 +22,8 @@ from genloom.server.jobs.reporter import Reporter
 from genloom.store import files
 
 NICENESS = 10  # so that serving does not starve
-LIGHT_NICENESS = 3  # of what somebody waits for
+AWAITED_NICENESS = 3  # of what somebody waits for
+_FOLDERS = {"heavy": ""}  # of the lock of a lane; the others are named after it
 
 
 def main() -> None:
@@ -31,13 +32,12 @@ def main() -> None:
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # whatever prints does not disturb the messages
     job = json.loads(sys.stdin.readline())
-    os.nice(LIGHT_NICENESS if job["lane"] == "light" else NICENESS)
+    os.nice(NICENESS if job["lane"] == "heavy" else AWAITED_NICENESS)
     reporter = Reporter(output)
     threading.Thread(target=watch_server, args=(reporter,), daemon=True).start()
     try:
         # One of a lane at a time, also while the process of a server that was just killed ends.
-        folder = Path(job["workspace"]) / "server"
-        with files.lock_folder(folder / "light" if job["lane"] == "light" else folder):
+        with files.lock_folder(Path(job["workspace"]) / "server" / _FOLDERS.get(job["lane"], job["lane"])):
             result = run(job, reporter)
     except JobCancelled:
         reporter.send("cancelled")

@@ -13,7 +13,7 @@ from genloom.store.clock import get_now
 from genloom.store.names import make_timed_id
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
-Lane = Literal["heavy", "light", "engine"]
+Lane = Literal["heavy", "design", "light", "engine"]
 ENDED: tuple[State, ...] = ("succeeded", "failed", "cancelled")
 MAX_LOG_ROWS = 4_000  # points of a job; older ones are thinned out
 

@@ -28,7 +28,7 @@ from genloom.capabilities import ChatCodec
 from genloom.errors import GenloomError
 from genloom.generate import output_format
 from genloom.generate.grammar import build_json_grammar, check_grammar
-from genloom.model import Design
+from genloom.old_names import upgrade_job
 from genloom.server.errors import APIError, annotate_error
 from genloom.server.openai.shapes import Name, Shape, Text
 
@@ -222,12 +222,12 @@ def find_model_format(workspace: Workspace, name: str) -> CallFormat:
     try:
         folder = workspace.model(name).folder
         return _load_call_format(folder.folder, folder.digest)
-    except (ValueError, OSError):
+    except (ValueError, OSError, KeyError, TypeError):
         return GENERIC  # the engine says what is wrong with the model
 
 
 @lru_cache(maxsize=32)
 def _load_call_format(folder: Path, digest: str) -> CallFormat:
-    design = Design.from_job(tomllib.loads((folder / "job.toml").read_text()))
-    codec = plugins.find_part("codec", design.codec).Codec.load(folder / "codec")
+    job = upgrade_job(tomllib.loads((folder / "job.toml").read_text()))
+    codec = plugins.find_part("codec", str(job["codec"]["name"])).Codec.load(folder / "codec")
     return find_call_format(codec) if isinstance(codec, ChatCodec) else GENERIC

@@ -4,11 +4,13 @@ With `stream_format: "audio"`, speech is sent sentence by sentence as it is made
 is synthetic; only a whole file is signed.
 """
 
+import asyncio
+import base64
+import contextlib
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from pathlib import Path
-from threading import Lock
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
@@ -19,19 +21,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 
 from genloom.api.models import Model
-from genloom.api.outputs import Output
-from genloom.api.speech import build_tags, iter_spoken, save_speech, speak_text
-from genloom.api.transcription import Transcription, can_transcribe, transcribe_recording
+from genloom.api.transcription import can_transcribe
 from genloom.api.voices import can_speak, can_speak_itself
 from genloom.api.workspace import Workspace
 from genloom.errors import GenloomError
 from genloom.server.access import require_scope
 from genloom.server.errors import APIError
-from genloom.server.openai.generating import OUTPUT_HEADER, get_owner, resolve_model
+from genloom.server.openai.generating import OUTPUT_HEADER, get_owner, resolve_model, wait_unless_left
 from genloom.server.openai.shapes import Shape
 from genloom.server.openai.unavailable import build_refusal
+from genloom.server.worker.client import Worker
 from genloom.speech.sound_chunks import FORMATS as STREAMED_FORMATS
-from genloom.speech.sound_chunks import build_encoder
 from genloom.store.model_folder import ModelFolder
 
 router = APIRouter()
@@ -47,7 +47,9 @@ VOICES: Mapping[str, str] = {
 MIME_BY_FORMAT = {
     "mp3": "audio/mpeg", "wav": "audio/wav", "flac": "audio/flac", "opus": "audio/ogg", "pcm": "audio/pcm",
 }  # fmt: skip
-_busy = Lock()  # one passage or recording at a time: each takes all processors
+PASSAGE_SECONDS = 600.0  # in which one is spoken, also while the process starts and those of others come first
+RECORDING_SECONDS = 24 * 3600.0
+_going: set[asyncio.Task[Any]] = set()  # work that nobody may wait for, kept from the garbage collector
 
 
 class SpeechRequest(Shape):
@@ -78,8 +80,71 @@ async def create_speech(request: Request, body: SpeechRequest) -> Response:
     if not body.input.strip():
         raise APIError("server.text_missing", param="input")
     is_stream = body.stream_format is not None and get_format(body) in STREAMED_FORMATS
-    answer = stream_speech if is_stream else answer_speech
-    return await run_in_threadpool(answer, workspace, model, body, get_owner(request))
+    output = await run_in_threadpool(workspace.store.reserve_output)
+    speaking = Speaking(request.app.state.jobs.speaker, workspace, output)
+    try:
+        await speaking.start(
+            text=body.input,
+            voice=choose_voice(model, body),
+            rate=get_speed(body),
+            model=model.ref,
+            metadata=describe_owner(get_owner(request)),
+            stream_format=get_format(body) if is_stream else "",
+        )
+        first = await wait_unless_left(request, speaking.speak_passage())
+        while not is_stream and not speaking.is_done:
+            await wait_unless_left(request, speaking.speak_passage())
+    except BaseException:
+        await speaking.close()
+        raise
+    mime, headers = MIME_BY_FORMAT[get_format(body)], {OUTPUT_HEADER: output}
+    if is_stream:
+        return StreamingResponse(send_chunks(first, speaking), media_type=mime, headers=headers)
+    return Response(await speaking.read_file(get_format(body)), media_type=mime, headers=headers)
+
+
+class Speaking:
+    """A text that the process for speech speaks, one passage after the other; between them come those of others."""
+
+    def __init__(self, speaker: Worker, workspace: Workspace, output: str) -> None:
+        self.speaker, self.workspace, self.output, self.is_done = speaker, workspace, output, False
+
+    async def start(self, **values: Any) -> None:
+        await self._ask("start_speech", **values)
+
+    async def speak_passage(self) -> bytes:
+        """Speak the next passage, and return its bytes in the format of the stream."""
+        answer = await self._ask("speak_passage")
+        self.is_done = answer["is_done"]
+        return base64.b64decode(answer["chunk"])
+
+    async def read_file(self, name: str) -> bytes:
+        """Return the output as a file of a format."""
+        with tempfile.TemporaryDirectory(prefix="genloom-speech-") as folder:
+            path = Path(folder) / f"speech.{'wav' if name == 'pcm' else name}"
+            await self._ask("save_speech_file", path=str(path))
+            return await run_in_threadpool(lambda: strip_header(path) if name == "pcm" else path.read_bytes())
+
+    async def close(self) -> None:
+        """Give up a text that is not spoken to its end, also after the client has left."""
+        if not self.is_done:
+            await keep_going(self._give_up())
+
+    async def _give_up(self) -> None:
+        with contextlib.suppress(GenloomError):
+            await self._ask("stop_speech")
+        await run_in_threadpool(self.workspace.store.release_output, self.output)
+
+    async def _ask(self, question: str, **values: Any) -> Any:
+        return await keep_going(self.speaker.ask(question, seconds=PASSAGE_SECONDS, output=self.output, **values))
+
+
+async def keep_going(work: Coroutine[Any, Any, Any]) -> Any:
+    """Return the result of some work; if nobody waits for it any more, it still goes on to its end."""
+    task = asyncio.create_task(work)
+    _going.add(task)
+    task.add_done_callback(_going.discard)
+    return await asyncio.shield(task)
 
 
 def get_format(body: SpeechRequest) -> str:
@@ -96,68 +161,14 @@ def choose_voice(model: Model, body: SpeechRequest) -> str:
     return "" if can_speak_itself(model.folder) else VOICES.get(voice.lower(), voice)
 
 
-def answer_speech(workspace: Workspace, model: Model, body: SpeechRequest, owner: str) -> Response:
-    """Speak the text of a request, and return the file in its format."""
-    name, voice = get_format(body), choose_voice(model, body)
-    with _busy:
-        output = speak_text(workspace, body.input, voice, get_speed(body), model, describe_owner(owner))
-    with tempfile.TemporaryDirectory(prefix="genloom-speech-") as folder:
-        path = Path(folder) / f"speech.{'wav' if name == 'pcm' else name}"
-        save_speech(output, path, note=lambda problem: None)  # which `genloom doctor` tells
-        data = strip_header(path) if name == "pcm" else path.read_bytes()
-    return Response(data, media_type=MIME_BY_FORMAT[name], headers={OUTPUT_HEADER: output.id})
-
-
-def stream_speech(workspace: Workspace, model: Model, body: SpeechRequest, owner: str) -> Response:
-    """Return a stream of the speech, whose first passage is already spoken, so that errors are answered as usual."""
-    output_id = workspace.store.reserve_output()
-    chunks = iter_chunks(workspace, model, body, owner, output_id)
-    first = next(chunks)
-    headers = {OUTPUT_HEADER: output_id}
-    return StreamingResponse(send_chunks(first, chunks), media_type=MIME_BY_FORMAT[get_format(body)], headers=headers)
-
-
-def iter_chunks(
-    workspace: Workspace, model: Model, body: SpeechRequest, owner: str, output_id: str
-) -> Generator[bytes, None, None]:
-    """Yield the bytes of each passage as it is spoken; the output is stored at the end, under its reserved id."""
-    voice, is_stored, encoder = choose_voice(model, body), False, None
-    events = iter_spoken(
-        workspace, body.input, voice, get_speed(body), model, describe_owner(owner), reserved=output_id
-    )
-    try:
-        while True:
-            with _busy:  # and not while a client reads
-                event = next(events)
-            if isinstance(event, Output):
-                is_stored = True
-                break
-            start = b""
-            if encoder is None:
-                encoder = build_encoder(get_format(body), event.rate, build_tags(model.ref, event.voice))
-                start = encoder.begin()
-            yield start + encoder.encode(event.levels)
-        assert encoder is not None, "speech has a passage"
-        yield encoder.finish()
-    finally:
-        events.close()
-        if not is_stored:
-            workspace.store.release_output(output_id)
-
-
-async def send_chunks(first: bytes, chunks: Generator[bytes, None, None]) -> AsyncGenerator[bytes]:
+async def send_chunks(first: bytes, speaking: Speaking) -> AsyncGenerator[bytes]:
     """Yield the chunks; a client that leaves ends the speech."""
     try:
         yield first
-        while (chunk := await run_in_threadpool(get_next, chunks)) is not None:
-            yield chunk
+        while not speaking.is_done:
+            yield await speaking.speak_passage()
     finally:
-        chunks.close()
-
-
-def get_next(chunks: Generator[bytes, None, None]) -> bytes | None:
-    """Return the next chunk; None at the end."""
-    return next(chunks, None)
+        await speaking.close()
 
 
 def strip_header(path: Path) -> bytes:
@@ -196,74 +207,35 @@ async def answer_upload(request: Request, to_english: bool) -> Response:
             path = folder / f"recording{Path(upload.filename or '').suffix[:10]}"
             with path.open("wb") as file:
                 await run_in_threadpool(shutil.copyfileobj, upload.file, file)
-            return await run_in_threadpool(
-                answer_transcription, workspace, model, path, body, to_english, upload.filename, get_owner(request)
+            answer = request.app.state.jobs.listener.ask(
+                "write_down",
+                seconds=RECORDING_SECONDS,
+                path=str(path),
+                model=model.ref,
+                language=body.language or "",
+                to_english=to_english,
+                format=body.response_format or "json",
+                name=clean_name(upload.filename or ""),
+                metadata=describe_owner(get_owner(request)),
             )
+            return build_transcript_response(await wait_unless_left(request, answer))
         finally:
             await run_in_threadpool(shutil.rmtree, folder, True)
 
 
-def answer_transcription(
-    workspace: Workspace,
-    model: Model,
-    path: Path,
-    body: TranscriptionRequest,
-    to_english: bool,
-    name: str | None,
-    owner: str,
-) -> Response:
-    """Transcribe a recording, and return the transcript in the format of the request."""
-    has_words = body.response_format in ("verbose_json", "srt", "vtt")
-    try:
-        with _busy:
-            transcription = transcribe_recording(
-                workspace,
-                path,
-                language=body.language or "",
-                model=model,
-                has_words=has_words,
-                to_english=to_english,
-                uploaded_name=clean_name(name or ""),
-                metadata=describe_owner(owner),
-            )
-    except GenloomError as error:
-        if error.code != "speech.bad_recording":
-            raise
-        raise APIError("server.bad_recording", param="file", reason=error.fields["reason"]) from None
-    headers = {OUTPUT_HEADER: transcription.output.id}
-    match body.response_format or "json":
-        case "json":
-            return JSONResponse({"text": transcription.text}, headers=headers)
-        case "verbose_json":
-            return JSONResponse(describe_transcription(transcription, to_english), headers=headers)
-        case name:
-            return PlainTextResponse(transcription.render("txt" if name == "text" else name), headers=headers)
+def build_transcript_response(answer: dict[str, Any]) -> Response:
+    """Return the answer with a transcript; APIError for a recording that cannot be read."""
+    if "problem" in answer:
+        raise APIError("server.bad_recording", param="file", reason=answer["problem"])
+    headers, transcript = {OUTPUT_HEADER: answer["output"]}, answer["transcript"]
+    build = PlainTextResponse if isinstance(transcript, str) else JSONResponse
+    return build(transcript, headers=headers)
 
 
 def clean_name(name: str) -> str:
     """Return the name of an uploaded file for a record: without folders and characters that do not print."""
     printable = "".join(c for c in name.replace("\\", "/").rpartition("/")[2] if c.isprintable())
     return printable[:MAX_NAME_CHARACTERS]
-
-
-def describe_transcription(transcription: Transcription, to_english: bool) -> dict[str, Any]:
-    """Return a transcript with its times, as clients read it."""
-    segments = transcription.segments
-    return {
-        "task": "translate" if to_english else "transcribe",
-        "language": transcription.language,
-        "duration": transcription.seconds,
-        "text": transcription.text,
-        "segments": [
-            {"id": number, "start": each.start, "end": each.end, "text": each.text}
-            for number, each in enumerate(segments)
-        ],
-        "words": [
-            {"word": word.text.strip(), "start": word.start, "end": word.end}
-            for each in segments
-            for word in each.words
-        ],
-    }
 
 
 def describe_owner(owner: str) -> dict[str, Any]:

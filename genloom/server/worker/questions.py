@@ -11,7 +11,7 @@ from genloom.errors import GenloomError
 from genloom.media.abilities import get_ability
 from genloom.plugins import find_part, list_part_names
 from genloom.rate.outputs import find_medium
-from genloom.server.worker import chat_questions, trust_questions
+from genloom.server.worker import chat_questions, speech_questions, trust_questions
 from genloom.server.worker import design as design_questions
 from genloom.store import manifest
 from genloom.store.dataset import SPLITS
@@ -211,6 +211,7 @@ QUESTIONS: Mapping[str, Callable[..., Any]] = {
     "list_presets": list_presets,
     **chat_questions.QUESTIONS,
     **design_questions.QUESTIONS,
+    **speech_questions.QUESTIONS,
     **trust_questions.QUESTIONS,
 }
 

@@ -13,6 +13,7 @@ from genloom.server.access import SCOPES, User
 from genloom.server.jobs.events import Events
 from genloom.server.jobs.jobs import Jobs
 from genloom.server.jobs.outcomes import JobCancelled, ProcessDied
+from genloom.server.jobs.params import get_lane
 from genloom.server.jobs.store import Job, JobStore
 from tests.errors import raises_code
 
@@ -231,3 +232,26 @@ def test_the_log_of_a_job_is_thinned_out_and_keeps_its_ends(tmp_path: Path, monk
     assert 20 < len(points) <= 40
     assert points == sorted(points)
     store.close()
+
+
+def test_what_somebody_waits_for_does_not_wait_for_a_design(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with open_jobs(tmp_path, never) as jobs:
+            ends = asyncio.Event()
+
+            async def run(job: Job) -> dict[str, Any]:
+                if job.kind == "design":
+                    await ends.wait()
+                return {}
+
+            jobs._processes.run = run  # ty: ignore[invalid-assignment]
+            add = jobs.store.add
+            long = add("design", get_lane("design"), "local", "Parts", {})
+            short = add("verify", get_lane("verify"), "local", "Verify", {})
+            jobs._wake()
+            assert (await jobs.wait(short.id)).state == "succeeded"
+            assert not jobs.store.require(long.id).is_ended
+            ends.set()
+            assert (await jobs.wait(long.id)).state == "succeeded"
+
+    asyncio.run(story())

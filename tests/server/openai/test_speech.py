@@ -1,13 +1,21 @@
 """POST /v1/audio: texts that are spoken, and recordings that are written down, as clients of OpenAI ask for them."""
 
+import asyncio
 import hashlib
 import io
+import json
+import threading
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import httpx2
 import pytest
 
 from genloom.api.speech import replay_speech
+from genloom.errors import GenloomError
+from genloom.server.remote_error import RemoteError
+from genloom.server.worker.questions import QUESTIONS
 from tests.errors import raises_code
 from tests.server.openai.conftest import RunningServer
 from tests.speech.tiny_listener import add_listening_model
@@ -20,8 +28,38 @@ SPEECH, TRANSCRIPTIONS = "/v1/audio/speech", "/v1/audio/transcriptions"
 BODY = {"model": "kokoro", "input": "Good morning.", "voice": "onyx"}
 
 
+class WorkerHere:
+    """Stands for the process of a worker: it answers in this one, where the tiny models are."""
+
+    def __init__(self, api: RunningServer) -> None:
+        self.workspace, self.lock, self.asked = api.workspace, threading.Lock(), list[str]()
+        self.gate: threading.Semaphore | None = None  # that passages wait for
+
+    async def ask(self, question: str, *, seconds: float = 60.0, **values: Any) -> Any:
+        return await asyncio.to_thread(self.answer, question, values)
+
+    def answer(self, question: str, values: dict[str, Any]) -> Any:
+        self.asked.append(question)
+        if question == "speak_passage" and self.gate is not None:
+            self.gate.acquire()
+        try:
+            with self.lock:
+                return json.loads(json.dumps(QUESTIONS[question](self.workspace, **values)))
+        except GenloomError as error:
+            raise RemoteError(error.code, str(error)) from None
+
+
 @pytest.fixture(scope="module")
-def speaking(api: RunningServer) -> Iterator[RunningServer]:
+def worker(api: RunningServer) -> Iterator[WorkerHere]:
+    worker, jobs = WorkerHere(api), api.app.app.state.jobs
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs.speaker, "ask", worker.ask)
+        patch.setattr(jobs.listener, "ask", worker.ask)
+        yield worker
+
+
+@pytest.fixture(scope="module")
+def speaking(api: RunningServer, worker: WorkerHere) -> Iterator[RunningServer]:
     add_voice_model(api.workspace.store)
     with pytest.MonkeyPatch.context() as patch:
         add_listening_model(api.workspace.store, patch)
@@ -64,6 +102,28 @@ def test_speech_is_streamed_as_it_is_made(speaking: RunningServer, client: httpx
         assert "Synthetic speech" in file.copy_metadata()["comment"]
         assert len(file.read()) >= len(levels)
     assert name == "mp3" or data.endswith(levels.tobytes())
+
+
+def test_a_client_that_leaves_ends_its_speech(speaking: RunningServer, worker: WorkerHere) -> None:
+    count, body = (
+        len(speaking.workspace.outputs),
+        {**BODY, "input": "Good morning.\n\n" * 400, "stream_format": "audio"},
+    )
+    worker.asked.clear()
+    worker.gate = gate = threading.Semaphore(1)
+    try:
+        with speaking.open() as client, client.stream("POST", SPEECH, json=body) as response:
+            next(response.iter_bytes())
+        while "stop_speech" not in worker.asked:
+            gate.release()  # one passage after the other, until the server sees that nobody listens
+            time.sleep(0.05)
+    finally:
+        worker.gate = None
+        gate.release()
+    while speaking.workspace.store.list_leftovers():
+        time.sleep(0.05)
+    assert worker.asked.count("speak_passage") < 400
+    assert len(speaking.workspace.outputs) == count
 
 
 def test_a_stream_that_cannot_begin_is_refused_and_leaves_nothing(
