@@ -15,6 +15,7 @@ _FILES_VERBS = frozenset(("collect", "copies", "verify"))  # whose arguments are
 _FILE_VERBS = (  # whose first argument is one
     _FILES_VERBS | {"ask", "classify", "embed", "import", "summarize", "transcribe", "translate", "upscale"}
 )
+_END_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 _MIN_COLUMNS, _USUAL_COLUMNS, _MAX_COLUMNS = 40, 80, 400  # of the help
 
 
@@ -55,6 +56,7 @@ def main() -> None:
         exit_code = _report_stop()
     except Exception as error:  # a bug of ours
         exit_code = _report_bug(error)
+    _release_end_signals()
     sys.exit(exit_code)
 
 
@@ -73,9 +75,16 @@ def _catch_end_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
         raise _EndSignal(number)
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in _END_SIGNALS:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, raise_end)
+
+
+def _release_end_signals() -> None:
+    """Let SIGTERM and SIGHUP end this process at once: what Python does at its own end has no place for an error."""
+    for number in _END_SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 class _Output(io.TextIOWrapper):

@@ -246,6 +246,12 @@ def test_a_command_ends_by_a_signal_as_by_ctrl_c(number: signal.Signals, is_igno
     assert (ended.returncode, ended.stdout, ended.stderr) == expected
 
 
+def test_a_signal_at_the_end_of_the_process_is_no_traceback() -> None:
+    code = "import atexit, os; from genloom import cli; atexit.register(os.kill, os.getpid(), 15); cli.run = len; cli.main()"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGTERM, "")
+
+
 def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> None:
         raise OSError("not from the system")
