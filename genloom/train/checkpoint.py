@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from genloom.store.files import remove_stale_drafts
 from genloom.store.manifest import write_record
 from genloom.train.loop import TrainState
 from genloom.train.parallel.group import ProcessGroup
+from genloom.train.parallel.strategy import Parallel
 from genloom.train.parallel.tensor_files import (
     SHARDS_SUFFIX,
     WHOLE_SUFFIX,
@@ -32,14 +33,41 @@ class LoadResult:
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of a step as a checkpoint holds it, and the processes that write it."""
+
+    tensors: Mapping[str, torch.Tensor]
+    step: int
+    skipped_steps: int
+    machine: Mapping[str, str | int]
+    parallel: Parallel
+
+    @classmethod
+    def from_state(cls, state: TrainState) -> "Snapshot":
+        """Return the present state, with its own tensors, which training changes."""
+        environment = describe_environment(state)
+        return cls(state.to_tensors(), state.step, state.skipped_steps, environment, state.parallel)
+
+    def copy(self, group: ProcessGroup) -> "Snapshot":
+        """Copy the tensors, to be written by processes with other channels."""
+        tensors = self.parallel.copy_tensors(self.tensors)
+        return replace(self, tensors=tensors, parallel=self.parallel.with_group(group))
+
+
 def save_checkpoint(state: TrainState, folder: Path, should_keep: bool = False) -> Path:
-    """Write the state of this step.
+    """Write the state of this step, as `write_snapshot` does."""
+    return write_snapshot(Snapshot.from_state(state), folder, should_keep)
+
+
+def write_snapshot(state: Snapshot, folder: Path, should_keep: bool = False) -> Path:
+    """Write the state of a step.
 
     The metadata file with the digest is written last; without it the checkpoint does not count. `should_keep` pins the
     checkpoint from which a run can be extended: later saves do not remove it.
     """
     path = folder / f"{state.step:09d}{WHOLE_SUFFIX}"
-    digests = state.parallel.save_tensors(state.to_tensors(), path)
+    digests = state.parallel.save_tensors(state.tensors, path)
     if not state.parallel.group.is_main:
         return path
     should_keep = should_keep or any(
@@ -49,7 +77,7 @@ def save_checkpoint(state: TrainState, folder: Path, should_keep: bool = False) 
         "step": state.step,
         "skipped": state.skipped_steps,
         "keep": should_keep,
-        "machine": describe_environment(state),
+        "machine": dict(state.machine),
     }
     is_whole = list(digests) == [path.name]
     stored = {"sha256": digests[path.name]} if is_whole else {"files": digests}

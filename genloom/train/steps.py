@@ -9,7 +9,8 @@ from genloom.errors import format_message
 from genloom.model import Model
 from genloom.model.likelihood import HeldOut, measure_held_out
 from genloom.running_time import read_running_seconds
-from genloom.train import checkpoint, post_hoc_ema
+from genloom.train import post_hoc_ema
+from genloom.train.checkpoint_writer import CheckpointWriter
 from genloom.train.events import TOKENS, EvalMetrics, Event, RunWarning, StepMetrics, TextSample, Unit
 from genloom.train.job import Job
 from genloom.train.log import ProgressLog, Throughput
@@ -47,7 +48,8 @@ def run_steps(
     planned_steps = max(plan.steps, int(job.estimate.get("steps", 0)))
     pace = Pace(plan, max(planned_steps, plan.max_steps), throughput, log.seconds, preparation_seconds)
     pace.num_evals_left = sum(step > state.step for step in eval_steps)
-    last_save_at, save_duration, announced_steps = read_running_seconds(), 0.0, plan.steps
+    last_save_at, announced_steps = read_running_seconds(), plan.steps
+    writer = CheckpointWriter(state, checkpoint_folder)
     try:
         for step_result in train(model.objective, batches, plan, state, partial(end_step, pace, group)):
             log.seconds = pace.seconds
@@ -67,7 +69,9 @@ def run_steps(
             is_cooldown_start = step_result.step == plan.cooldown_start
             is_step_due = bool(request.save_steps) and step_result.step % request.save_steps == 0
             is_time_due = group.broadcast(
-                read_running_seconds() - last_save_at > max(request.save_seconds, save_duration / MAX_SAVE_FRACTION)
+                read_running_seconds() - last_save_at
+                > max(request.save_seconds, writer.save_seconds / MAX_SAVE_FRACTION)
+                and not writer.is_writing
             )
             should_save = is_cooldown_start or is_step_due or is_time_due
             if should_save or step_result.step % 10 == 0 or step_result.step == plan.steps:
@@ -81,11 +85,10 @@ def run_steps(
                     eval_metrics = evaluate_at_step(step_result.step, replace(model, parts=state.eval_parts), held_out)
                 log.write_event(eval_metrics)
             if should_save:  # after the log, of which a resumed run rewrites only the rows after the saved step
-                save_started_at = read_running_seconds()
                 with pace.pause():
-                    checkpoint.save_checkpoint(state, checkpoint_folder, should_keep=is_cooldown_start)
+                    writer.save(should_keep=is_cooldown_start)
                 last_save_at = read_running_seconds()
-                save_duration = last_save_at - save_started_at
+            writer.check()
             yield step_metrics
             if eval_metrics:
                 yield eval_metrics
@@ -94,9 +97,14 @@ def run_steps(
                     text = sample_text(replace(model, parts=state.eval_parts))
                 yield TextSample(step_result.step, text)
     except GeneratorExit:
-        checkpoint.save_checkpoint(state, checkpoint_folder)
+        writer.save()
+        writer.finish()
         raise
-    checkpoint.save_checkpoint(state, checkpoint_folder)
+    except Exception:
+        writer.abandon()
+        raise
+    writer.save()
+    writer.finish()
     log.seconds = pace.seconds
     return plan
 

@@ -27,6 +27,7 @@ from genloom.objectives.grpo import GRPO
 from genloom.objectives.kto import KTO
 from genloom.objectives.replay import ReplayBatch, ReplayMix
 from genloom.train import checkpoint
+from genloom.train.checkpoint_writer import CheckpointWriter
 from genloom.train.loop import TrainConfig, TrainState, train
 from genloom.train.optimizers import OptimizerConfig
 from genloom.train.parallel.config import ParallelConfig
@@ -113,10 +114,12 @@ def train_case(name: str, task: Task, group: ProcessGroup) -> None:
         if group.is_main:
             (Path(task.folder) / str(group.world_size)).mkdir(exist_ok=True)
             (Path(task.folder) / str(group.world_size) / "warnings.json").write_text(json.dumps(result.warnings))
+    writer = CheckpointWriter(state, states)
     for result in train(objective, batches, plan, state):
         assert not result.is_skipped, (name, result)
         if result.step == task.save_at:
-            checkpoint.save_checkpoint(state, states)
+            writer.save()  # written while the next steps change the weights
+    writer.finish()
     tensors = {key: whole(t) for key, t in state.to_tensors().items()}
     if group.is_main:
         path = Path(task.folder) / str(group.world_size) / f"{name}.safetensors"

@@ -83,7 +83,7 @@ def test_processes_end_in_the_weights_of_one_after_100_steps(tmp_path: Path, wor
 
 
 def test_shards_end_in_the_weights_of_one_process_and_are_resumed_by_others(tmp_path: Path) -> None:
-    """Two ranks save their shards; two continue to the same bits, one to the same weights, which is named."""
+    """Four ranks save their shards; four continue to the same bits, two and one to the same weights: that is named."""
     plain, sharded, again = tmp_path / "plain", tmp_path / "sharded", tmp_path / "again"
     for folder in (plain, sharded, again):
         folder.mkdir()
@@ -92,23 +92,24 @@ def test_shards_end_in_the_weights_of_one_process_and_are_resumed_by_others(tmp_
         "ranks.py",
         [
             train_ranks(plain, [1], **shared),
-            train_ranks(sharded, [2], **shared, strategy="fsdp", save_at=6),
+            train_ranks(sharded, [4], **shared, strategy="fsdp", save_at=6),
         ],
     )
-    compare_weights(plain / "1", sharded / "2", SHARDED)
+    compare_weights(plain / "1", sharded / "4", SHARDED)
     for name in SHARDED:
         (again / f"{name}-state").symlink_to(sharded / f"{name}-state")
     run_script(
         "ranks.py",
         [
-            train_ranks(again, [2], **shared, strategy="fsdp", resume_at=6),
+            train_ranks(again, [4, 2], **shared, strategy="fsdp", resume_at=6),
             train_ranks(again, [1], **shared, resume_at=6),
         ],
     )
-    compare_weights(sharded / "2", again / "2", SHARDED, tolerance=0.0)
-    compare_weights(plain / "1", again / "1", SHARDED)
-    (warning,) = json.loads((again / "1" / "warnings.json").read_text())
-    assert "processes 2 → 1" in warning
+    compare_weights(sharded / "4", again / "4", SHARDED, tolerance=0.0)
+    for world_size in (2, 1):
+        compare_weights(plain / "1", again / str(world_size), SHARDED)
+        (warning,) = json.loads((again / str(world_size) / "warnings.json").read_text())
+        assert f"processes 4 → {world_size}" in warning
 
 
 def build_batches(kind: str) -> Any:

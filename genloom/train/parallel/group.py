@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,6 +35,7 @@ class ProcessGroup:
     rank: int = 0
     world_size: int = 1
     begin_wait: Callable[[float], None] = ignore_wait  # is told the seconds of work of each step, before its sums
+    channel: Any = None  # torch's group whose messages these are; None: the one of all processes
 
     @property
     def is_main(self) -> bool:
@@ -50,7 +51,7 @@ class ProcessGroup:
         if self.world_size == 1:
             return list(numbers)
         sums = torch.tensor(numbers, dtype=torch.float64)
-        dist.all_reduce(sums)
+        dist.all_reduce(sums, group=self.channel)
         return sums.tolist()
 
     def sum_tensors(self, tensors: Sequence[Tensor]) -> None:
@@ -60,7 +61,7 @@ class ProcessGroup:
         pending = []
         for bucket in split_buckets(tensors):
             flat = torch.cat([tensor.flatten() for tensor in bucket])
-            pending.append((bucket, flat, dist.all_reduce(flat, async_op=True)))
+            pending.append((bucket, flat, dist.all_reduce(flat, group=self.channel, async_op=True)))
         for bucket, flat, work in pending:
             work.wait()
             sums = flat.split([tensor.numel() for tensor in bucket])
@@ -71,7 +72,7 @@ class ProcessGroup:
         if self.world_size == 1:
             return value
         values: list[Any] = [value if self.is_main else None]
-        dist.broadcast_object_list(values)
+        dist.broadcast_object_list(values, group=self.channel)
         return values[0]
 
     def gather(self, value: T) -> list[T]:
@@ -79,8 +80,12 @@ class ProcessGroup:
         if self.world_size == 1:
             return [value]
         values: list[Any] = [None] * self.world_size
-        dist.all_gather_object(values, value)
+        dist.all_gather_object(values, value, group=self.channel)
         return values
+
+    def open_channel(self) -> "ProcessGroup":
+        """Return the same processes with messages of their own, for a thread beside training; all of them call it."""
+        return self if self.world_size == 1 else replace(self, channel=dist.new_group(backend="gloo"))
 
     @contextmanager
     def main_first(self) -> Generator[None]:

@@ -30,7 +30,14 @@ from genloom.store.files import hash_file
 from genloom.train.parallel.blocks import list_blocks
 from genloom.train.parallel.group import ProcessGroup
 from genloom.train.parallel.strategy import ComputeMatrices
-from genloom.train.parallel.tensor_files import SHARDS_SUFFIX, WHOLE_SUFFIX, read_shards, read_sizes, write_shards
+from genloom.train.parallel.tensor_files import (
+    SHARDS_SUFFIX,
+    WHOLE_SUFFIX,
+    copy_to_host,
+    read_shards,
+    read_sizes,
+    write_shards,
+)
 
 if TYPE_CHECKING:
     from genloom.train.loop import TrainConfig
@@ -42,6 +49,9 @@ class Sharded:
 
     group: ProcessGroup
     can_sample = False  # a sampler reads weights outside of a forward pass
+
+    def with_group(self, group: ProcessGroup) -> "Sharded":
+        return replace(self, group=group)
 
     @cached_property
     def mesh(self) -> DeviceMesh:
@@ -103,6 +113,9 @@ class Sharded:
             for sharded in list_sharded(module):
                 sharded.reshard()
 
+    def copy_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return copy_to_host(tensors)
+
     def save_tensors(self, tensors: Mapping[str, Tensor], path: Path) -> dict[str, str]:
         path = path.with_suffix(SHARDS_SUFFIX)
         draft = path.with_name(f".{path.name}.draft")
@@ -110,7 +123,7 @@ class Sharded:
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir(parents=True)
         self.group.broadcast(None)
-        write_shards(tensors, draft)
+        write_shards(tensors, draft, self.group.channel)
         files = sorted(draft.glob(f"*{WHOLE_SUFFIX}"))[self.group.rank :: self.group.world_size]
         digests = self.group.gather({file.name: hash_file(file) for file in files})
         if self.group.is_main:

@@ -7,7 +7,7 @@ Shape letters: S matrices of one shape, R rows, C columns.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from genloom.train.parallel.config import FSDP, ParallelConfig
 from genloom.train.parallel.group import ALONE, ProcessGroup
-from genloom.train.parallel.tensor_files import read_whole, write_whole
+from genloom.train.parallel.tensor_files import copy_to_host, read_whole, write_whole
 
 if TYPE_CHECKING:
     from genloom.model import Model
@@ -31,6 +31,10 @@ class Parallel(Protocol):
 
     @property
     def group(self) -> ProcessGroup: ...
+
+    def with_group(self, group: ProcessGroup) -> "Parallel":
+        """Return the strategy with another way to exchange messages."""
+        ...
 
     @property
     def can_sample(self) -> bool:
@@ -63,6 +67,10 @@ class Parallel(Protocol):
         """Free what networks have gathered for a forward pass."""
         ...
 
+    def copy_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Copy what `save_tensors` writes in this process to the memory of its machine."""
+        ...
+
     def save_tensors(self, tensors: Mapping[str, Tensor], path: Path) -> dict[str, str]:
         """Write a checkpoint, with an ending of its own kind, and return the digests of its files by name.
 
@@ -85,6 +93,9 @@ class Replicated:
 
     group: ProcessGroup = ALONE
     can_sample = True
+
+    def with_group(self, group: ProcessGroup) -> "Replicated":
+        return replace(self, group=group)
 
     def distribute(self, parts: nn.ModuleDict, plan: "TrainConfig") -> None:
         """Every process built the same networks from the same seed."""
@@ -124,6 +135,9 @@ class Replicated:
 
     def reshard(self, *modules: nn.Module) -> None:
         """Nothing is gathered."""
+
+    def copy_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return copy_to_host(tensors) if self.group.is_main else {}
 
     def save_tensors(self, tensors: Mapping[str, Tensor], path: Path) -> dict[str, str]:
         return write_whole(tensors, path) if self.group.is_main else {}

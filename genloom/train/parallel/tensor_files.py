@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed.checkpoint as dcp
@@ -42,11 +43,11 @@ def read_whole(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def write_shards(tensors: Mapping[str, Tensor], folder: Path) -> None:
-    """Write this process's shards into a folder; all processes call it."""
+def write_shards(tensors: Mapping[str, Tensor], folder: Path, channel: Any = None) -> None:
+    """Write this process's shards into a folder; all processes of a channel (`ProcessGroup`) call it."""
     with translate_errors(folder), ignore_notes():
         writer = dcp.HuggingFaceStorageWriter(str(folder), save_distributed=True)
-        dcp.save(to_rows(clone_tied_tensors(tensors)), storage_writer=writer)
+        dcp.save(to_rows(clone_tied_tensors(tensors)), storage_writer=writer, process_group=channel)
 
 
 def read_shards(tensors: Mapping[str, Tensor], folder: Path, is_alone: bool = False) -> None:
@@ -65,6 +66,11 @@ def read_sizes(folder: Path) -> dict[str, tuple[torch.Size, torch.dtype]]:
         size = torch.Size(()) if name.endswith(_SCALAR) else stored.size
         sizes[name.removesuffix(_SCALAR)] = size, stored.properties.dtype
     return sizes
+
+
+def copy_to_host(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copy tensors, whole ones or shards, to the memory of this machine."""
+    return {n: t.detach().clone() if t.device.type == "cpu" else t.detach().cpu() for n, t in tensors.items()}
 
 
 def to_rows(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
