@@ -9,6 +9,7 @@ from playwright.sync_api import FilePayload, Page, Route, expect
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from genloom.server.studio.shapes.jobs import Job, Progress
 from genloom.server.studio.shapes.speech import Voice
 from genloom.speech.sound_chunks import build_encoder
 from tests.studio.stand_in import World
@@ -40,6 +41,12 @@ class Speaking:
                 can = ["transcribe"] if self.has_listener else ["generate"]
                 whisper = text.model_copy(update={"name": "whisper", "ref": "whisper/1", "can": can})
                 return JSONResponse(make_page([whisper]))
+            case "POST", ["jobs"]:
+                self.asked.append(body)
+                self.voices = list(VOICES)
+                facts: Any = {"id": "2026-11-30-j00000", "title": "", "owner": "local", "created": self.world.now()}
+                job = Job(**facts, **body, state="succeeded", result={"model": "kokoro/1"}, progress=Progress())
+                return JSONResponse(dump(job))
         return None
 
     def speak(self, route: Route) -> None:
@@ -84,8 +91,12 @@ def test_what_is_missing_says_its_cure(visit: Callable[..., Any]) -> None:
     speaking = Speaking()
     speaking.voices, speaking.has_listener = [], False
     page = speaking.open(visit)
-    expect(page.get_by_text("genloom import kokoro")).to_be_visible()
-    expect(page.get_by_text("genloom import whisper")).to_be_visible()
+    expect(page.get_by_role("button", name="Fetch whisper")).to_be_visible()
+    page.get_by_role("button", name="Fetch kokoro").click()
+    expect(page.get_by_role("dialog")).to_contain_text("128 MB")
+    page.get_by_role("button", name="Fetch it").click()
+    expect(page.get_by_label("Voice")).to_have_value(VOICES[0].name)
+    assert speaking.asked == [{"kind": "import", "params": {"source": "kokoro"}}]
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import { Element } from '../core/element.js';
 import { formatDuration, formatNumber, t } from '../core/i18n.js';
 import { models, readModels } from '../core/models.js';
 import { button, buttonLink, emptyState, errorBox, field, pageHead, progressBar } from '../components/parts.js';
+import { LISTENER, VOICES, fetchButton } from '../components/fetch-model.js';
 import { inputValue } from '../components/workshop.js';
 import '../components/player.js';
 
@@ -50,10 +51,16 @@ class SpeechPage extends Element {
   connectedCallback() {
     super.connectedCallback();
     readModels().catch((error) => (this.hearFault = error));
-    get('voices').then((answer) => {
-      this.voices = answer.data;
-      this.voice ||= this.voices?.[0]?.name ?? '';
-    }, (error) => (this.fault = error));
+    this.readVoices();
+  }
+
+  async readVoices() {
+    try {
+      this.voices = /** @type {Voice[]} */ ((await get('voices')).data);
+      this.voice ||= this.voices[0]?.name ?? '';
+    } catch (error) {
+      this.fault = error;
+    }
   }
 
   disconnectedCallback() {
@@ -112,9 +119,9 @@ class SpeechPage extends Element {
 
   render() {
     return html`${pageHead({ title: t('speech.title'), lead: t('speech.lead') })}
-      ${this.voices?.length === 0 ? emptyState({ icon: 'volume2', title: t('speech.no_voices'), text: t('speech.no_voices_help') }) : this.renderSpeak()}
+      ${this.voices?.length === 0 ? emptyState({ icon: 'volume2', title: t('speech.no_voices'), text: t('speech.no_voices_help'), action: fetchButton(VOICES, () => this.readVoices()) }) : this.renderSpeak()}
       ${this.made.length ? html`<section class="speech-made" aria-label=${t('speech.made')}>${this.made.map((each) => this.renderMade(each))}</section>` : nothing}
-      ${models.get() && !this.listener ? emptyState({ icon: 'mic', title: t('speech.no_listeners'), text: t('speech.no_listeners_help') }) : this.renderListen()}
+      ${models.get() && !this.listener ? emptyState({ icon: 'mic', title: t('speech.no_listeners'), text: t('speech.no_listeners_help'), action: fetchButton(LISTENER) }) : this.renderListen()}
       ${this.heard ? this.renderHeard(this.heard) : nothing}`;
   }
 

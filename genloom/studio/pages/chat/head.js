@@ -3,7 +3,8 @@ import { html, nothing } from '../../vendor/lit.js';
 import { t } from '../../core/i18n.js';
 import { nameModel } from '../../core/models.js';
 import { href } from '../../core/router.js';
-import { button, emptyState } from '../../components/parts.js';
+import { CHAT_MODEL, fetchButton } from '../../components/fetch-model.js';
+import { button, buttonLink, emptyState } from '../../components/parts.js';
 import { toastError } from '../../components/toast.js';
 
 /** @typedef {import('../chat.js').Chat} Chat */
@@ -30,7 +31,7 @@ function renderPicker(label, usable, chosen, choose) {
 /** What stands in a conversation that has not begun. @param {Chat} page */
 export function renderStart(page) {
   if (!page.usable.length) {
-    return emptyState({ icon: 'messagesSquare', title: t('chat.no_model'), text: t('chat.no_model_text'), action: html`<a class="button primary" href=${href('models')}>${t('chat.to_models')}</a>` });
+    return emptyState({ icon: 'messagesSquare', title: t('chat.no_model'), text: t('chat.no_model_text'), action: html`${fetchButton(CHAT_MODEL)}${buttonLink({ label: t('chat.to_models'), href: href('models') })}` });
   }
   return emptyState({ icon: 'messagesSquare', title: t('chat.start'), text: t('chat.start_text', { model: page.model ? nameModel(page.model) : '' }) });
 }

@@ -11,6 +11,7 @@ import { href } from '../../core/router.js';
 import { isAllowed } from '../../core/session.js';
 import { createSetting } from '../../core/store.js';
 import { menu } from '../../components/menu.js';
+import { CHAT_MODEL, fetchButton } from '../../components/fetch-model.js';
 import { button, buttonLink, emptyState, errorBox, field, icon, pageHead, segments } from '../../components/parts.js';
 import { toastError } from '../../components/toast.js';
 import { translate } from '../../components/workshop.js';
@@ -179,7 +180,7 @@ class PromptPage extends Element {
     return html`${crumbs}
       ${pageHead({ title: prompt.name, lead: describe(prompt), actions: isAllowed('train') ? html`${button({ label: t('prompts.edit'), icon: 'pencil', run: () => changePrompt(prompt).catch(toastError) })}
         ${isOwn ? menu({ label: t('shell.more'), items: [{ label: t('prompts.delete'), icon: 'trash2', danger: true, run: () => removePrompt(prompt).catch(toastError) }] }) : nothing}` : nothing })}
-      ${this.usable.length || !models.get() ? this.renderForm(prompt) : emptyState({ icon: 'messagesSquare', title: t('prompts.no_model'), text: t('prompts.no_model_text'), action: buttonLink({ label: t('prompts.to_models'), kind: 'primary', href: href('models') }) })}
+      ${this.usable.length || !models.get() ? this.renderForm(prompt) : emptyState({ icon: 'messagesSquare', title: t('prompts.no_model'), text: t('prompts.no_model_text'), action: html`${fetchButton(CHAT_MODEL)}${buttonLink({ label: t('prompts.to_models'), href: href('models') })}` })}
       ${groups.length ? html`<div class="groups">${repeat(groups, (group) => group.id, (group) => makeGroup(group, this))}</div>` : nothing}
       ${this.renderTexts(prompt)}`;
   }
