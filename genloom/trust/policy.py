@@ -17,7 +17,7 @@ from genloom.errors import GenloomError
 from genloom.settings import MAX_RECIPE_BYTES, option, parse_settings, to_toml
 from genloom.store.consent import Likeness
 from genloom.trust.classifiers import build_classifier, compute_scores, list_media
-from genloom.trust.policy_words import TextReader, parse_entry
+from genloom.trust.policy_words import TextReader, decode_text, parse_entry
 
 Action = Literal["refuse", "warn", "log"]
 ConsentAction = Literal["refuse", "warn", "log", "allow"]
@@ -204,15 +204,17 @@ def check_text(policy: ContentPolicy, text: str, target: Target = "prompt") -> l
     Raise GenloomError (trust.bad_classifier) for a classifier that does not keep its contract.
     """
     text = _shorten_text(text)
-    reader = TextReader(policy.lists, text)
+    # A text with tags, escapes or names of programs is read as it stands, too, so that neither way hides a word.
+    readers = [TextReader(policy.lists, each) for each in dict.fromkeys((text, decode_text(text)))]
     decisions = []
     for name, rule in policy.rules.items():
-        words = reader.find_words(rule.all, rule.none, rule.window) if rule.all else ()
+        found = [each.find_words(rule.all, rule.none, rule.window) if rule.all else () for each in readers]
+        words = next((each for each in found if each is not None), None)
         if target not in rule.on or words is None:
             continue
         if not rule.classifier:
             decisions.append(Decision(name, rule.action, rule.reason or name, words))
-        elif "text" in list_media(rule.classifier) and not (rule.none and reader.has_entry(rule.none)):
+        elif "text" in list_media(rule.classifier) and not (rule.none and readers[0].has_entry(rule.none)):
             decisions += _classify_values(name, rule, [text], words)
     return sorted(decisions, key=lambda decision: _SEVERITY[decision.action])
 

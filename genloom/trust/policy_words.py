@@ -3,9 +3,12 @@
 Words are compared in small letters, without accents and without the digits that stand for letters.
 """
 
+import html
 import itertools
 import re
+import sys
 import unicodedata
+import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,6 +29,14 @@ _DRAWN = str.maketrans({picture: f" {word} " for picture, word in _PICTURES.item
 _LONG_RUN = re.compile(r"([^\W\d_])\1{2,}")
 _YEARS = frozenset({"year", "years", "yr", "yrs", "jahre", "jahren"})
 _OLD = frozenset({"old", "alt", "alte", "alter", "altes", "alten"})
+# Years that are an age without "old": French, Spanish, Portuguese, Italian, Dutch, Scandinavian, Polish, Russian.
+_YEARS_OF_AGE = ("ans", "anos", "anni", "jaar", "år", "lat", "лет")
+_IDEOGRAPH = re.compile("([\u3040-\u30ff\u3400-\u9fff])")  # a word each, because no blanks stand between words
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>|<!--.{0,200}?-->")
+_ESCAPE = re.compile(r"\\(?:u\{?([0-9A-Fa-f]{4,6})\}?|x([0-9A-Fa-f]{2}))")
+_SPELLED = re.compile(r"(?<!\w)(?:[^\W\d_] ){2,}[^\W\d_](?!\w)")
+_CUT = re.compile(r"(?<=\w)(?:-\s*\n\s*|\\)(?=\w)")  # a word at the end of a line, or with a backslash in it
 _BEFORE_AUTHORS = ("by", "von")
 _BEFORE_AGES = frozenset({"age", "ages", "aged", "alter"})
 _OF = frozenset({"of", "von"})
@@ -119,6 +130,8 @@ class TextReader:
         before = [word for word in self.words[max(position - 2, 0) : position] if word not in _OF][-1:]
         unit, old = [*self.words[position + 1 : position + 3], "", ""][:2]
         is_after = bool(before) and (before[0] in _BEFORE_AGES or before[0] in _YOUNG)
+        if unit in {_fold_word(each) for each in _YEARS_OF_AGE}:
+            return True
         return is_after or unit == "yo" or unit.startswith("jaehrig") or (unit in _YEARS and old in _OLD)
 
     def _find_names(self, raw_words: Sequence[str]) -> set[int]:
@@ -133,12 +146,29 @@ class TextReader:
         }
 
 
+def decode_text(text: str) -> str:
+    """Return a text as a page, a program or a link shows it: without tags and escapes, and with single words.
+
+    Names of programs such as drawNakedTree become words, as do letters with blanks between them.
+    """
+    text = html.unescape(_TAG.sub("", text))
+    text = urllib.parse.unquote(text, errors="replace") if "%" in text else text
+    text = _ESCAPE.sub(lambda match: _decode_character(match[1] or match[2]), text)
+    text = _CUT.sub("", text)
+    return _CAMEL.sub(" ", _SPELLED.sub(lambda match: match[0].replace(" ", ""), text))
+
+
+def _decode_character(digits: str) -> str:
+    number = int(digits, 16)
+    return chr(number) if number <= sys.maxunicode else ""
+
+
 def _split_words(text: str) -> list[str]:
     """Return the words of a text; characters that are not drawn are left out, single letters in a row are one word."""
     words: list[str] = []
     is_spelled = False
     for word in _WORD.findall(_remove_invisible(text)):
-        is_letter = len(word) == 1 and word.isalpha()
+        is_letter = len(word) == 1 and word.isalpha() and not _IDEOGRAPH.match(word)
         if is_letter and is_spelled and words:
             words[-1] += word
         else:
@@ -148,8 +178,9 @@ def _split_words(text: str) -> list[str]:
 
 
 def _remove_invisible(text: str) -> str:
-    """Return a text in the compatible form of Unicode (NFKC), with words for some pictures."""
-    return "".join(c for c in unicodedata.normalize("NFKC", text.translate(_DRAWN)) if not _is_invisible(c))
+    """Return a text in the compatible form of Unicode (NFKC), with words for some pictures and ideographs apart."""
+    drawn = "".join(c for c in unicodedata.normalize("NFKC", text.translate(_DRAWN)) if not _is_invisible(c))
+    return _IDEOGRAPH.sub(r" \1 ", drawn)
 
 
 @lru_cache(maxsize=4096)
