@@ -39,7 +39,7 @@ class EditOptions:
 
     source: Path | None = option(None, "File to start from; needs --fill or --strength.")
     fill: str | None = option(None, "Part to generate, FROM:TO in shares of the length: 0.25:0.5; 0.5: continues half.")
-    strength: float | None = share_option("Strength of the change, above 0 to 1: 1 replaces the source.")
+    strength: float | None = share_option("Change, above 0 to 1: 1 replaces the source.")
 
 
 @dataclass(frozen=True, eq=False)

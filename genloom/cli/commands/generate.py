@@ -117,7 +117,7 @@ def run(
     refuse_copies
         Withhold outputs that copy training data.
     stop
-        String that ends a text and is not part of it, taken as it is; a line break is $'\\n' in the shell. Repeatable.
+        String that ends a text and is not part of it; a line break is $'\\n' in the shell. Repeatable.
     out
         Folder for copies of the outputs, or a file, whose suffix chooses the format.
     continue_from

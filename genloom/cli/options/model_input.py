@@ -26,7 +26,7 @@ ChatPrompts = Annotated[
     Parameter(
         name="--chat",
         negative="--no-chat",
-        help="Prompts as questions, in the model's chat template. [default: for models tuned on conversations]",
+        help="Prompts as questions, in the model's chat template. [default: if tuned on conversations]",
     ),
 ]
 Adapters = Annotated[

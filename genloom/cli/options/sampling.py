@@ -13,7 +13,7 @@ from genloom.objectives.checks import SUGGESTED_TEMPERATURE
 MaxTokens = Annotated[
     int,
     int_range(1, 1_000_000),
-    Parameter(help="Maximum number of tokens to generate. [default: 400; 512 for a chat reply]"),
+    Parameter(help="Most tokens to add. [default: 400; 512 in chat]"),
 ]
 SamplingTemperature = Annotated[
     Temperature,

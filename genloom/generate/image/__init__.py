@@ -39,8 +39,8 @@ class EditOptions:
 
     image: Path | None = option(None, "Image to start from; needs --mask, --strength or --outpaint.")
     mask: Path | None = option(None, "Mask of the image's size: white is generated, black stays, grey is mixed.")
-    strength: float | None = share_option("Strength of the change, above 0 to 1: 1 replaces the source.")
-    outpaint: str | None = option(None, "Pixels to add as left,right,top,bottom, e.g. 0,16,0,16.")
+    strength: float | None = share_option("Change, above 0 to 1: 1 replaces the source.")
+    outpaint: str | None = option(None, "Pixels to add, left,right,top,bottom: 0,16,0,16.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,7 +42,7 @@ GROWING_PROPERTIES = ("mw", "heavy_atoms", "rings", "aromatic_rings")  # which n
 class EditOptions:
     """Wishes for the molecules."""
 
-    goal: str | None = option(None, 'Goals: "logp=2..3 qed>0.7", or "a small amine".')
+    goal: str | None = option(None, 'Goals: words, or "logp=2..3 qed>0.7".')
     scaffold: str | None = option(None, "Scaffold to keep, as SMILES; grows at each [*].")
     link: str | None = option(None, 'Two fragments to join: "[*]c1ccccc1.[*]CCN".')
     like: str | None = option(None, "Molecule to vary: a name, or SMILES.")

@@ -57,7 +57,7 @@ class EditOptions:
     source: Path | None = option(None, "Tune, for one of the tasks.")
     continue_: int | None = option(None, "Bars to add.", minimum=1, maximum=MAX_ADDED_BARS)
     fill: str | None = option(None, "Bars to rewrite: 5-8.")
-    vary: float | None = share_option("Share of cells (a voice in a bar).")
+    vary: float | None = share_option("Share of the voices' bars.")
     harmonise: int | None = option(None, "Voices to add below the source.", minimum=1, maximum=8)
     accompany: str | None = option(None, 'Instruments to add below the source: "cello".')
 
