@@ -2,7 +2,9 @@
 
 import errno
 import resource
+import signal
 import socket
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -69,13 +71,21 @@ def open_sockets(config: Config, num_ports: int = 1) -> tuple[list[socket.socket
 def run_server(
     workspace: Workspace, config: Config, sockets: list[socket.socket], announce: Callable[[], None]
 ) -> None:
-    """Serve until SIGINT or SIGTERM; `announce` is called once requests are answered."""
+    """Serve until SIGINT, SIGTERM or SIGHUP; `announce` is called once requests are answered."""
     _raise_file_limit()
+    end_on_hangup()
     guard = build_app(workspace, config)
     ollama = build_ollama_app(guard) if config.is_ollama else None
     if ollama:
         sockets = [*sockets, *listen_as_ollama()]
     build_http_server(guard, config, announce, ollama).run(sockets=sockets)
+
+
+def end_on_hangup() -> None:
+    """Let SIGHUP, unless it is ignored, do in the main thread as SIGTERM, for which uvicorn answers what has begun."""
+    is_main_thread = threading.current_thread() is threading.main_thread()
+    if is_main_thread and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))
 
 
 def listen_as_ollama() -> list[socket.socket]:

@@ -22,7 +22,7 @@ from genloom.cli.commands.serve import draw_qr_code
 from genloom.cli.options import serving
 from genloom.server.app import build_ollama_app
 from genloom.server.config import Config, list_private_addresses
-from genloom.server.run import build_http_server, listen_as_ollama, open_sockets
+from genloom.server.run import build_http_server, end_on_hangup, listen_as_ollama, open_sockets
 from genloom.server.running import find_running_urls, hold_workspace, publish_urls
 from genloom.server.sessions import open_access
 from tests.errors import raises_code
@@ -44,6 +44,19 @@ def starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Config]:
     monkeypatch.setenv("GENLOOM_HOME", str(tmp_path / "ws"))
     monkeypatch.setattr("genloom.server.run.run_server", serve)
     return configs
+
+
+def test_a_terminal_that_is_closed_ends_a_server_as_sigterm_does() -> None:
+    received: list[int] = []
+    previous_handlers = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)}
+    try:
+        signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
+        end_on_hangup()
+        signal.raise_signal(signal.SIGHUP)
+    finally:
+        for number, handler in previous_handlers.items():
+            signal.signal(number, handler)
+    assert received == [signal.SIGTERM]
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "203.0.113.7", "192.168.1.2", "studio-pc"])
