@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from genloom.media import image
 from genloom.media.image import extract_style_features as style_of_picture
 from genloom.media.image.style_features import compute_hue_histogram, compute_placement
 from genloom.media.text import extract_style_features as style_of_text
@@ -64,3 +65,15 @@ def test_features_contain_the_length_and_exist_for_any_text() -> None:
         assert np.isfinite(style_of_text(text)).all()
     assert style_of_text("It ends.")[11] == 1
     assert style_of_text("It does not")[11] == 0
+
+
+def test_facts_of_a_picture_show_what_a_taste_changes() -> None:
+    picture = np.full((20, 20, 3), 255, np.uint8)
+    facts = image.describe(picture)
+    assert facts["pixels"] == 400
+    assert (facts["lightness in %"], facts["chroma in %"], facts["edges in %"]) == pytest.approx((100, 0, 0))
+    picture[5:15, 5:15] = (0, 0, 255)
+    bluer = image.describe(picture)
+    assert bluer["foreground in %"] == pytest.approx(25)
+    assert (bluer["red in %"], bluer["blue in %"], bluer["chroma in %"]) == pytest.approx((75, 100, 25))
+    assert bluer["edges in %"] > 0

@@ -1,7 +1,7 @@
 """The medium image: opens image files as uint8 RGB arrays, saves, previews and checks them."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ import numpy as np
 from genloom.errors import GenloomError
 from genloom.media.image import decoding, terminal
 from genloom.media.image.alignment import list_alignments as list_alignments
+from genloom.media.image.style_features import describe_style
 from genloom.media.image.style_features import extract_style_features as extract_style_features
 from genloom.media.saving import write_file
 from genloom.settings import explain_unreadable_file, option
@@ -203,6 +204,11 @@ def sheet(values: Sequence[np.ndarray], captions: Sequence[str] = ()) -> Display
     captions = captions or [""] * len(values)
     cells = [[SheetCell(value, caption)] for value, caption in zip(values, captions, strict=True)]
     return show(draw_contact_sheet(cells))
+
+
+def describe(value: np.ndarray) -> Mapping[str, float]:
+    """Return the size, and shares of 100: lightness, each colour, chroma, edges, and what is not background."""
+    return {"pixels": count_units(value), **describe_style(value)}
 
 
 def count_units(value: np.ndarray) -> int:
