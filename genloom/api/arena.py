@@ -44,7 +44,7 @@ class Trial:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         from html import escape
 
-        from genloom.api.outputs import to_html
+        from genloom.api.notebook import to_html
         from genloom.api.signing import sign_blind_display
 
         cells = [

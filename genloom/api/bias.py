@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from genloom.api.outputs import render_table
+from genloom.api.notebook import render_table
 from genloom.errors import GenloomError
 from genloom.option_names import name_options
 from genloom.store.files import expand_home

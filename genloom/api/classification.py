@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from genloom.api.models import Model
-    from genloom.api.outputs import Listing
+    from genloom.api.notebook import Listing
     from genloom.api.workspace import Workspace
     from genloom.assistant.tasks.classifiers import TrainedClassifier
     from genloom.assistant.tasks.tables import Table
@@ -185,7 +185,7 @@ def classify(
 
 def list_classifiers(workspace: "Workspace") -> "Listing[KeptClassifier]":
     """Return the classifiers of a workspace by name; those whose card cannot be read are left out."""
-    from genloom.api.outputs import Listing
+    from genloom.api.notebook import Listing
     from genloom.assistant.tasks import classifiers
 
     found = Listing[KeptClassifier]()

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from genloom.api.generation import GenerationProgress, iter_batch
-from genloom.api.outputs import Listing, Output
+from genloom.api.notebook import Listing
+from genloom.api.outputs import Output
 
 if TYPE_CHECKING:
     from genloom.api.models import Model

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.api.argument_types import check_arguments
-from genloom.api.outputs import render_table
+from genloom.api.notebook import render_table
 from genloom.store.dataset import Dataset as StoredDataset
 from genloom.store.dataset import Split
 from genloom.store.recycle_bin import count_bytes

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from genloom.api.argument_types import check_arguments
-from genloom.api.outputs import Listing
+from genloom.api.notebook import Listing
 from genloom.errors import GenloomError
 from genloom.store import files
 

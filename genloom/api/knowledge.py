@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
     from genloom.api.models import Model
-    from genloom.api.outputs import Listing
+    from genloom.api.notebook import Listing
     from genloom.api.workspace import Workspace
     from genloom.assistant.knowledge.index import KnowledgeIndex
     from genloom.assistant.knowledge.retrieval import Retrieval, Source
@@ -324,7 +324,7 @@ def list_names(workspace: "Workspace") -> list[str]:
 
 def list_knowledge(workspace: "Workspace") -> "Listing[Knowledge]":
     """Return all knowledge of a workspace by name; damaged indexes are left out."""
-    from genloom.api.outputs import Listing
+    from genloom.api.notebook import Listing
     from genloom.assistant.knowledge.index import open_index
 
     found = Listing[Knowledge]()

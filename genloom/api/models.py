@@ -14,7 +14,7 @@ from genloom.api.attribute_bias import measure_attribute_bias
 from genloom.api.bias import measure_bias
 from genloom.api.chat import begin_chat
 from genloom.api.consent import check_model_consent
-from genloom.api.outputs import render_table
+from genloom.api.notebook import render_table
 from genloom.api.privacy import measure_privacy
 from genloom.api.signing import Note, sign_export
 from genloom.store.files import expand_home, is_folder_path

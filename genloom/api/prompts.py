@@ -1,12 +1,13 @@
 """The prompt library of a workspace: prompts with versions and tests, answered, and improved on examples."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.api.argument_types import check_arguments
-from genloom.api.outputs import Output, Outputs
+from genloom.api.outputs import Outputs
+from genloom.api.prompt_tests import TestReport, TestResult
 from genloom.errors import GenloomError
 from genloom.store.files import expand_home, is_folder_path, write_atomic
 from genloom.text_format import format_count
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from genloom.api.models import Model
     from genloom.api.workspace import Workspace
     from genloom.assistant.prompts.cases import Case
-    from genloom.assistant.prompts.checks import CheckFailure
     from genloom.assistant.prompts.library import PromptLibrary
     from genloom.assistant.prompts.prompt import Prompt
     from genloom.assistant.prompts.receipt import ImproveReceipt
@@ -25,49 +25,6 @@ if TYPE_CHECKING:
     from genloom.types import Message
 
 Given = Mapping[str, "Value"]
-
-
-@dataclass(frozen=True)
-class TestResult:
-    """A test of a prompt: the values, the answer, and the checks that it does not pass."""
-
-    given: "Given"
-    output: Output
-    failures: "Sequence[CheckFailure]"
-
-    __test__ = False  # pytest collects classes by their name
-
-    @property
-    def has_passed(self) -> bool:
-        return not self.failures
-
-    def to_record(self) -> dict[str, Any]:
-        return {
-            "given": dict(self.given),
-            "output": self.output.id,
-            "answer": self.output.continuation,
-            "failures": [vars(failure) for failure in self.failures],
-        }
-
-
-@dataclass(frozen=True)
-class TestReport:
-    """The tests of a prompt with a model."""
-
-    prompt: str
-    model: str
-    results: tuple[TestResult, ...] = field(default=())
-
-    __test__ = False
-
-    @property
-    def num_passed(self) -> int:
-        return sum(result.has_passed for result in self.results)
-
-    def to_record(self) -> dict[str, Any]:
-        """Return the report as JSON values."""
-        results = [result.to_record() for result in self.results]
-        return {"prompt": self.prompt, "model": self.model, "passed": self.num_passed, "tests": results}
 
 
 @check_arguments

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from genloom.api.outputs import render_table
+from genloom.api.notebook import render_table
 from genloom.errors import GenloomError
 from genloom.text_format import format_count, quote_beginning
 

@@ -37,7 +37,8 @@ from genloom.api.datasets import Dataset
 from genloom.api.doctor import diagnose
 from genloom.api.keys import Keys
 from genloom.api.models import Model
-from genloom.api.outputs import Listing, Output, Outputs
+from genloom.api.notebook import Listing
+from genloom.api.outputs import Output, Outputs
 from genloom.api.prompts import Prompts
 from genloom.api.runs import Run, SavedConversation
 from genloom.errors import GenloomError

@@ -10,7 +10,8 @@ import pytest
 
 import genloom as gl
 from genloom import plugins
-from genloom.api.outputs import Outputs, render_table, to_html
+from genloom.api.notebook import render_table, to_html
+from genloom.api.outputs import Outputs
 from genloom.api.progress import is_interactive, run_events
 from genloom.cli.app import VERBS
 from genloom.train.events import Status

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import genloom as gl
-from genloom.api.outputs import build_mimebundle
+from genloom.api.notebook import build_mimebundle
 from genloom.cli import run
 from genloom.store.workspace import Workspace
 from genloom.types import Display

@@ -29,14 +29,18 @@ class Stage:
         self.address = f"http://127.0.0.1:{self.server.servers[0].sockets[0].getsockname()[1]}"
 
     async def answer(self, scope: Any, receive: Any, send: Any) -> None:
+        is_studio = scope["path"].startswith("/studio/")
+
         async def send_to_keep(message: Any) -> None:
-            """Browsers keep the files of the studio from one test to the next, and need not read them again."""
+            """Browsers keep the files of the studio from one test to the next, and nothing of a world."""
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"cache-control", b"max-age=86400")]
+                others = [header for header in message["headers"] if header[0] != b"cache-control"]
+                keeping = b"max-age=86400" if is_studio else b"no-store"
+                message["headers"] = [*others, (b"cache-control", keeping)]
             await send(message)
 
         self.loop = asyncio.get_running_loop()
-        await self.app(scope, receive, send_to_keep if scope["path"].startswith("/studio/") else send)
+        await self.app(scope, receive, send_to_keep)
 
     @contextmanager
     def play(self, world: World) -> Generator[str]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from genloom.api.prompts import Prompts, TestReport
+from genloom.api.prompt_tests import TestReport
+from genloom.api.prompts import Prompts
 from genloom.cli.console import Console
 from genloom.cli.descriptions import describe_like
 from genloom.cli.options.numbers import Seed, finite_float, int_range
