@@ -81,8 +81,8 @@ def _catch_end_signals() -> None:
 
 
 def _release_end_signals() -> None:
-    """Let SIGTERM and SIGHUP end this process at once: what Python does at its own end has no place for an error."""
-    for number in _END_SIGNALS:
+    """Let Ctrl-C, SIGTERM and SIGHUP end this process at once: Python's own end has no place for an error."""
+    for number in (signal.SIGINT, *_END_SIGNALS):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
 

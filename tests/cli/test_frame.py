@@ -212,6 +212,7 @@ def test_an_interrupt_while_modules_are_loaded_is_one_line(
 
     monkeypatch.setattr("genloom.cli.run", interrupt)
     monkeypatch.setattr("genloom.cli._open_closed_streams", lambda: None)
+    monkeypatch.setattr("genloom.cli._release_end_signals", lambda: None)  # of the process that runs the tests
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 130
@@ -246,11 +247,12 @@ def test_a_command_ends_by_a_signal_as_by_ctrl_c(number: signal.Signals, is_igno
     assert (ended.returncode, ended.stdout, ended.stderr) == expected
 
 
-def test_a_signal_at_the_end_of_the_process_is_no_traceback() -> None:
-    end = "atexit.register(os.kill, os.getpid(), signal.SIGTERM)"
-    code = f"import atexit, os, signal; from genloom import cli; {end}; cli.run = len; cli.main()"
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_at_the_end_of_the_process_is_no_traceback(number: signal.Signals) -> None:
+    end = f"atexit.register(os.kill, os.getpid(), {int(number)})"
+    code = f"import atexit, os; from genloom import cli; {end}; cli.run = len; cli.main()"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
-    assert (ended.returncode, ended.stderr) == (-signal.SIGTERM, "")
+    assert (ended.returncode, ended.stderr) == (-number, "")
 
 
 def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Generator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 from typing import Annotated, Any
 
 from genloom import plugins
@@ -32,6 +33,7 @@ from genloom.train.parallel.group import read_rank
 
 Epsilon = Annotated[float, finite_float(lambda n: 0 < n <= 1000, "a number above 0, at most 1000")]
 Delta = Annotated[float, finite_float(lambda n: 0 < n < 1, "a number above 0 and below 1")]
+_SAME_SIGNAL_SECONDS = 1.0
 NUM_SAMPLES = 3  # texts that a new model writes on the way
 RETENTION_LABELS = {
     BITS_PER_BYTE: "  of general text",
@@ -219,22 +221,28 @@ class _Stop:
     """The signal that asked to stop, if any; before the first step there is nothing to save, so it ends at once."""
 
     signal_number: int = 0
+    requested_at: float = 0.0
     is_graceful: bool = False
 
 
 @contextmanager
 def catch_signals() -> Generator[_Stop]:
-    """Turn a first Ctrl-C, SIGTERM or SIGHUP into a request to stop; a second one, of any kind, ends at once."""
+    """Turn a first Ctrl-C, SIGTERM or SIGHUP into a request to stop; a second one, of any kind, ends at once.
+
+    Launchers pass on a Ctrl-C that the terminal has sent to this process too: soon after the first, it is the same one.
+    """
     stop = _Stop()
     previous_handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
     def on_signal(number: int, frame: Any) -> None:
+        if stop.signal_number and monotonic() - stop.requested_at < _SAME_SIGNAL_SECONDS:
+            return
         if stop.signal_number or not stop.is_graceful:
             previous_handler = previous_handlers[signal.Signals(number)]
             if callable(previous_handler):
                 previous_handler(number, frame)
             raise KeyboardInterrupt
-        stop.signal_number = number
+        stop.signal_number, stop.requested_at = number, monotonic()
 
     for number, handler in previous_handlers.items():
         if handler is not signal.SIG_IGN:  # as nohup sets it
