@@ -54,6 +54,13 @@ def test_the_recipe_fits_the_data_and_the_objective(
     assert (recipe.network, recipe.codecs[0]) == (network, codec)
 
 
+@pytest.mark.parametrize("medium", plugins.list_part_names("medium"))
+@pytest.mark.parametrize("size", [10, 10**6, 10**9])
+def test_a_model_is_trained_without_a_choice_of_the_objective(medium: str, size: int) -> None:
+    assert find_default_recipe(medium, size, "").objectives
+    assert find_default_recipe(medium, size, "another")
+
+
 def test_data_with_a_voice_have_a_recipe_of_their_own() -> None:
     assert find_default_recipe("audio", 10**6, "", ("voice",)).codecs == ("latent", "mel")
     assert find_default_recipe("audio", 10**6, "").persons == ""

@@ -24,10 +24,10 @@ MAX_BYTES = 8 << 20
 MAX_PREVIEW_COLUMNS = 64
 IDENTITY_CELLS = 16  # on a side, by which designs that look alike are told from others
 
+_GOALS: Mapping[str, Any] = {"conditions": {"goals": {"name": "goals"}}}
 default_recipes: tuple[DefaultRecipe, ...] = (
-    DefaultRecipe(
-        (), "unet", ("density",), batch_size=32, context_length=0, settings={"conditions": {"goals": {"name": "goals"}}}
-    ),
+    DefaultRecipe(("flow",), "unet", ("density",), batch_size=32, context_length=0, settings=_GOALS),
+    DefaultRecipe((), "unet", ("density",), batch_size=32, context_length=0, settings=_GOALS),
 )
 
 
