@@ -80,7 +80,7 @@ def open_cluster(address: str) -> Generator[Cluster]:
     """Connect to a cluster: "ray", or "ray://HOST:10001" for the one of that head.
 
     "ray" is the cluster of the environment variable RAY_ADDRESS, else one of processes of this machine, which end with
-    the block. Raises GenloomError for another address, without Ray, and where nothing answers.
+    the block. Raises GenloomError for another address, without Ray, and where nothing answers or a token is asked for.
     """
     check_address(address)
     ray = import_ray()
@@ -101,6 +101,8 @@ def open_cluster(address: str) -> Generator[Cluster]:
                 logging_level=logging.ERROR,
             )
     except (ConnectionError, ray.exceptions.RayError, RuntimeError, TimeoutError) as error:
+        if is_without_token(error):
+            raise GenloomError("cluster.no_token", address=address) from error
         reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
         raise GenloomError("cluster.no_answer", address=address, reason=reason) from error
     try:
@@ -140,6 +142,15 @@ def import_ray() -> Any:
     except ImportError as error:
         raise GenloomError("cluster.not_installed", extra=EXTRA) from error
     return ray
+
+
+def is_without_token(error: BaseException | None) -> bool:
+    """Return whether a connection failed since the cluster asks for a token, as only the first of its errors says."""
+    while error is not None:
+        if "AuthenticationError" in f"{type(error).__name__}: {error}":
+            return True
+        error = error.__cause__
+    return False
 
 
 def describe_cluster() -> Cluster:

@@ -76,6 +76,14 @@ def test_workers_and_a_cluster_contradict_each_other(tmp_path_factory: pytest.Te
         Workspace(folder / "w").collect(folder, workers=2, on="ray")
 
 
+def test_a_missing_token_is_told_by_the_first_of_several_errors() -> None:
+    first = RuntimeError("Failed to connect to GCS.\nray.exceptions.AuthenticationError: InvalidAuthToken")
+    last = ConnectionError("Failed to connect to Ray cluster at 10.0.0.1:6379")
+    assert not cluster.is_without_token(last)
+    last.__cause__ = first
+    assert cluster.is_without_token(last)
+
+
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
 def test_the_faults_of_ray_have_words() -> None:
     ray = cluster.import_ray()

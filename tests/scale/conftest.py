@@ -29,6 +29,7 @@ def two_machines() -> Iterator[Any]:
     ray = import_ray()
     from ray.cluster_utils import Cluster
 
+    os.environ.setdefault("RAY_worker_niceness", "0")  # else other work of this machine goes before the tests
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.getcwd(), os.environ.get("PYTHONPATH")]))
     machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     machines.add_node(num_cpus=1)
