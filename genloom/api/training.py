@@ -236,8 +236,8 @@ def import_model(
     Parameters
     ----------
     source
-        Name (smollm2, qwen, kokoro, whisper, whisper-tiny); folder of a Llama, Mistral, Qwen2, Qwen3 or GPT-2 model or of an
-        adapter; or .gguf file.
+        Name (smollm2, qwen, kokoro, whisper, whisper-tiny); folder of a Llama, Mistral, Qwen2, Qwen3 or GPT-2 model or
+        of an adapter; or .gguf file.
     name
         Name of the model in the workspace. "": that of the source.
     base

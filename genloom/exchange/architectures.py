@@ -43,28 +43,28 @@ def parse_hf_config(config: Mapping[str, Any]) -> ArchitectureSpec:
             "exchange.unsupported_architecture", architecture=name, supported=", ".join(SUPPORTED_ARCHITECTURES)
         )
     network = _parse_gpt2(config) if name == "GPT2LMHeadModel" else _parse_llama(name, config)
-    context_length = _read_int(
+    context_length = read_int(
         config, "n_positions" if name == "GPT2LMHeadModel" else "max_position_embeddings", MAX_CONTEXT, 2048
     )
-    return ArchitectureSpec(name, network, context_length, _read_int(config, "vocab_size", MAX_VOCAB))
+    return ArchitectureSpec(name, network, context_length, read_int(config, "vocab_size", MAX_VOCAB))
 
 
 def _parse_llama(name: str, config: Mapping[str, Any]) -> Config:
-    _check_allowed(config, {"hidden_act": ("silu",), "partial_rotary_factor": (1.0,), "use_sliding_window": (False,)})
-    heads = _read_int(config, "num_attention_heads", 1024)
+    check_allowed(config, {"hidden_act": ("silu",), "partial_rotary_factor": (1.0,), "use_sliding_window": (False,)})
+    heads = read_int(config, "num_attention_heads", 1024)
     window = config.get("sliding_window") if name == "MistralForCausalLM" else 0
     return Config(
-        width=_read_int(config, "hidden_size", 1 << 17),
-        depth=_read_int(config, "num_hidden_layers", 1024),
+        width=read_int(config, "hidden_size", 1 << 17),
+        depth=read_int(config, "num_hidden_layers", 1024),
         heads=heads,
-        key_heads=_read_int(config, "num_key_value_heads", 1024, heads),
-        mlp_width=_read_int(config, "intermediate_size", 1 << 19),
-        head_width=_read_int(config, "head_dim", 1 << 12, 128 if name == "Qwen3ForCausalLM" else 0),
+        key_heads=read_int(config, "num_key_value_heads", 1024, heads),
+        mlp_width=read_int(config, "intermediate_size", 1 << 19),
+        head_width=read_int(config, "head_dim", 1 << 12, 128 if name == "Qwen3ForCausalLM" else 0),
         bias=_parse_bias(name, config),
         qk_norm=name == "Qwen3ForCausalLM",
         tie_embeddings=bool(config.get("tie_word_embeddings", False)),
         window=window if isinstance(window, int) and window > 0 else 0,
-        norm_eps=_read_float(config, "rms_norm_eps", 1e-6),
+        norm_eps=read_float(config, "rms_norm_eps", 1e-6),
         **_parse_rotary(config),
     )
 
@@ -74,29 +74,29 @@ def _parse_bias(name: str, config: Mapping[str, Any]) -> str:
     can_have_bias = name in ("LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM")
     has_attention_bias = bool(config.get("attention_bias"))
     can_have_mlp_bias = name == "LlamaForCausalLM" and has_attention_bias
-    _check_allowed(config, {"attention_bias": (can_have_bias, False), "mlp_bias": (can_have_mlp_bias, False)})
+    check_allowed(config, {"attention_bias": (can_have_bias, False), "mlp_bias": (can_have_mlp_bias, False)})
     if name == "Qwen2ForCausalLM":
         return "qkv"
     return "all" if config.get("mlp_bias") else "attention" if has_attention_bias else ""
 
 
 def _parse_gpt2(config: Mapping[str, Any]) -> Config:
-    _check_allowed(config, {"activation_function": ("gelu_new", "gelu_pytorch_tanh"), "scale_attn_weights": (True,)})
-    _check_allowed(config, {"scale_attn_by_inverse_layer_idx": (False,), "add_cross_attention": (False,)})
-    width, heads = _read_int(config, "n_embd", 1 << 17), _read_int(config, "n_head", 1024)
+    check_allowed(config, {"activation_function": ("gelu_new", "gelu_pytorch_tanh"), "scale_attn_weights": (True,)})
+    check_allowed(config, {"scale_attn_by_inverse_layer_idx": (False,), "add_cross_attention": (False,)})
+    width, heads = read_int(config, "n_embd", 1 << 17), read_int(config, "n_head", 1024)
     return Config(
         width=width,
-        depth=_read_int(config, "n_layer", 1024),
+        depth=read_int(config, "n_layer", 1024),
         heads=heads,
         key_heads=heads,
-        mlp_width=_read_int(config, "n_inner", 1 << 19, 4 * width),
+        mlp_width=read_int(config, "n_inner", 1 << 19, 4 * width),
         activation="gelu",
         norm="layer",
         bias="all",
         positions="learned",
         qk_norm=False,
         tie_embeddings=bool(config.get("tie_word_embeddings", True)),
-        norm_eps=_read_float(config, "layer_norm_epsilon", 1e-5),
+        norm_eps=read_float(config, "layer_norm_epsilon", 1e-5),
     )
 
 
@@ -105,7 +105,7 @@ def _parse_rotary(config: Mapping[str, Any]) -> dict[str, Any]:
     rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
     if not isinstance(rope, Mapping):
         raise GenloomError("exchange.unsupported_setting", setting="rope_parameters", value=rope)
-    base = _read_float(
+    base = read_float(
         {"rope_theta": 10000.0, **_pick_key(config, "rope_theta"), **_pick_key(rope, "rope_theta")}, "rope_theta"
     )
     kind = rope.get("rope_type", rope.get("type", "default"))
@@ -114,14 +114,14 @@ def _parse_rotary(config: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "default":
         return {"rotary_base": base}
     if kind == "linear":
-        return {"rotary_base": base, "rotary_scale": _read_float(rope, "factor")}
+        return {"rotary_base": base, "rotary_scale": read_float(rope, "factor")}
     if kind == "llama3":
         return {
             "rotary_base": base,
-            "rotary_scale": _read_float(rope, "factor"),
-            "rotary_length": _read_int(rope, "original_max_position_embeddings", MAX_CONTEXT),
-            "rotary_low": _read_float(rope, "low_freq_factor"),
-            "rotary_high": _read_float(rope, "high_freq_factor"),
+            "rotary_scale": read_float(rope, "factor"),
+            "rotary_length": read_int(rope, "original_max_position_embeddings", MAX_CONTEXT),
+            "rotary_low": read_float(rope, "low_freq_factor"),
+            "rotary_high": read_float(rope, "high_freq_factor"),
         }
     raise GenloomError("exchange.unsupported_rope_scaling", kind=kind)
 
@@ -187,7 +187,8 @@ def find_architecture(network: Config) -> str:
     return names[traits]
 
 
-def _check_allowed(config: Mapping[str, Any], allowed: Mapping[str, tuple[Any, ...]]) -> None:
+def check_allowed(config: Mapping[str, Any], allowed: Mapping[str, tuple[Any, ...]]) -> None:
+    """Raise GenloomError for a setting of a config.json that has none of the values that are supported."""
     for key, values in allowed.items():
         if config.get(key) is not None and config[key] not in values:
             raise GenloomError("exchange.unsupported_setting", setting=key, value=config[key])
@@ -197,7 +198,8 @@ def _pick_key(config: Mapping[str, Any], key: str) -> dict[str, Any]:
     return {key: config[key]} if config.get(key) is not None else {}
 
 
-def _read_int(config: Mapping[str, Any], key: str, limit: int, default: int | None = None) -> int:
+def read_int(config: Mapping[str, Any], key: str, limit: int, default: int | None = None) -> int:
+    """Return a whole number of a config.json; GenloomError if it is none, or out of bounds."""
     value = config.get(key)
     value = default if value is None else value
     if type(value) is not int or not 0 <= value <= limit or (value == 0 and default != 0):
@@ -205,7 +207,8 @@ def _read_int(config: Mapping[str, Any], key: str, limit: int, default: int | No
     return value
 
 
-def _read_float(config: Mapping[str, Any], key: str, default: float | None = None) -> float:
+def read_float(config: Mapping[str, Any], key: str, default: float | None = None) -> float:
+    """Return a number of a config.json; GenloomError if it is none, or out of bounds."""
     value = config.get(key, default)
     if type(value) not in (int, float) or not 0 < value < 1e12:
         raise GenloomError("exchange.bad_number", setting=key, value=value)

@@ -15,6 +15,7 @@ from genloom.errors import GenloomError
 from genloom.exchange import catalog, gguf_file, huggingface
 from genloom.exchange.adapter_importer import import_adapter, is_adapter_folder
 from genloom.exchange.architectures import ArchitectureSpec, parse_hf_config
+from genloom.exchange.bert_importer import import_bert, is_bert_folder
 from genloom.exchange.parity import Parity, check_parity, encode_parity_text
 from genloom.exchange.provenance import copy_notices
 from genloom.exchange.runtime_catalog import RUNTIME_MODELS
@@ -48,6 +49,8 @@ def import_model(
         return import_adapter(workspace, path, name or derive_name(location), base, report_progress)
     if base:
         raise GenloomError("exchange.base_without_adapter", base=base, source=location)
+    if is_bert_folder(path):
+        return import_bert(workspace, path, name or derive_name(location), report_progress)
     if location in RUNTIME_MODELS and not path.exists():
         return ImportResult(import_runtime_model(workspace, location, name or location, report_progress))
     with open_source(location) as (source_model, metadata):
@@ -86,7 +89,7 @@ def expand_path(location: str) -> Path:
 def open_source(location: str) -> Generator[tuple[SourceModel, dict[str, Any]]]:
     """Yield the model at a path or of a name in the catalog, and metadata on its origin for the card."""
     path = expand_path(location)
-    wheels = {entry.wheel: entry for entry in catalog.CATALOG.values()}
+    wheels = {package.archive: entry for entry in catalog.CATALOG.values() for package, _ in entry.parts}
     if path.is_dir():
         found = list(path.glob("*.gguf"))
         if len(found) == 1 and not (path / "config.json").exists():  # as `export --to gguf` writes
@@ -108,9 +111,10 @@ def open_source(location: str) -> Generator[tuple[SourceModel, dict[str, Any]]]:
 
 def catalog_metadata(entry: catalog.CatalogEntry) -> dict[str, Any]:
     """Return the card's metadata on a model of the catalog."""
-    package = f"{entry.package} {entry.version}"
     origin = {"licence": entry.licence, "repository": entry.repository}
-    return {"package": package, "wheel_sha256": entry.sha256, **origin}
+    if entry.further_parts:
+        return {"packages": {package.requirement: package.sha256 for package, _ in entry.parts}, **origin}
+    return {"package": f"{entry.package} {entry.version}", "wheel_sha256": entry.sha256, **origin}
 
 
 def derive_name(location: str) -> str:

@@ -32,6 +32,7 @@ class TextDecoder:
     `stop` are strings and `eos_ids` tokens. `is_finished` has a flag per row and is written in place. With
     `is_append_only`, a draft begins with the previous one. `keep_partial` ends a text that is cut inside a character
     with U+FFFD. `stop_loops` also ends a row of text that repeats itself. Without `has_prompt`, texts stand alone.
+    `decode_row` makes the text of a whole row in place of the codec.
     Values that are not text are decoded when they are looked at, since a draft of them is seldom shown; `postprocess`
     makes the result of each.
     """
@@ -48,7 +49,9 @@ class TextDecoder:
         stop_loops: bool = False,
         postprocess: Callable[[Any], Any] = lambda value: value,
         has_prompt: bool = True,
+        decode_row: Callable[[np.ndarray], str] | None = None,
     ):
+        self.decode_row = decode_row
         self.has_prompt = has_prompt
         self.stop_loops, self.has_loop, self.postprocess = stop_loops, [False] * len(prompts), postprocess
         self.codec, self.stop, self.eos_ids, self.is_finished = codec, stop, (codec.space.eos, *eos_ids), is_finished
@@ -64,7 +67,10 @@ class TextDecoder:
                 row, ended_row = row[: int(is_eos.argmax())], row[: int(is_eos.argmax()) + 1]
             is_last = is_final or bool(self.is_finished[i])
             has_holes = bool((row < 0).any())
-            if is_text:
+            if is_text and self.decode_row is not None:
+                values.append(self.decode_row(row))
+                continuations.append(values[-1])
+            elif is_text:
                 text = decode_with_holes(self.codec, row) if has_holes else detokenizer(row, is_last)
                 continuation, is_stopped = cut_at_stop(text, self.stop, should_hold_back=not is_last)
                 if self.stop_loops and not (is_stopped or has_holes or is_last):

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from genloom import plugins
 from genloom.errors import GenloomError
 from genloom.model import Model
@@ -41,6 +43,7 @@ class SamplerStart:
     finish: Callable[[Any], Any] = field(default=lambda value: value)
     wrap_network: Callable[[Any], Any] = field(default=lambda network: network)  # put around every network
     finish_rows: Callable[[Sequence[Any]], list[Any]] | None = None  # of all rows at once, in place of `finish`
+    decode_row: Callable[[np.ndarray], str] | None = None  # of text, in place of the codec's `decode`
     continue_with: "Callable[[Sequence[Any]], SamplerStart] | None" = None  # None: this is the last pass
 
     def finish_all(self, values: Sequence[Any]) -> list[Any]:

