@@ -7,13 +7,15 @@
 The corpora are written by a generator of words (Zipf's law over the words of Shakespeare), in files of 64 MB of JSON
 lines of about 2 kB, with exact copies and near-duplicates of earlier documents, one in fifty each. Memory is what
 processes cannot give back: the private pages without files (RssAnon), of all processes together, sampled five times a
-second; pages of mapped files are cache. CPU seconds are those of all processes.
+second; pages of mapped files are cache. CPU seconds are those of all processes, by the same samples.
+
+On a machine that is busy with other work, the clock says little about two workers. So their speed is also computed from
+processor seconds: what the command itself computes (comparing, writing) is done by one, the rest is shared by two.
 """
 
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -64,7 +66,7 @@ def main() -> None:
 def measure_step(step: str, corpus: Path, workspace: Path, workers: int, size: float) -> dict[str, float]:
     """Run a step in a process of its own; print and return its speed and its memory."""
     command = [sys.executable, __file__, "--step", step, str(corpus), str(workspace), str(workers)]
-    started, cpu_start = time.perf_counter(), get_cpu_seconds()
+    started = time.perf_counter()
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     watch = MemoryWatch(child.pid)
     output, _ = child.communicate()
@@ -72,7 +74,7 @@ def measure_step(step: str, corpus: Path, workspace: Path, workers: int, size: f
     if child.returncode:
         raise SystemExit(f"{step} failed")
     facts = json.loads(output.splitlines()[-1])
-    cpu_seconds = get_cpu_seconds() - cpu_start
+    cpu_seconds = watch.count_cpu_seconds()
     print(
         f"{step:8} {size:6.2f} GB: {1000 * size / seconds:6.1f} MB/s, {1000 * size / cpu_seconds:6.1f} MB/s per core, "
         f"memory at its peak {max(peaks):.0f} MB (first half {max(peaks[: len(peaks) // 2 + 1]):.0f} MB), {facts}",
@@ -90,19 +92,18 @@ def measure_cluster(corpus: Path, folder: Path, size: float) -> None:
     print(
         f"two workers are {ratio:.2f} times as fast as one ({ratio / 2:.2f} of linear); the same data set", flush=True
     )
-
-
-def get_cpu_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    one, own = found[1]["cpu_seconds"], found[2]["own_seconds"]
+    ratio = one / (own + (found[2]["cpu_seconds"] - own) / 2)
+    print(f"by processor seconds {ratio:.2f} times ({ratio / 2:.2f} of linear): {own:.1f} s of the command", flush=True)
 
 
 class MemoryWatch:
-    """Samples the memory without files of a process and its children, in MB."""
+    """Samples the memory without files of a process and its children, in MB, and their processor seconds."""
 
     def __init__(self, pid: int) -> None:
         self._process = psutil.Process(pid)
         self._samples = [0.0]
+        self._cpu_seconds: dict[int, float] = {}  # of each process, also of those that have ended
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch)
         self._thread.start()
@@ -117,10 +118,15 @@ class MemoryWatch:
             for process in processes:
                 try:
                     status = Path(f"/proc/{process.pid}/status").read_text()
-                except OSError:
+                    times = process.cpu_times()
+                except (OSError, psutil.Error):
                     continue
+                self._cpu_seconds[process.pid] = times.user + times.system
                 total += sum(int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")) / 1e3
             self._samples.append(total)
+
+    def count_cpu_seconds(self) -> float:
+        return sum(self._cpu_seconds.values())
 
     def stop(self) -> list[float]:
         self._stopped.set()
@@ -133,7 +139,7 @@ def collect_corpus(corpus: Path, workspace: Path, workers: int) -> None:
     from genloom.store.workspace import Workspace
 
     *_, last = collect([corpus], Workspace(workspace), "bench", {"workers": workers})
-    print_report(last.report, 0.0)
+    print_report(last.report, 0.0, 0.0)
 
 
 def collect_on_cluster(corpus: Path, workspace: Path, workers: int) -> None:
@@ -143,18 +149,18 @@ def collect_on_cluster(corpus: Path, workspace: Path, workers: int) -> None:
 
     import_ray().init("local", num_cpus=workers, include_dashboard=False, log_to_driver=False)
     with open_cluster("ray") as cluster:
-        started = time.perf_counter()
+        started, own_start = time.perf_counter(), time.process_time()
         *_, last = collect([corpus], Workspace(workspace), "bench", cluster=cluster)
-        print_report(last.report, time.perf_counter() - started)
+        print_report(last.report, time.perf_counter() - started, time.process_time() - own_start)
 
 
-def print_report(report: object, work_seconds: float) -> None:
+def print_report(report: object, work_seconds: float, own_seconds: float) -> None:
     from genloom.collect import Report
 
     assert isinstance(report, Report)
     removed = report.drop_counts["exact copy"] + report.drop_counts["near-duplicate"]
     facts = {"kept": report.documents_kept, "removed": removed, "digest": report.digest[:12]}
-    print(json.dumps({**facts, "work_seconds": round(work_seconds, 1)}))
+    print(json.dumps({**facts, "work_seconds": round(work_seconds, 1), "own_seconds": round(own_seconds, 1)}))
 
 
 def encode_corpus(corpus: Path, workspace: Path, workers: int) -> None:

@@ -285,4 +285,5 @@ FAULTS: dict[str, Callable[[Path, Path, str, int], None]] = {
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # else other work of this machine goes before
     main()

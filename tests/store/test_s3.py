@@ -131,7 +131,9 @@ def test_verbs_work_on_the_address_of_a_bucket(endpoint: str, tmp_path: Path) ->
     parts = ["network.name=transformer", "codec.name=bpe", "codec.vocab_size=300", "network.softcap=0"]
     settings = [word for part in parts for word in ("--set", part)]
     call("here", "train", "letters", "--steps", "2", "--params", "100000", *settings)
-    assert "letters" in call("there", "list")
+    listed = call("there", "list")
+    assert "letters" in listed
+    assert listed.startswith("Workspace s3://lab/verbs")
     call("there", "generate", "letters", "--prompt", "Letter", "--max-tokens", "8")
     call("there", "rate", "last", "--up")
     assert "1" in call("here", "ratings")

@@ -9,6 +9,7 @@ from genloom.cli.commands.remove import print_bin
 from genloom.cli.console import Console
 from genloom.cli.options.workspace import CommonOptions
 from genloom.media.abilities import get_ability
+from genloom.store.mirror import is_address
 from genloom.text_format import format_bytes, format_count, format_table
 
 Kind = Literal["data", "models", "builtin", "runs", "outputs", "conversations", "knowledge", "classifiers", "bin"]
@@ -46,8 +47,9 @@ def run(kind: Kind | None = None, /, *, common: CommonOptions = CommonOptions())
     rows_by_kind = {kind_name: getattr(workspace, _LISTINGS[kind_name]).to_records() for kind_name in kinds}
     faults = workspace.store.list_faults(kind or "")
     console.print_result({"workspace": str(workspace.folder), **rows_by_kind, "faults": faults})
+    place = workspace.address if is_address(workspace.address) else workspace.folder
     created_note = "" if workspace.folder.is_dir() else " (created when first needed)"
-    console.print_line(f"Workspace {workspace.folder}{created_note}")
+    console.print_line(f"Workspace {place}{created_note}")
     for kind_name in kinds:
         _print_section(console, kind_name, rows_by_kind[kind_name])
     if not kind and (entries := workspace.bin):
