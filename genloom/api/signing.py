@@ -76,11 +76,17 @@ def save_signed(
     facts: "Mapping[str, Any]",
     note: Note | None,
     source_type: str = "",
+    source: Path | None = None,
 ) -> None:
-    """Write a file that holds outputs or is about a model, with a signature that tells the facts."""
+    """Write a file that holds outputs or is about a model, with a signature that tells the facts.
+
+    `source` is the file that it was made from, whose manifest stays in the new one.
+    """
+    from genloom.trust.manifests import Ingredient
     from genloom.trust.outgoing import sign_data
 
-    write_outgoing(sign_data(workspace.folder, data, path.suffix, facts, source_type=source_type), path, note)
+    ingredient = None if source is None else Ingredient(source.read_bytes(), source.suffix, source.name)
+    write_outgoing(sign_data(workspace.folder, data, path.suffix, facts, ingredient, source_type), path, note)
 
 
 def sign_export(model: "Model", files: "Mapping[str, Path]", card: Path, note: Note | None = None) -> None:

@@ -64,7 +64,7 @@ def upscale(
     target.parent.mkdir(parents=True, exist_ok=True)
     medium.save(Item(enlarged, str(target), item.licence), target)
     facts = {"enlarged": source.name, "sha256": hash_file(source), "factor": by}
-    save_signed(workspace, target, target.read_bytes(), facts, note, EDITED)
+    save_signed(workspace, target, target.read_bytes(), facts, note, EDITED, source)
     return target
 
 

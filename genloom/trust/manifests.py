@@ -132,7 +132,8 @@ def sign_bytes(
 ) -> SignedFile:
     """Return a file with a signed manifest that holds the facts; its content and any manifest that it has stay.
 
-    `source_type` is an IPTC digital source type; "": generated, or of an edit generated and edited.
+    `source_type` is an IPTC digital source type; "": generated, or of an edit generated and edited. Of an answer that
+    was imported (a fact), the ingredient is the answer itself, and nothing says that it was generated.
     Raises c2pa.C2paError for a file that is not what its suffix says.
     """
     import c2pa
@@ -175,10 +176,9 @@ def _define_manifest(facts: Mapping[str, Any], title: str, source_type: str, is_
     when = {"when": facts["created"]} if facts.get("created") else {}
     made: dict[str, Any] = {"digitalSourceType": source_type or (EDITED if is_edit else GENERATED), **when}
     if is_edit:
-        actions = [
-            {"action": "c2pa.opened", "parameters": {"ingredientIds": ["source"]}, **when},
-            {"action": "c2pa.edited", "softwareAgent": program, **made},
-        ]
+        actions = [{"action": "c2pa.opened", "parameters": {"ingredientIds": ["source"]}, **when}]
+        if not facts.get("imported"):
+            actions.append({"action": "c2pa.edited", "softwareAgent": program, **made})
     else:
         actions = [{"action": "c2pa.created", "softwareAgent": program, **made}]
     return {

@@ -64,7 +64,10 @@ def sign_output(workspace: Workspace, record: Mapping[str, Any], data: bytes, su
     """Return a file of an output, in any format, with its signature; unsigned with the reason if that fails."""
     try:
         facts = collect_facts(workspace, record, read_preferences(workspace.root))
-        return sign_data(workspace.root, data, suffix, facts, find_source(workspace, record))
+        source = find_source(workspace, record)
+        if facts.get("imported"):  # nobody knows who made it, and how: the signature says that it was opened here
+            source = Ingredient(data, suffix, str(facts["imported"]))
+        return sign_data(workspace.root, data, suffix, facts, source)
     except GenloomError as error:
         return OutgoingFile(data, problem=str(error))
 
@@ -171,6 +174,7 @@ def collect_facts(
         "adapters": dict(record.get("adapters") or {}),
         "data": list(read_lineage(workspace, ref, digest)) if ref else [],
         "mark": get_marking_key(record),
+        "imported": record.get("imported"),
     }
     if preferences is not None and preferences.include_prompt:
         facts["prompt"] = str(record.get("prompt") or "")[:_MAX_PROMPT_CHARS]

@@ -42,6 +42,7 @@ OTHER_PLACES = {
     "genloom/server/studio/archives.py": "ratings as a data set; the manifest of each output is at its id",
     "genloom/server/studio/trust.py": "a certificate",
     "genloom/server/studio/designs.py": "files that a job signed as it wrote them",
+    "genloom/server/worker/speech_questions.py": "speech as it is made, with its mark; the manifest is at its id",
     "genloom/server/worker/design.py": "a picture of goals, before there is a design",
     "genloom/server/studio/jobs.py": "exported weights with a signed card",
     "genloom/server/openai/embeddings.py": "numbers of a text that the client sent",
@@ -228,6 +229,30 @@ def test_an_edit_names_its_source(ws: gl.Workspace) -> None:
     assert manifest is not None
     assert manifest.source_type == "compositeWithTrainedAlgorithmicMedia"
     assert manifest.ingredients == ("source.png",)
+
+
+def test_an_imported_answer_is_not_said_to_be_generated(ws: gl.Workspace, tmp_path: Path) -> None:
+    record = {"medium": "text", "model": "tales/1", "prompt": "Once", "written": "Mine", "imported": "answers.jsonl"}
+    path = ws.output(ws.store.save_output(text.encode("Mine"), ".txt", record)).save(tmp_path / "mine.txt")
+    assert is_signed(ws, path)
+    manifest = manifests.read_manifest(path, signing.read_anchors(ws.folder))
+    assert manifest is not None
+    assert (manifest.actions, manifest.source_type) == (("c2pa.opened",), "")
+    assert (manifest.ingredients, manifest.facts["imported"]) == (("answers.jsonl",), "answers.jsonl")
+
+
+def test_an_enlarged_picture_keeps_the_manifest_of_its_source(ws: gl.Workspace, tmp_path: Path) -> None:
+    stranger = signing.create_signing_key(tmp_path / "stranger", "A stranger")
+    signed = manifests.sign_bytes(
+        stranger, image.encode(np.zeros((16, 16, 3), np.uint8)), ".png", {"said": "by the stranger"}
+    )
+    (tmp_path / "theirs.png").write_bytes(signed.data)
+    path = ws.upscale(tmp_path / "theirs.png", tmp_path / "large.png", by=2)
+    assert is_signed(ws, path)
+    manifest = manifests.read_manifest(path, signing.read_anchors(ws.folder))
+    assert manifest is not None
+    assert (manifest.ingredients, manifest.actions) == (("theirs.png",), ("c2pa.opened", "c2pa.edited"))
+    assert b"by the stranger" in path.read_bytes()
 
 
 def test_the_manifest_of_a_source_is_never_stripped(ws: gl.Workspace, tmp_path: Path) -> None:
