@@ -2,6 +2,7 @@
 
 A folder is written and read by torch.distributed.checkpoint in its format of safetensors files, which say in their
 headers where each shard begins; nothing is pickled. Shards that were saved by some processes can be read by others.
+That library is imported where it is used: it takes as long as torch, and most trainings have no shards.
 """
 
 import hashlib
@@ -13,11 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed.checkpoint as dcp
 from safetensors.torch import load_file
 from safetensors.torch import save as as_bytes
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 
 from genloom.store import mirror
 from genloom.store.files import hash_file, translate_errors, write_atomic
@@ -45,6 +44,8 @@ def read_whole(path: Path) -> dict[str, Tensor]:
 
 def write_shards(tensors: Mapping[str, Tensor], folder: Path, channel: Any = None) -> None:
     """Write this process's shards into a folder; all processes of a channel (`ProcessGroup`) call it."""
+    import torch.distributed.checkpoint as dcp
+
     with translate_errors(folder), ignore_notes():
         writer = dcp.HuggingFaceStorageWriter(str(folder), save_distributed=True)
         dcp.save(to_rows(clone_tied_tensors(tensors)), storage_writer=writer, process_group=channel)
@@ -52,6 +53,8 @@ def write_shards(tensors: Mapping[str, Tensor], folder: Path, channel: Any = Non
 
 def read_shards(tensors: Mapping[str, Tensor], folder: Path, is_alone: bool = False) -> None:
     """Fill tensors, whole ones or shards, with a checkpoint; unless `is_alone`, all processes call it."""
+    import torch.distributed.checkpoint as dcp
+
     with ignore_notes():
         reader = dcp.HuggingFaceStorageReader(str(folder))
         dcp.load(to_rows(tensors), storage_reader=reader, no_dist=is_alone)
@@ -59,6 +62,8 @@ def read_shards(tensors: Mapping[str, Tensor], folder: Path, is_alone: bool = Fa
 
 def read_sizes(folder: Path) -> dict[str, tuple[torch.Size, torch.dtype]]:
     """Return the size and the type of each tensor of a checkpoint in shards."""
+    import torch.distributed.checkpoint as dcp
+
     metadata = dcp.HuggingFaceStorageReader(str(folder)).read_metadata()
     sizes = {}
     for name, stored in metadata.state_dict_metadata.items():
@@ -83,7 +88,9 @@ def clone_tied_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     seen_storages: set[int] = set()
     untied_tensors = {}
     for name, tensor in tensors.items():
-        held = tensor.to_local() if isinstance(tensor, DTensor) else tensor
+        held: Any = tensor
+        if hasattr(held, "to_local"):  # of a shard, whose class is imported only with them
+            held = held.to_local()
         storage = held.untyped_storage().data_ptr()
         untied_tensors[name] = tensor.clone() if storage in seen_storages else tensor
         seen_storages.add(storage)
