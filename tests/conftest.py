@@ -1,5 +1,6 @@
 """Fixtures of all tests: one thread each, so that many run in parallel, toys, worlds and a PostgreSQL server."""
 
+import gc
 import importlib
 import importlib.util
 import os
@@ -17,12 +18,17 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from genloom.store.workspace import Workspace
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["GENLOOM_ERROR_CODES"] = "1"
+
+# The same examples in every run, and as much time as a busy machine takes for one.
+settings.register_profile("tests", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 SERVER = ("initdb", "postgres", "pg_ctl")
 
@@ -126,7 +132,7 @@ def server() -> Iterator[str]:
 
     def call(name: str, *arguments: str) -> None:
         command = [str(programs[name]), "-D", str(folder / "data"), *arguments]
-        done = subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=60, **user)
+        done = subprocess.run(command, cwd=folder, capture_output=True, check=False, timeout=600, **user)
         assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
 
     try:
@@ -152,6 +158,12 @@ def team_ledger(server: str, tmp_path: Path) -> Iterator[str]:
     with engine.begin() as connection:
         connection.execute(sql.text("DROP TABLE IF EXISTS genloom_events"))
     engine.dispose()
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays until the end, and is not searched for garbage again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

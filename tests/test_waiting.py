@@ -17,7 +17,7 @@ from genloom import waiting
 from genloom.waiting import SleepingThreads, load_openmp
 
 def await_holder(is_expected):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 600
     while any(t.name == waiting.HOLDER_NAME for t in threading.enumerate()) != is_expected:
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -338,7 +338,7 @@ class Person:
         assert ready, f"{wanted} did not appear in {self.seen!r}"
         self.seen += os.read(self.ours, 65536)
 
-    def waits_for(self, words: str, seconds: float = 60) -> str:
+    def waits_for(self, words: str, seconds: float = 600) -> str:
         """Wait for these words and return what appeared before them."""
         end = time.monotonic() + seconds
         while words.encode() not in self.seen:
@@ -346,7 +346,7 @@ class Person:
         before, _, self.seen = self.seen.partition(words.encode())
         return before.decode()
 
-    def reads(self, count: int, seconds: float = 60) -> str:
+    def reads(self, count: int, seconds: float = 600) -> str:
         """Read at least `count` bytes."""
         end = time.monotonic() + seconds
         while len(self.seen) < count:
@@ -366,14 +366,14 @@ class Person:
         """Press Ctrl-D at a prompt; before the prompt it would be lost."""
         self.waits_for("› ")
         self.types("\x04")
-        return self.process.wait(60)
+        return self.process.wait(600)
 
     def __enter__(self) -> "Person":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.process.kill()
-        self.process.wait(60)
+        self.process.wait(600)
         os.close(self.ours)
 
 

@@ -13,7 +13,9 @@ import pytest
 from genloom.cli import run
 from genloom.generate import engine, output_records
 from genloom.model import load_model
+from genloom.rate.ratings import record_choice
 from genloom.store.active_version import write_active_version
+from genloom.store.ledger import open_ledger
 from genloom.store.workspace import Workspace
 from genloom.train.planning.auto_config import Budget
 from genloom.train.run import TrainRequest, train_model
@@ -61,9 +63,9 @@ def test_doctor_is_silent_after_every_kind_of_run(
     model = load_model(workspace, "tales")
     request = engine.build_request([f"Tale {n}\n\n" for n in range(80)], 2, 0, (), {"max_tokens": 4})
     outputs = output_records.store_outputs(workspace, model, request, engine.run_request(model, request))
+    ledger = open_ledger(tmp_path)
     for n in range(0, 160, 2):
-        pair = ["rate", "--pair", outputs[n], outputs[n + 1], "--winner", "a", "--rater", "zoe"]
-        assert run([*pair, "--workspace", str(tmp_path)]) == 0
+        record_choice(workspace, ledger, outputs[n], outputs[n + 1], "a", "zoe")
     learning = ["learn", "tales", "--steps", "1", "--max-eval-prompts", "2", "--set", "plan.precision=float32"]
     assert run([*learning, "--workspace", str(tmp_path)]) in (0, 1)
     stored_types = {

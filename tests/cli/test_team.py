@@ -9,6 +9,7 @@ import pytest
 from genloom.cli import run
 from genloom.generate import engine, output_records
 from genloom.model import load_model
+from genloom.rate.ratings import record_choice
 from genloom.store.ledger import open_ledger
 from genloom.store.workspace import Workspace
 
@@ -31,14 +32,16 @@ def test_a_team_rates_learns_and_promotes(
 
     assert run_verb("rate", outputs[0], "--up", "--rater", "mia")["kind"] == "rating"
     assert run_verb("rate", "tales", "--check", "regex:pattern=[aeiou]{2}")["machine"]
-    for n in range(0, 160, 2):
-        run_verb("rate", "--pair", outputs[n], outputs[n + 1], "--winner", "a", "--rater", "zoe", "--id", f"choice-{n}")
+    run_verb("rate", "--pair", outputs[0], outputs[1], "--winner", "a", "--rater", "zoe", "--id", "choice-0")
+    ledger = open_ledger(tmp_path, team_ledger)
+    for n in range(2, 160, 2):
+        record_choice(workspace, ledger, outputs[n], outputs[n + 1], "a", "zoe", id=f"choice-{n}")
     learned = run_verb("learn", "tales", "--steps", "1", "--max-eval-prompts", "2", "--set", "plan.precision=float32")
     assert learned["champion"] == "tales/1"
     version = learned["challenger"].partition("/")[2]
     assert run_verb("promote", "tales", "--to", version)["version"] == int(version)
     assert run_verb("rollback", "tales")["version"] == 1
     assert run_verb("ratings", "verify")["sound"]
-    kinds = {event.kind for event in open_ledger(tmp_path, team_ledger).iter_events()}
+    kinds = {event.kind for event in ledger.iter_events()}
     assert {"rating", "choice", "round", "promotion"} <= kinds
     assert not (tmp_path / "ledger.sqlite").exists(), "all of it is on the server"

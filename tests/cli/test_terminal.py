@@ -51,7 +51,7 @@ def run_on_terminal(*arguments: str) -> str:
             break
         shown += chunk
     os.close(ours)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors.decode()
     return shown.decode()
 

@@ -57,7 +57,7 @@ def test_texts(folder: Path) -> None:
         archive.writestr("content.xml", f"<d><body><text>{body}</text></body></d>")
     before = time.monotonic()
     report = run(folder, "text")
-    assert time.monotonic() - before < 60
+    assert time.monotonic() - before < 300
     assert "in/good.txt" in {
         item.source
         for split in ("train", "val", "test")

@@ -134,7 +134,7 @@ def test_the_locale_makes_no_difference(tmp_path: Path) -> None:
             *arguments,
             str(tmp_path / f"w{number}"),
         ]
-        done = subprocess.run(command, env={**os.environ, **locale}, capture_output=True, check=False, timeout=60)
+        done = subprocess.run(command, env={**os.environ, **locale}, capture_output=True, check=False, timeout=600)
         assert done.returncode == 0, done.stderr
         digests.append(json.loads(done.stdout)["digest"])
     assert digests[0] == digests[1]

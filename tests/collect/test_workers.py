@@ -100,7 +100,7 @@ def test_the_time_limit_is_named(num_workers: int, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(limited_process, "limits", Limits(0.01, 0))
     before = time.monotonic()
     report = collect_folder(folder, num_workers)
-    assert time.monotonic() - before < 30
+    assert time.monotonic() - before < 300
     assert [(note.source, note.code) for note in report.notes] == [("notes/slow.html", "collect.time_limit")]
 
 

@@ -307,9 +307,9 @@ LOOKALIKES = {
 
 @pytest.mark.parametrize("name", LOOKALIKES)
 def test_a_template_that_only_looks_like_a_known_one_is_unknown(name: str) -> None:
-    special_tokens, start = {"<|im_start|>": 1, "<|im_end|>": 2, "<|im_sep|>": 3}, time.perf_counter()
+    special_tokens, start = {"<|im_start|>": 1, "<|im_end|>": 2, "<|im_sep|>": 3}, time.process_time()
     assert recognize_template(LOOKALIKES[name], special_tokens, "<|im_start|>", "<|im_end|>") is None
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_templates_that_write_chatml_are_taken_however_they_are_written() -> None:

@@ -119,10 +119,10 @@ def test_a_pattern_that_takes_too_long_is_an_error(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(tokenizer_json, "_MIN_CHARS_PER_SECOND", 1 << 20)
     codec = Codec.from_json(with_pattern("a*a*[bc]d"), Config())
     assert len(codec.encode("ab" * 10)) == 20
-    start = time.perf_counter()
+    start = time.process_time()
     with raises_code("codecs.pattern_too_slow"):
         codec.encode("a" * 900 + "b")
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 @pytest.mark.parametrize("name", ["tokens", "token_type", "scores", "merges", "model", "pre", "add_space_prefix"])

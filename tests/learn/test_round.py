@@ -127,6 +127,7 @@ def test_answers_of_both_versions_can_be_replayed(workspace: Workspace, ledger: 
     output_records.replay_output(workspace, answers[-1][0])
 
 
+@pytest.mark.slow
 def test_random_ratings_promote_nothing(text_workspace: Path, tmp_path: Path) -> None:
     """Nothing but by chance: the gate allows one round in twenty, so two of three would be a fault of the gate.
 
@@ -379,6 +380,7 @@ def run_grpo(workspace: Workspace, ledger: Ledger, **options: Any) -> LearnResul
     return run_round(workspace, ledger, **{**defaults, "overrides": overrides, **options})
 
 
+@pytest.mark.slow
 def test_interrupted_grpo_is_resumed_and_its_receipt_shows_rewards(
     workspace: Workspace, ledger: Ledger, tmp_path: Path
 ) -> None:
@@ -448,6 +450,7 @@ def test_best_of_n_without_a_reward_model_is_told(
     assert format_message("learn.best_of_n_not_measured", model="tales/1") in notes
 
 
+@pytest.mark.slow
 def test_extra_prompts_are_answered_too(workspace: Workspace, ledger: Ledger) -> None:
     rate_pairs(workspace, ledger, "tales", PREFERENCE)
     prompts = ("Tale 5\n\n", *(f"Tale {n}\n\n" for n in range(200, 230)))
@@ -475,6 +478,7 @@ def test_a_few_common_words_are_not_a_copy(workspace: Workspace) -> None:
     assert copied.challenger > 0.9
 
 
+@pytest.mark.slow
 def test_later_challengers_of_a_champion_need_more_evidence(workspace: Workspace, ledger: Ledger) -> None:
     rate_randomly(workspace, ledger, 0)
     alphas = [
@@ -511,6 +515,7 @@ def test_forgetting_a_document_equals_never_having_had_it(workspace: Workspace, 
         list(unlearn_document(workspace, ledger, "masks", "nothing"))
 
 
+@pytest.mark.slow
 def test_an_unconditional_model_learns(workspace: Workspace, ledger: Ledger) -> None:
     """Without prompts, preferences are split by nonce, and both versions generate from new nonces."""
     model = load_model(workspace, "tales")

@@ -58,6 +58,7 @@ def run_round(workspace: Workspace, ledger: Ledger, **options: Any) -> LearnResu
     return last
 
 
+@pytest.mark.slow
 def test_a_stopped_round_resumes_to_the_same_bits_with_its_memory(workspace: Workspace, tmp_path: Path) -> None:
     shutil.copytree(workspace.root, tmp_path / "other")
     other = Workspace(tmp_path / "other")

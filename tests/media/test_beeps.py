@@ -147,7 +147,9 @@ def test_the_data_set_holds_melodies_with_their_columns(genloom: Genloom) -> Non
     assert "melodies" in genloom.print("list")
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == "beeps" else pytest.mark.slow) for name in VARIANTS]
+)
 def test_a_user_goes_through_every_verb(
     genloom: Genloom, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,11 +57,11 @@ def test_drums_and_tempo_maps_are_kept() -> None:
     )
     assert [part.program for part in score.parts] == [DRUMS]
     assert len(score.tempos) == 3000
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert music.measure_seconds(score) == pytest.approx(
         sum(60 / (60 + n % 7) for n in range(3000)) - 60 / 63 / 2, rel=1e-3
     )
-    assert time.perf_counter() - begun < 0.5
+    assert time.process_time() - begun < 0.5
     codec = Codec()
     decoded = codec.decode(codec.encode(score.cut(0, 8)))
     assert [part.program for part in decoded.parts] == [DRUMS]
@@ -97,7 +97,7 @@ def test_a_meter_begins_at_a_bar_line() -> None:
 
 
 def test_huge_files_are_cut_at_the_limits_in_little_time() -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     ten_hours = [(480 * 2 * n, 480, 60 + n % 12) for n in range(36_000)]  # a note a second
     score, repairs = midi.read_midi(write_raw_midi(ten_hours))
     assert score.end <= midi.MAX_TICKS
@@ -111,7 +111,7 @@ def test_huge_files_are_cut_at_the_limits_in_little_time() -> None:
     assert (len(many.parts), repairs.dropped) == (midi.MAX_PARTS, 1000 - midi.MAX_PARTS)
     with raises_code("music.too_many_notes", count=midi.MAX_NOTES + 1):
         midi.read_midi(write_raw_midi([(n, 1, 60) for n in range(midi.MAX_NOTES + 1)], 24))
-    assert time.perf_counter() - begun < 10
+    assert time.process_time() - begun < 10
 
 
 def test_a_sound_that_would_last_hours_is_refused() -> None:

@@ -46,7 +46,9 @@ def test_a_folder_is_complete(field: str) -> None:
     assert read_recipe(folder / "job.toml")
 
 
-@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize(
+    "field", ["support", *(pytest.param(field, marks=pytest.mark.slow) for field in FIELDS if field != "support")]
+)
 def test_the_documents_answer_the_questions_and_no_others(field: str, workspace: gl.Workspace) -> None:
     found = run.evaluate_assistant(workspace, run.read_assistant(run.FOLDER / field), quotes_only=True)
     assert found["questions"] >= 15

@@ -111,12 +111,12 @@ def serve_application(folder: Path, **options: Any) -> Generator[Reach]:
     server = build_http_server(reach.guard, config, is_ready.set)
     thread = threading.Thread(target=server.run, kwargs={"sockets": sockets}, daemon=True)
     thread.start()
-    assert is_ready.wait(10)
+    assert is_ready.wait(600)
     try:
         yield reach
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(600)
         assert not thread.is_alive()
 
 

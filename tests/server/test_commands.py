@@ -26,6 +26,7 @@ from genloom.server.run import build_http_server, end_on_hangup, listen_as_ollam
 from genloom.server.running import find_running_urls, hold_workspace, publish_urls
 from genloom.server.sessions import open_access
 from tests.errors import raises_code
+from tests.ports import find_port
 from tests.server.reach import Reach
 
 
@@ -211,7 +212,7 @@ def test_the_studio_starts_answers_and_ends(tmp_path: Path) -> None:
             assert client.post("/api/login", json={"token": token}).status_code == 200
             assert client.get("/api/keys").json()["data"] == []
         process.send_signal(signal.SIGINT)
-        process.wait(60)
+        process.wait(600)
         errors = process.stderr.read()
     assert process.returncode == 130
     assert "Traceback" not in errors
@@ -221,8 +222,7 @@ def test_the_studio_starts_answers_and_ends(tmp_path: Path) -> None:
 def test_the_port_of_ollama_answers_as_ollama_does_on_this_machine_only(
     build_reach: Callable[..., Reach], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = find_port()
     for module in ("app", "run"):
         monkeypatch.setattr(f"genloom.server.{module}.OLLAMA_PORT", port)
     sockets, config = open_sockets(Config(port=0))

@@ -126,7 +126,7 @@ def build_body(method: str, path: str, policy: Policy) -> dict[str, Any]:
 
 
 def test_only_the_pages_signing_in_and_the_health_are_public(api: RunningServer) -> None:  # noqa: F811
-    with httpx2.Client(base_url=api.url, timeout=30) as stranger:
+    with httpx2.Client(base_url=api.url, timeout=600) as stranger:
         for method, path, policy in list_requests(api):
             if policy.scope is None:
                 assert path in PUBLIC

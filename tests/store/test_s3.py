@@ -15,6 +15,7 @@ from genloom.store.ledger import open_ledger
 from genloom.store.storage import ABSENT, ObjectConflict, open_storage
 from genloom.store.workspace import Workspace
 from tests.errors import raises_code
+from tests.ports import find_port
 from tests.store.test_workspace import fill_model, make_data
 
 pytestmark = pytest.mark.slow
@@ -26,9 +27,7 @@ def endpoint() -> Iterator[str]:
     """The address of a server that speaks S3, with the bucket `lab`."""
     pytest.importorskip("moto")
     pytest.importorskip("s3fs")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = find_port()
     url = f"http://127.0.0.1:{port}"
     names = {
         "AWS_ENDPOINT_URL": url,

@@ -290,7 +290,7 @@ def test_two_processes_never_share_a_version_a_run_or_an_output(workspace: Works
     writers = [
         subprocess.Popen([sys.executable, "-c", _CONCURRENT_WRITER, str(workspace.root), who]) for who in ("a", "b")
     ]
-    assert [writer.wait(timeout=60) for writer in writers] == [0, 0]
+    assert [writer.wait(timeout=600) for writer in writers] == [0, 0]
     models = workspace.list_models()
     assert [model.version for model in models] == list(range(1, 17))
     assert {(m.card["writer"], m.card["n"]) for m in models} == {(who, n) for who in "ab" for n in range(8)}

@@ -6,8 +6,8 @@ the list of what happened: the texts of warnings, and the reference of the store
 
 import json
 import os
+import secrets
 import signal
-import socket
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -73,9 +73,7 @@ def run_devices(task: RunTask) -> dict[str, Any]:
 
 def launch_devices(task: RunTask) -> dict[str, Any]:
     """Start the processes as a launcher does; return what happened in the main one."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = 20_000 + secrets.randbelow(12_000)  # the system gives none of these by itself
     children, (reader, writer) = [], os.pipe()
     for rank in range(task.devices):
         child = os.fork()

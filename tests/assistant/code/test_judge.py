@@ -148,7 +148,7 @@ def test_tests_that_misbehave_fail_and_harm_nothing(name: str, tmp_path: Path) -
     assert not verdict.is_met
     assert verdict.errors or verdict.failure
     assert path.read_text() == "secret"
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 300
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """A server on a port of this machine, with small models, as clients see it."""
 
 import shutil
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from genloom.server.access import SCOPES
 from genloom.server.app import build_app, build_ollama_app
 from genloom.server.config import Config
 from genloom.server.run import build_http_server, listen_as_ollama, open_sockets
+from tests.ports import find_port
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,8 @@ class RunningServer:
 def api(serving_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """The server of a workspace with `tales`, which chats, `masks`, masked, and `blots`, which makes pictures."""
     workspace = Workspace(shutil.copytree(serving_home, tmp_path_factory.mktemp("api") / "home"))
-    with socket.create_server(("127.0.0.1", 0)) as free, pytest.MonkeyPatch.context() as patch:
-        port = free.getsockname()[1]
-        free.close()
+    port = find_port()
+    with pytest.MonkeyPatch.context() as patch:
         for module in ("app", "run"):
             patch.setattr(f"genloom.server.{module}.OLLAMA_PORT", port)
         yield from serve(workspace, port)
@@ -71,7 +70,7 @@ def serve(workspace: Workspace, ollama_port: int) -> Iterator[RunningServer]:
     ollama_url = f"http://127.0.0.1:{ollama_port}"
     yield RunningServer(workspace, f"http://127.0.0.1:{config.port}", key, other_key, guard, ollama_url)
     server.should_exit = True
-    thread.join(20)
+    thread.join(600)
 
 
 @pytest.fixture
