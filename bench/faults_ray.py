@@ -29,6 +29,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ def main() -> None:
     if args.collect:
         collect_in_process(*args.collect)
         return
+    wait_longer()
     num_survived = 0
     with tempfile.TemporaryDirectory() as folder:
         sources = write_sources(Path(folder, "notes"))
@@ -92,13 +94,35 @@ def collect_on(sources: Path, folder: Path, cluster: Any, on_progress: Callable[
     return event.report.digest
 
 
+def start_head() -> Any:
+    """Start a head with one processor."""
+    cluster_class: Any = import_module("ray.cluster_utils").Cluster
+    arguments = {"num_cpus": 1, "include_dashboard": False}
+    return cluster_class(initialize_head=True, head_node_args=arguments)
+
+
+def wait_longer() -> None:
+    """Give machines five minutes to start, and not Ray's 30 seconds, which are short where much else runs."""
+    services: Any = import_module("ray._private.services")
+    get_node = services.get_node
+
+    def get_node_patiently(*arguments: Any) -> Any:
+        deadline = time.monotonic() + 300
+        while True:
+            try:
+                return get_node(*arguments)
+            except RuntimeError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.5)
+
+    services.get_node = get_node_patiently
+
+
 @contextmanager
 def start_machines() -> Generator[Any]:
     """Start a head and a second machine, and connect to them."""
-    ray = import_ray()
-    from ray.cluster_utils import Cluster
-
-    machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    ray, machines = import_ray(), start_head()
     machines.add_node(num_cpus=1)
     ray.init(machines.address, log_to_driver=False, logging_level=logging.ERROR)
     try:
@@ -151,10 +175,8 @@ def lose_machine(sources: Path, place: Path, expected: str, number: int) -> None
 
 def lose_head(sources: Path, place: Path, expected: str, number: int) -> None:
     """Kill the head during a collection in a process of its own, start another, and repeat the command."""
-    from ray.cluster_utils import Cluster
-
     for attempt in range(2):
-        machines: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        machines = start_head()
         command = [sys.executable, __file__, "--collect", str(sources), str(place / "w"), machines.address]
         child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         if attempt == 0:
