@@ -1,7 +1,7 @@
 """The processing of one batch of documents, independent of all others: read, normalise, sketch."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from genloom.collect.duplicates import Sketches
 from genloom.collect.options import Note, Options
 from genloom.collect.preparation import Counters, Document, Preparation, RawDocument, Skip
 from genloom.collect.sources import SourceFile
+from genloom.errors import GenloomError
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,19 @@ def prepare_documents(
     preparer = preparation.get_preparation(job.medium)
     for file in job.files:
         with watch(file):
-            _add_documents(preparer, preparer.read(file, job.options), batch, sketch_inputs, job.options)
+            _add_documents(preparer, read_documents(file, job.options, preparer), batch, sketch_inputs, job.options)
     _add_documents(preparer, job.raw_documents, batch, sketch_inputs, job.options)
     digests = [document.digest for document in batch.documents]
     batch.sketches = preparer.compute_sketches(sketch_inputs, digests, should_find_near=job.options.near_duplicates > 0)
     return batch
+
+
+def read_documents(file: SourceFile, options: Options, preparer: Preparation) -> Iterator[RawDocument | Note]:
+    """Yield the documents of a file; a note, if something else has taken its place since it was found."""
+    if file.is_replaced():
+        yield Note.from_error(file.name, GenloomError("collect.file_replaced"))
+    else:
+        yield from preparer.read(file, options)
 
 
 def _add_documents(

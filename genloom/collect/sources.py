@@ -39,11 +39,19 @@ class SourceFile:
     format: str = ""  # how to read it, a name chosen by the medium's preparation
     is_streamed: bool = False  # it may hold far more than fits in memory
     stored: StoredObject | None = None  # where it is until it is read, if not at `path`
+    target: Path | None = None  # where `path`, which may be a link, led to when the file was found
 
     @property
     def is_gzipped(self) -> bool:
         """Whether the file is a .gz, so that its size says little about its content."""
         return self.path.suffix.lower() == ".gz"
+
+    def is_replaced(self) -> bool:
+        """Tell whether `path` is by now a pipe or a device, which may never end, or a link to another place."""
+        try:
+            return self.target is not None and (self.path.resolve() != self.target or not self.target.is_file())
+        except (OSError, RuntimeError):  # a link in a circle
+            return True
 
 
 def find_files(
@@ -153,4 +161,4 @@ def _add_file(path: Path, name: str, root: Path, files: dict[Path, SourceFile], 
     if size == 0:
         notes.append(Note.from_error(name, GenloomError("collect.empty_file")))
     else:
-        files.setdefault(resolved_path, SourceFile(path, name, size, root))
+        files.setdefault(resolved_path, SourceFile(path, name, size, root, target=resolved_path))

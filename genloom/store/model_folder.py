@@ -123,8 +123,8 @@ def open_model_folder(name: str, folder: Path) -> ModelFolder:
 
 def list_versions(parent: Path) -> list[int]:
     """List the numbers of the complete versions in a model's folder."""
-    folders = parent.iterdir() if parent.is_dir() else ()
-    return sorted(int(f.name) for f in folders if f.name.isascii() and f.name.isdigit() and (f / "card.json").is_file())
+    folders = [f for f in parent.iterdir() if f.name.isascii() and f.name.isdigit()] if parent.is_dir() else []
+    return sorted(int(f.name) for f in folders if (f / "card.json").exists())  # also if that is no file: it is damaged
 
 
 def create_version(parent: Path, name: str, list_known: Callable[[], list[int]]) -> StagedFolder[ModelFolder]:
