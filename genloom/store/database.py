@@ -77,6 +77,22 @@ class Database:
             with self.engine.connect() as connection:
                 return connection.execute(query).all() if sql.inspect(connection).has_table(EVENTS.name) else []
 
+    def verify_file(self) -> None:
+        """Check the pages and indexes of a SQLite file, and that it still refuses changes; GenloomError if not."""
+        if self.file is None or not self.file.exists():
+            return
+        with self._translate_errors("read"), self.engine.connect() as connection:
+            if not sql.inspect(connection).has_table(EVENTS.name):
+                return
+            (state,) = connection.exec_driver_sql("PRAGMA integrity_check(1)").one()
+            triggers = _list_triggers(connection)
+        with sql.create_engine("sqlite://").begin() as connection:
+            self._create_table(connection)
+            expected = _list_triggers(connection)
+        if state != "ok" or triggers != expected:
+            reason = " ".join(str(state).split()) if state != "ok" else format_message("store.ledger_triggers_changed")
+            raise GenloomError("store.ledger_unavailable", place=self.location, action="read", reason=reason)
+
     def read_head(self) -> tuple[int, str]:
         """Return the number and digest of the newest event that was acknowledged here; 0 and "" if none is known.
 
@@ -157,6 +173,11 @@ class Database:
                 raise GenloomError("store.read_only", path=self.file, hint=hint) from error
             reason = _explain_error(error)
             raise GenloomError("store.ledger_unavailable", place=self.location, action=action, reason=reason) from error
+
+
+def _list_triggers(connection: sql.Connection) -> list[tuple[Any, ...]]:
+    query = "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name"
+    return [tuple(row) for row in connection.exec_driver_sql(query)]
 
 
 def _insert_after(connection: sql.Connection, objects: EventObjects) -> int:

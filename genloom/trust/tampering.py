@@ -29,8 +29,8 @@ def list_changes(workspace: Workspace, ledger: Ledger) -> Iterator[ErrorText]:
     """Yield a sentence on every file that is not as it was written, and on the ledger.
 
     Read are the files and records of outputs, the sources of edits, every version of every data set and model with its
-    manifest or card, what a finished run leaves with its receipt, conversations, reports, the version in use of each
-    model, and the entries of the ledger. A file in the folder of a version that its manifest does not name counts, too.
+    manifest or card, what a finished run leaves with its receipt, the samples that runs read, conversations, reports,
+    the version in use of each model, and the entries of the ledger with its indexes and triggers. A file in the folder of a version that its manifest does not name counts, too.
     Cards, runs, conversations and reports of earlier versions of Genloom have no digest of their own: of these cards,
     only the files are compared.
     """
@@ -50,6 +50,9 @@ def list_changes(workspace: Workspace, ledger: Ledger) -> Iterator[ErrorText]:
     yield from _list_changed_receipts(workspace, ledger)
     if has_changed_signatures(root):
         yield ErrorText.of(GenloomError("trust.changed_file", path=root / "keys" / "signed.txt"))
+    for path in sorted(root.glob("runs/*/train.sha256")):
+        yield from _list_changed_samples(path)
+    yield from _explain_error(ledger.database.verify_file)
     yield from _explain_error(ledger.verify)
     yield from _explain_error(lambda: _verify_head(ledger))
 
@@ -78,6 +81,15 @@ def _list_changed_receipts(workspace: Workspace, ledger: Ledger) -> Iterator[Err
         digest = rounds.get(path.parent.name)
         if digest and files.hash_file(path) != digest:
             yield ErrorText.of(GenloomError("trust.changed_file", path=path))
+
+
+def _list_changed_samples(path: Path) -> Iterator[ErrorText]:
+    """Yield the encoded samples of a run that are not as they were written, or their list of digests."""
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        digest, _, name = line.partition("  ")
+        file = path.parent / Path(name).name
+        if name != file.name or not file.is_file() or files.hash_file(file) != digest:
+            yield ErrorText.of(GenloomError("trust.changed_file", path=file if file.is_file() else path))
 
 
 def _explain_error(check: Callable[[], object]) -> Iterator[ErrorText]:

@@ -1,9 +1,11 @@
 """`doctor --deep` finds any changed byte of outputs, sources of edits, data sets, models, cards and the ledger."""
 
+import contextlib
 import hashlib
 import json
 import random
 import shutil
+import sqlite3
 from pathlib import Path
 from types import ModuleType
 
@@ -21,6 +23,7 @@ from genloom.store.dataset_removal import remove_documents
 from genloom.store.ledger import open_ledger
 from genloom.store.run import finish_run
 from genloom.store.workspace import Workspace
+from genloom.train.data.cache import mark_complete
 from genloom.trust.revocation import has_changed_signatures, has_signed, record_signature
 from genloom.trust.tampering import list_changes
 
@@ -38,6 +41,8 @@ FILES = [
     "runs/*/run.json",
     "runs/*/done.json",
     "runs/*/progress.jsonl",
+    "runs/*/train.samples",
+    "runs/*/train.sha256",
     "reports/*/evaluation.json",
     "reports/*/chart.png",
     "conversations/*.json",
@@ -57,6 +62,8 @@ def home(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "card.json").write_text(json.dumps({"fact": {"steps": 1, "loss": 1e-7}, "notes": ["naïve"]}))
     run_folder = ws.store.create_run("tales")
     (run_folder / "progress.jsonl").write_text('{"step": 1}\n')
+    (run_folder / "train.samples").write_bytes(bytes(range(64)))
+    mark_complete(run_folder, ["train.samples"])
     finish_run(run_folder, "tales/1")
     Report("tales/1", "tales@1:val", {}, {"loss": 1.5}, ["loss 1.5"], {"chart.png": b"PNG"}).save(
         root / "reports" / "tales-1"
@@ -125,6 +132,25 @@ def test_a_changed_entry_of_the_ledger_is_found(home: Path, tmp_path: Path, colu
             connection.execute(sql.text(f"DROP TRIGGER {trigger}"))
         connection.execute(sql.text(f"UPDATE {table} SET {column} = {column} || ' ' WHERE seq = 1"))
     engine.dispose()
+    assert any("ledger.sqlite" in problem for problem in find_changes(root))
+
+
+@pytest.mark.parametrize("damage", ["trigger", "index"])
+def test_damage_to_the_database_around_the_entries_is_found(home: Path, tmp_path: Path, damage: str) -> None:
+    """Without its triggers the database would let an entry be changed, and a wrong index would not find one."""
+    root = tmp_path / "home"
+    shutil.copytree(home, root)
+    path = root / "ledger.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        if damage == "trigger":
+            connection.execute("DROP TRIGGER genloom_no_update")
+            connection.commit()
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name LIKE 'ix_%'").fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    if damage == "index":
+        data = bytearray(path.read_bytes())
+        data[page * size - 3] ^= 1  # in the last key of the page
+        path.write_bytes(data)
     assert any("ledger.sqlite" in problem for problem in find_changes(root))
 
 
