@@ -6,10 +6,12 @@ import importlib.util
 import os
 import pwd
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import tomllib
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["GENLOOM_ERROR_CODES"] = "1"
+is_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+if (
+    is_ignored and threading.current_thread() is threading.main_thread()
+):  # as in the background of a script: processes would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in every run, and as much time as a busy machine takes for one.
 settings.register_profile("tests", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
