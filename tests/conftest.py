@@ -27,10 +27,9 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["GENLOOM_ERROR_CODES"] = "1"
+# In the background of a script SIGINT is ignored, which processes of tests would inherit.
 is_ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-if (
-    is_ignored and threading.current_thread() is threading.main_thread()
-):  # as in the background of a script: processes would inherit it
+if is_ignored and threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples in every run, and as much time as a busy machine takes for one.
