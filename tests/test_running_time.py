@@ -73,6 +73,7 @@ def test_where_waiting_is_unknown_only_a_long_silence_is_a_pause() -> None:
     assert machine.pass_time(clock, MIN_UNSURE_SECONDS + 5) == POLL_SECONDS
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(read_waiting_seconds() is None, reason="the system does not say how long threads waited")
 def test_a_stop_by_signal_is_noticed() -> None:
     with subprocess.Popen([sys.executable, "-c", SCRIPT], stdin=-1, stdout=-1, text=True) as process:

@@ -163,6 +163,7 @@ CONDITIONAL = {
 COSTLY = {
     "shortcut-transformer", "shortcut-dit", "shortcut-unet", "vae_gan-dense", "adversarial-convolution",
     "adversarial-convolution-clip", "flow-dit-clip", "vae_gan-convolution-clip", "flow-unet-clip",
+    "adversarial-convolution-wave", "vae_gan-convolution-wave",
     "adversarial-dense-vector", "shortcut-dit-tokens", "flow-unet-tokens", "flow-dit-tokens", "flow-transformer-vector",
     "flow-transformer-field", "masked-transformer-tokens", "masked-transformer-grid", "autoregressive-transformer-grid",
 }  # fmt: skip

@@ -74,6 +74,7 @@ def test_text_appears_as_it_is_generated(
     assert len(shown) > 30
 
 
+@pytest.mark.slow
 def test_an_autoregressive_model_of_image_codes_shows_an_image(
     worlds: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,10 @@ from genloom.train.loop import TrainConfig, TrainState, train
 from genloom.types import Batch, SignalSpace, TokenSpace
 
 NETWORK: dict[str, Any] = {"width": 8, "up_blocks": 1}
-CASES = [((16,), (4,), (4,)), ((2, 8, 8), (1, 4, 4), (2, 2, 2))]  # size, downsampling, grid
+CASES = [  # size, downsampling, grid
+    ((16,), (4,), (4,)),
+    pytest.param((2, 8, 8), (1, 4, 4), (2, 2, 2), marks=pytest.mark.slow),
+]
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ def collect_in_process(source: Path, workspace: Path, scale: int) -> tuple[int, 
     return int(output[0]), int(output[1]), float(output[2])
 
 
+@pytest.mark.slow
 def test_one_line_much_larger_than_the_buffers_in_little_memory(tmp_path: Path) -> None:
     source = tmp_path / "line.txt"
     with source.open("w") as file:

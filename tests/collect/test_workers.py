@@ -75,7 +75,7 @@ def nested_forms_pdf(depth: int = 20, width: int = 20) -> bytes:
     return build_pdf(objects)
 
 
-@pytest.mark.parametrize("num_workers", [1, 2])
+@pytest.mark.parametrize("num_workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_limit_costs_one_file(num_workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The nested forms took 19 GB, and the process of the whole collection with them."""
     folder = tmp_path / "notes"
@@ -91,7 +91,7 @@ def test_a_limit_costs_one_file(num_workers: int, tmp_path: Path, monkeypatch: p
     assert note.code in ("collect.time_limit", "collect.reader_crashed", "collect.memory_limit")
 
 
-@pytest.mark.parametrize("num_workers", [1, 2])
+@pytest.mark.parametrize("num_workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_time_limit_is_named(num_workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "notes"
     folder.mkdir()

@@ -219,7 +219,7 @@ def test_a_challenger_that_was_not_measured_is_measured_without_retraining(
     )
 
 
-@pytest.mark.parametrize("method", ["kto", "weighted"])
+@pytest.mark.parametrize("method", ["kto", pytest.param("weighted", marks=pytest.mark.slow)])
 def test_single_thumbs_train(workspace: Workspace, ledger: Ledger, method: str) -> None:
     for (output, text), *_ in group_outputs(workspace):
         record_rating(workspace, ledger, output, "mia", "thumb", 1 if re.match("The|A|Zo", text) else -1)

@@ -137,6 +137,7 @@ def test_a_report_says_what_prompts_asked_for_and_what_was_copied(genloom: Any) 
     assert len(report["copied"]["samples"] if "samples" in report["copied"] else report["samples"]) == 4
 
 
+@pytest.mark.slow
 def test_ratings_by_a_check_are_learned_from(genloom: Any, folder: Path) -> None:
     made = []
     for number in range(12):

@@ -15,7 +15,7 @@ from genloom.metrics.statistics import (
 )
 
 
-@pytest.mark.parametrize("count", [2, 3, 4, 6, 7, 8, 15, 60])
+@pytest.mark.parametrize("count", [2, 3, 4, 6, 7, 8, 15, pytest.param(60, marks=pytest.mark.slow)])
 def test_the_interval_of_a_ratio_covers_the_truth(count):
     rng = np.random.default_rng(count)
     sizes = rng.integers(500, 1500, (400, count)).astype(float)
