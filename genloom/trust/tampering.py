@@ -30,9 +30,9 @@ def list_changes(workspace: Workspace, ledger: Ledger) -> Iterator[ErrorText]:
 
     Read are the files and records of outputs, the sources of edits, every version of every data set and model with its
     manifest or card, what a finished run leaves with its receipt, the samples that runs read, conversations, reports,
-    the version in use of each model, and the entries of the ledger with its indexes and triggers. A file in the folder of a version that its manifest does not name counts, too.
-    Cards, runs, conversations and reports of earlier versions of Genloom have no digest of their own: of these cards,
-    only the files are compared.
+    the version in use of each model, and the entries of the ledger with its indexes and triggers. A file in the folder
+    of a version that its manifest does not name counts, too. Cards, runs, conversations and reports of earlier versions
+    of Genloom have no digest of their own: of these cards, only the files are compared.
     """
     root = workspace.root
     for path in sorted(root.glob("outputs/*/*.json")):

@@ -102,7 +102,8 @@ def test_a_changed_byte_is_found(home: Path, tmp_path: Path, pattern: str) -> No
         path = rng.choice(paths)
         original = path.read_bytes()
         flip_bit(path, rng, position := rng.randrange(len(original)))
-        name = path.name.removesuffix(".head.json")  # a digest that no entry has is a problem of the ledger
+        # A digest that no entry, or no samples, have is a problem of these.
+        name = path.name.removesuffix(".head.json").removesuffix("sha256")
         assert any(name in problem for problem in find_changes(root)), (path.name, position)
         path.write_bytes(original)
 
