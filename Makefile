@@ -12,7 +12,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install studio demo test test-slow test-gpu test-scale test-install examples check check-studio format docs bench bench-pretrained bench-pictures bench-loop bench-assistant bench-all lock clean
+.PHONY: help install studio demo test test-slow test-gpu test-scale test-install examples check check-lock check-studio format docs bench bench-pretrained bench-pictures bench-loop bench-assistant bench-all lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -183,6 +183,11 @@ lock: $(UV)  ## compute lock/*.txt from pyproject.toml
 	awk 'NR == FNR { pins[$$1]; next } !($$1 in pins)' lock/cuda.txt build/lock/bench.txt > lock/bench.txt
 	$(RESOLVE) --extra scale --constraint lock/cuda.txt pyproject.toml --output-file build/lock/scale.txt
 	awk 'NR == FNR { pins[$$1]; next } !($$1 in pins)' lock/cuda.txt build/lock/scale.txt > lock/scale.txt
+
+# Nothing is downloaded but uv and the packages' lists: uv finds a wheel of every pin for Linux with an NVIDIA GPU.
+check-lock: $(UV)  ## check that the lock for NVIDIA GPUs can be installed, without installing it
+	$(UV) pip install --quiet --dry-run --no-deps --only-binary torch --only-binary triton --target build/lock/cuda \
+	  --python-platform x86_64-manylinux_2_28 --python-version 3.11 -r lock/cuda.txt
 
 $(UV):
 	$(PYTHON) -m venv build/lock

@@ -1,7 +1,9 @@
 """Plans beside facts (docs/scale.md): published training runs, and the memory of fake devices.
 
-python bench/plan.py              # hours, price and loss of published runs
-python bench/plan.py --simulate   # memory of up to 64 devices, by a step on fake ranks (a few minutes)
+python bench/plan.py               # hours, price and loss of published runs
+python bench/plan.py --processes   # memory of 1, 2 and 4 processes of this machine
+python bench/plan.py --simulate    # memory of up to 64 devices, by a step on fake ranks (a few minutes)
+python bench/plan.py --simulate --params 7e9 --devices 64 --rows 1 --checkpointing   # of one run
 """
 
 import argparse
@@ -161,21 +163,6 @@ class Simulation:
     family: str = "adamw"
 
 
-class FusedNorm(torch.autograd.Function):
-    """RMSNorm that takes the memory of a GPU's kernel: it keeps its input, and a number for each vector."""
-
-    @staticmethod
-    def forward(ctx: Any, *args: Any) -> torch.Tensor:
-        x, weight = args
-        ctx.save_for_backward(x, weight, x.new_empty(x.shape[:-1], dtype=torch.float32))
-        return x.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        weight = ctx.saved_tensors[1]
-        return grad_outputs[0].clone(), torch.zeros_like(weight)
-
-
 SIMULATIONS = (
     Simulation(124_000_000, 8, 4, "fsdp", False),
     Simulation(124_000_000, 8, 4, "fsdp", True),
@@ -187,7 +174,7 @@ SIMULATIONS = (
 
 def simulate_run(run: Simulation) -> tuple[str, ...]:
     """Return the row of a run: the planned peak, that of the fake device, and their parts."""
-    from genloom.train.parallel.simulation import simulate_memory
+    from genloom.train.parallel.simulation import fuse_norms, simulate_memory
 
     design = design_network(run.parameters)
     optimizer = OptimizerConfig(family=run.family)
@@ -198,10 +185,7 @@ def simulate_run(run: Simulation) -> tuple[str, ...]:
     planned = estimate_device_memory(measure_sizes(design, space, optimizer), plan, layout)
     kept = planned.weights + planned.optimizer
     endless = Memory(1 << 50, 1 << 50)  # of this machine, which holds none of it
-    with (
-        patch("torch.nn.functional.rms_norm", lambda x, shape, weight, eps: FusedNorm.apply(x, weight)),
-        patch("genloom.model.design.measure_memory", lambda: endless),
-    ):
+    with fuse_norms(), patch("genloom.model.design.measure_memory", lambda: endless):
         found = simulate_memory(design, space, plan, run.devices, run.rows, run.strategy)
     return (
         f"{run.parameters / 1e9:g} B",
@@ -274,6 +258,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--simulate", action="store_true")
     parser.add_argument("--processes", action="store_true")
+    parser.add_argument("--params", type=float, help="of a run to simulate, in place of those of docs/scale.md")
+    parser.add_argument("--devices", type=int, default=64)
+    parser.add_argument("--rows", type=int, default=1)
+    parser.add_argument("--strategy", default="fsdp", choices=("ddp", "fsdp"))
+    parser.add_argument("--family", default="adamw", choices=("muon", "adamw"))
+    parser.add_argument("--checkpointing", action="store_true")
     args = parser.parse_args()
     if args.processes:
         print("Peak bytes of the tensors of each process: planned, measured (and the plan's error).\n")
@@ -285,7 +275,10 @@ def main() -> None:
         print("Bytes of a device between steps and at their peak: planned, of a fake device (and the plan's error).\n")
         columns = ("parameters", "devices × rows", "strategy", "between steps", "peak")
         print(format_markdown_table(columns, []), flush=True)
-        for run in SIMULATIONS:
+        own = args.params and Simulation(
+            int(args.params), args.devices, args.rows, args.strategy, args.checkpointing, args.family
+        )
+        for run in [own] if own else SIMULATIONS:
             print("| " + " | ".join(simulate_run(run)) + " |", flush=True)
         return
     header = ("run", "parameters", "tokens", "devices", "time", "price", "loss", "their utilization")

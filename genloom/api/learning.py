@@ -36,6 +36,7 @@ def learn(
     max_eval_prompts: int = 0,
     overrides: Mapping[str, Any] | None = None,
     seed: int = 0,
+    devices: int = 0,
     progress: bool | None = None,
 ) -> "Receipt":
     """Learn from ratings; the new version is activated only if held-out ratings prove it better.
@@ -71,6 +72,8 @@ def learn(
         Job settings by their path, e.g. {"plan.warmup": 100}.
     seed
         Random seed.
+    devices
+        Number of GPUs, or of processes on a machine without, that train together on pairs or thumbs. 0: 1.
     progress
         Whether a bar is shown on standard error. None: in notebooks only.
 
@@ -103,6 +106,7 @@ def iter_learn(
     max_eval_prompts: int = 0,
     overrides: Mapping[str, Any] | None = None,
     seed: int = 0,
+    devices: int = 0,
 ) -> "Generator[Event | LearnResult]":
     """Yield the events of a round of learning; takes the arguments of `learn`. `to_receipt` reads the last one."""
     started_at = read_running_seconds()  # the imports are part of the minutes
@@ -133,6 +137,7 @@ def iter_learn(
         budget=Budget(minutes=minutes, steps=steps, seed=seed, started_at=started_at),
         overrides=to_overrides(overrides),
         max_eval_prompts=max_eval_prompts or MAX_EVAL_PROMPTS,
+        devices=devices,
     )
     run_round = scores.learn_from_scores if is_scored else learn
     events = run_round(model.workspace.store, model.workspace.ledger, request)

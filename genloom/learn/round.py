@@ -80,6 +80,7 @@ class LearnRequest:
     max_eval_prompts: int = MAX_EVAL_PROMPTS
     precision: str = "auto"  # of both versions when they answer
     save_seconds: float = 30.0
+    devices: int = 0  # that train together; 0: one
 
 
 @dataclass(frozen=True)
@@ -210,6 +211,7 @@ def build_train_request(context: RoundContext, method: str) -> TrainRequest:
         method,
         limit_training(request.budget, context.deadline),
         overrides,
+        devices=request.devices,
         save_seconds=request.save_seconds,
         preferences=training_data,
         judged_runs=frozenset(entry.body["run"] for entry in context.ledger.iter_entries(["round"])),

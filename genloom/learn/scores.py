@@ -70,6 +70,7 @@ def learn_from_scores(workspace: Workspace, ledger: Ledger, request: LearnReques
         METHOD,
         choose_budget(request, deadline),
         {**request.overrides, "learning.rewards": json.dumps(request.rewards)},
+        devices=request.devices,
         save_seconds=request.save_seconds,
         preferences=build_rl_env(champion, train_prompts, request.rewards, None),
         judged_runs=frozenset(entry.body["run"] for entry in ledger.iter_entries(["round"])),

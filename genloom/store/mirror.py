@@ -36,7 +36,8 @@ _LAZY_FOLDERS, _LAZY_BYTES = ("data", "models", "runs"), 1 << 20
 PARTS_FOLDER = "collecting"  # of parts that a cluster prepares, and reads from the storage itself
 _LOCAL_FOLDERS = ("cache", PARTS_FOLDER, LEDGER_PREFIX.rstrip("/"))
 _LOCAL_SUFFIXES = (".sqlite", ".sqlite-journal", ".sqlite-wal", ".sqlite-shm", ".sqlite.head.json", ".reserved")
-_RUN_SUFFIXES = (".json", ".jsonl", ".toml", ".html", ".key")  # checkpoints and encoded data stay where a run is
+_RUN_FOLDERS = ("codec", "state", "averages")  # of a run, with checkpoints
+_RUN_SUFFIXES = (".json", ".jsonl", ".toml", ".html", ".key")  # encoded data are made again where a run continues
 _DERIVED = ("newest.json", "champion.json", "active")  # follow from other records: the last writer wins
 _TABLE = "CREATE TABLE IF NOT EXISTS objects (key TEXT PRIMARY KEY, token TEXT NOT NULL, size INTEGER NOT NULL)"
 _THREADS = 16
@@ -241,7 +242,7 @@ def is_shared(key: str) -> bool:
         return False
     if first != "runs" or len(rest) < 2:
         return True
-    return rest[1] == "codec" or (rest[1] != "state" and key.endswith(_RUN_SUFFIXES))
+    return rest[1] in _RUN_FOLDERS or key.endswith(_RUN_SUFFIXES)
 
 
 def _is_manifest(key: str) -> bool:

@@ -125,6 +125,8 @@ def load_checkpoint(state: TrainState, folder: Path, network: str = "") -> LoadR
 
 def find_shared_damage(path: Path, metadata: Mapping[str, Any], group: ProcessGroup) -> str:
     """Return what is wrong with a checkpoint, or ""; each process reads some of its files."""
+    with group.main_first():
+        mirror.fetch_files(path)
     digests = list(metadata["files"].items()) if "files" in metadata else [(path.name, metadata["sha256"])]
     found = group.gather(find_damage(path, dict(digests[group.rank :: group.world_size])))
     return next(filter(None, found), "")

@@ -170,7 +170,7 @@ def train(
     """
     parallel, device = state.parallel, next(state.parts.parameters()).device
     compute_parts = compute_copy(state.parts, parallel.plan_copy(plan))
-    reader = RowReader(batch_fn, parallel.group, isinstance(objective, BatchPreparing), device.type == "cuda")
+    reader = RowReader(batch_fn, parallel.row_group, isinstance(objective, BatchPreparing), device.type == "cuda")
     parts: Parts = dict(compute_parts.items())
     consecutive_skips = 0
     while state.step < plan.steps:
@@ -205,7 +205,7 @@ def train(
             if plan.private.is_on:
                 add_private_noise(params, plan.private, state)
             else:
-                torch._foreach_div_([p.grad for p in params if p.grad is not None], max(num_terms, 1e-12))
+                torch._foreach_div_(get_local([p.grad for p in params if p.grad is not None]), max(num_terms, 1e-12))
             if not is_finite(losses[phase.name], parallel.clip_grad_norm(params, plan.max_grad_norm)):
                 is_skipped = True
                 break
@@ -357,7 +357,7 @@ def copy_grads(parts: Parts, masters: nn.ModuleDict) -> None:
 def sync_weights(parts: Parts, masters: nn.ModuleDict) -> None:
     for name, part in parts.items():
         if not has_shared_weights(part, masters[name]):
-            torch._foreach_copy_(list(part.parameters()), list(masters[name].parameters()))
+            torch._foreach_copy_(get_local(list(part.parameters())), get_local(list(masters[name].parameters())))
 
 
 @torch.no_grad()

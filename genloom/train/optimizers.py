@@ -143,7 +143,8 @@ def merge_groups(groups: list[dict]) -> list[dict]:
     """Merge parameter groups with equal settings, so that the fused step runs over long lists."""
     groups_by_key: dict[tuple, dict] = {}
     for group in groups:
-        key = (group["base_lr"], group["weight_decay"])
+        # torch updates shares of tensors and whole ones in different calls
+        key = (group["base_lr"], group["weight_decay"], type(group["params"][0].data))
         if key in groups_by_key:
             groups_by_key[key]["params"] += group["params"]
         else:

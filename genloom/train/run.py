@@ -37,16 +37,16 @@ from genloom.train.finetune import Finetuning
 from genloom.train.job import Job, read_job
 from genloom.train.log import ProgressLog
 from genloom.train.loop import TrainState
-from genloom.train.parallel.config import FSDP, check_devices
+from genloom.train.parallel.config import DDP, check_devices
 from genloom.train.parallel.group import ProcessGroup, join_group
-from genloom.train.parallel.launch import supervise_ranks
+from genloom.train.parallel.launch import WAIT_FACTOR, supervise_ranks
 from genloom.train.parallel.strategy import build_parallel
 from genloom.train.parallel.worker import Assignment
 from genloom.train.planning import forecast
 from genloom.train.planning.benchmark import find_compile_error
 from genloom.train.planning.devices import load_prices
 from genloom.train.post_hoc_ema import choose_average, delete_snapshots_after
-from genloom.train.preference.stage import PreferenceTraining
+from genloom.train.preference.stage import ROLLOUTS_PER_STEP, PreferenceTraining
 from genloom.train.pretraining import Pretraining
 from genloom.train.privacy import NoiseKey, load_noise_key
 from genloom.train.request import TrainRequest
@@ -137,8 +137,9 @@ def execute_rank(assignment: Assignment, group: ProcessGroup) -> Generator[Event
     workspace = Workspace.from_option(str(assignment.workspace))  # also of a storage, which its folder mirrors
     run = workspace.get_run(assignment.run)
     job = assignment.job or with_devices(read_job(run.folder / "job.toml"), assignment.request, group)
-    stage = restore_stage(workspace, job)
-    yield from execute_run(workspace, run, stage, job, assignment.request, assignment.start_step, group)
+    request = assignment.request
+    stage = restore_stage(workspace, job) if request.preferences is None else choose_stage(workspace, request)
+    yield from execute_run(workspace, run, stage, job, request, assignment.start_step, group)
 
 
 def with_devices(job: Job, request: TrainRequest, group: ProcessGroup) -> Job:
@@ -150,8 +151,11 @@ def with_devices(job: Job, request: TrainRequest, group: ProcessGroup) -> Job:
     job = replace(job, parallel=replace(job.parallel, devices=devices))
     check_devices(job.parallel, job.batch_size, is_local=group.world_size == 1)
     if devices > 1 and job.learning:
-        raise GenloomError("train.learning_on_devices", devices=devices)
-    if devices > 1 and job.parallel.strategy == FSDP and (job.adapter or job.plan.private.is_on):
+        if group.world_size > 1:
+            raise GenloomError("train.learning_by_launcher", model=job.name, devices=devices)
+        if (method := job.learning.get("method")) in ROLLOUTS_PER_STEP:
+            raise GenloomError("train.rollouts_on_devices", method=method, devices=devices)
+    if devices > 1 and job.parallel.strategy != DDP and (job.adapter or job.plan.private.is_on):
         raise GenloomError("train.not_sharded", strategy=job.parallel.strategy)
     return job
 
@@ -246,9 +250,11 @@ def execute_run(
     log = ProgressLog(run.folder / "progress.jsonl", state.step, group.is_main)
     yield Status(f"Training {job.name} from step {state.step:,} to {job.plan.steps:,}")
     preparation_seconds = 0.0 if state.step else read_running_seconds() - started_at
-    plan = yield from run_steps(
-        *(run.folder / "state", log, model, batches, job, state, request, held_out, preparation_seconds, source.unit)
-    )
+    with group.limit_wait(WAIT_FACTOR * job.parallel.timeout):
+        plan = yield from run_steps(
+            *(run.folder / "state", log, model, batches, job, state, request, held_out, preparation_seconds),
+            source.unit,
+        )
     job = restate_estimate(replace(job, plan=plan), source)
     parts = state.parallel.gather_parts(state.eval_parts, model)
     result = None

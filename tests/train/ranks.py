@@ -120,7 +120,7 @@ def train_case(name: str, task: Task, group: ProcessGroup) -> None:
         if result.step == task.save_at:
             writer.save()  # written while the next steps change the weights
     writer.finish()
-    tensors = {key: whole(t) for key, t in state.to_tensors().items()}
+    tensors = {key: whole(t) for key, t in state.parallel.copy_tensors(state.to_tensors()).items()}
     if group.is_main:
         path = Path(task.folder) / str(group.world_size) / f"{name}.safetensors"
         path.parent.mkdir(exist_ok=True)

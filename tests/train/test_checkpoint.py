@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import secrets
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from genloom.store import files
+from genloom.errors import GenloomError
+from genloom.store import files, mirror
+from genloom.store.storage import ObjectStorage
+from genloom.store.workspace import Workspace
 from genloom.train import checkpoint
 from genloom.train.checkpoint import (
     MAX_CHECKPOINTS,
@@ -19,6 +23,7 @@ from genloom.train.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from genloom.train.checkpoint_writer import CheckpointWriter
 from genloom.train.loop import TrainConfig, TrainState, train
 from tests.errors import raises_code
 
@@ -295,3 +300,36 @@ def test_a_checkpoint_with_old_tensor_names_loads(toys, tmp_path):
     other = new_state(toys, toy)
     assert load_checkpoint(other, tmp_path, "dense") == checkpoint.LoadResult(2, ())
     assert is_same(other, expected)
+
+
+def test_a_checkpoint_in_a_bucket_is_written_during_training_and_loaded_on_another_machine(
+    toys, toy, state, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(mirror, "_mirrors", {})
+    url = f"memory://{secrets.token_hex(8)}/workspace"
+
+    def find_states(machine: str) -> Path:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / machine))
+        return Workspace.from_option(url).root / "runs" / "2026-12-01-tales" / "state"
+
+    here = find_states("here")
+    expected = advance(toys, toy, state, 2)
+    writer = CheckpointWriter(state, here)
+    assert writer.is_background
+    writer.save()
+    advance(toys, toy, state, 1)
+    writer.finish()
+    with monkeypatch.context() as patch:
+        patch.setattr(ObjectStorage, "write", refuse_write)
+        writer.save()
+        with raises_code("store.storage_failed"):
+            writer.finish()
+    there = find_states("there")
+    assert there != here
+    other = new_state(toys, toy)
+    assert load_checkpoint(other, there) == checkpoint.LoadResult(2, ())
+    assert is_same(other, expected)
+
+
+def refuse_write(storage: ObjectStorage, key: str, content, expected=None) -> str:
+    raise GenloomError("store.storage_failed", url=storage.url, reason="503 Slow Down")

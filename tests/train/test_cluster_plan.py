@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -15,6 +14,7 @@ from genloom.model import Design, build_networks, build_objective
 from genloom.train.job import Job
 from genloom.train.loop import TrainConfig
 from genloom.train.optimizers import OptimizerConfig
+from genloom.train.parallel.simulation import fuse_norms
 from genloom.train.planning.cluster_plan import ClusterPlan, choose_batch_positions
 from genloom.train.planning.device_memory import Layout, estimate_device_memory
 from genloom.train.planning.devices import find_device_kind, load_prices, parse_devices
@@ -162,23 +162,8 @@ def test_the_command_reads_amounts_and_says_what_it_needs(
         assert run(["plan", *arguments]) != 0
 
 
-class FusedNorm(torch.autograd.Function):
-    """RMSNorm that keeps what the kernel of a GPU keeps: its input, and a number for each vector."""
-
-    @staticmethod
-    def forward(ctx: Any, *args: Any) -> torch.Tensor:
-        x, weight = args
-        ctx.save_for_backward(x, weight, x.new_empty(x.shape[:-1], dtype=torch.float32))
-        return x.clone()
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        return grad_outputs[0], None
-
-
-def test_the_activations_that_are_kept_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_activations_that_are_kept_are_counted() -> None:
     """Of a block in bfloat16, what autograd holds between the forward and the backward pass."""
-    monkeypatch.setattr("torch.nn.functional.rms_norm", lambda x, shape, weight, eps: FusedNorm.apply(x, weight))
 
     def measure(depth: int, key_heads: int) -> tuple[int, int]:
         settings = {"width": 128, "depth": depth, "heads": 4, "key_heads": key_heads, "tie_embeddings": False}
@@ -193,7 +178,7 @@ def test_the_activations_that_are_kept_are_counted(monkeypatch: pytest.MonkeyPat
                 kept[storage.data_ptr()] = storage  # which keeps its address its own
             return tensor
 
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        with fuse_norms(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
             network(torch.zeros(1, 1280, dtype=torch.long), return_logits=False)
         sizes = measure_sizes(design, find_space(design), OptimizerConfig())
         return sum(storage.nbytes() for storage in kept.values()), 2 * 1280 * sizes.kept_values

@@ -26,6 +26,7 @@ from genloom.train.parallel.launch import FAULTS_FILE
 from genloom.train.parallel.rows import RowReader, read_share
 from genloom.train.parallel.simulation import simulate_memory
 from genloom.train.parallel.strategy import Replicated
+from genloom.train.parallel.tensor_parallel import TensorParallel, order_rows
 from genloom.train.run import TrainRequest, train_model
 from genloom.types import TokenSpace
 from tests.errors import raises_code
@@ -112,6 +113,39 @@ def test_shards_end_in_the_weights_of_one_process_and_are_resumed_by_others(tmp_
         assert f"processes 4 → {world_size}" in warning
 
 
+def test_shares_of_blocks_end_in_the_weights_of_one_process_and_are_resumed_by_it(tmp_path: Path) -> None:
+    """Two processes compute the heads of a transformer, of whose checkpoint one continues, and two."""
+    plain, cut, again = tmp_path / "plain", tmp_path / "cut", tmp_path / "again"
+    cases = ["autoregressive-transformer", "masked-transformer", "dpo"]
+    for folder in (plain, cut, again):
+        folder.mkdir()
+    for name in cases:
+        (again / f"{name}-state").symlink_to(cut / f"{name}-state")
+    shared: dict[str, Any] = {"steps": 12, "cases": cases, "dropout": 0.1}
+    tasks = [
+        train_ranks(plain, [1], **shared),
+        train_ranks(cut, [2], **shared, strategy="tp", save_at=6),
+        train_ranks(again, [2, 1], **shared, strategy="tp", resume_at=6),
+    ]
+    run_script("ranks.py", tasks)
+    compare_weights(plain / "1", cut / "2", cases)
+    compare_weights(cut / "2", again / "2", cases, tolerance=0.0)
+    compare_weights(plain / "1", again / "1", cases)
+
+
+def test_blocks_that_cannot_be_cut_are_an_error(toys: ModuleType) -> None:
+    networks = {name: toys.build_networks(toys.get_toy(name)) for name in ("flow-dense", "autoregressive-transformer")}
+    with raises_code("train.not_tensor_parallel"):
+        TensorParallel(ProcessGroup(0, 2)).distribute(networks["flow-dense"], TrainConfig())
+    with raises_code("train.uneven_shares", devices=3):
+        TensorParallel(ProcessGroup(0, 3)).distribute(networks["autoregressive-transformer"], TrainConfig())
+
+
+def test_rows_of_stacked_targets_are_ordered_by_shares() -> None:
+    order = order_rows([slice(0, 4), slice(4, 6), slice(6, 8)], 2)
+    assert order.tolist() == [0, 1, 4, 6, 2, 3, 5, 7]
+
+
 def build_batches(kind: str) -> Any:
     rng = np.random.default_rng(0)
     if kind == "stream":
@@ -189,7 +223,7 @@ def test_impossible_devices_are_an_error(worlds: ModuleType, workspace: Workspac
     with raises_code("train.too_few_rows", batch_size=4, devices=5):
         list(train_model(workspace, TrainRequest(run, should_resume=True, devices=5)))
     with raises_code("train.bad_parallel", name="strategy"):
-        worlds.build_job(workspace.get_dataset("tales"), 4, parallel__strategy="tp")
+        worlds.build_job(workspace.get_dataset("tales"), 4, parallel__strategy="pp")
     assert read_job(workspace.get_run(run).folder / "job.toml").parallel.devices == 1
 
 

@@ -1,6 +1,7 @@
 """Preference training is a stage of the one training: stopped and resumed, it ends in the same bits."""
 
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -11,10 +12,11 @@ from genloom.model import load_model
 from genloom.store.workspace import Workspace
 from genloom.train.events import Event, RunResult, RunWarning, Status, StepMetrics
 from genloom.train.job import read_job
+from genloom.train.parallel.group import ProcessGroup
 from genloom.train.planning.auto_config import Budget
 from genloom.train.preference.dataset import PreferenceDataset
 from genloom.train.preference.stage import RATINGS_DATA
-from genloom.train.run import TrainRequest, find_resumable_run, train_model
+from genloom.train.run import TrainRequest, find_resumable_run, train_model, with_devices
 from tests.errors import raises_code
 
 SETTINGS = {"plan.precision": "float32", "batch_size": "4"}
@@ -117,3 +119,22 @@ def test_training_stops_after_four_epochs(workspace: Workspace) -> None:
     assert get_result(events).actual["steps"] == 4 * 12 // 4
     assert any(isinstance(event, RunWarning) for event in events)
     assert not any(isinstance(event, Status) and "replay" in event.text for event in events)
+
+
+def test_sampling_while_learning_stays_on_one_device(workspace: Workspace) -> None:
+    result = get_result(list(train_model(workspace, build_request("liked", steps=1))))
+    job = read_job(workspace.get_run(result.run).folder / "job.toml")
+    request = TrainRequest(RATINGS_DATA, devices=2)
+    assert with_devices(job, request, ProcessGroup()).parallel.devices == 2
+    with raises_code("train.rollouts_on_devices", method="grpo", devices=2):
+        with_devices(replace(job, learning={"method": "grpo"}), request, ProcessGroup())
+    with raises_code("train.learning_by_launcher", devices=2):
+        with_devices(job, request, ProcessGroup(0, 2))
+
+
+@pytest.mark.slow
+def test_two_devices_learn_what_one_learns(workspace: Workspace) -> None:
+    one, two = (get_result(list(train_model(workspace, replace(build_request(f"on-{n}"), devices=n)))) for n in (1, 2))
+    weights = (load_model(workspace, result.ref).parts.state_dict() for result in (one, two))
+    for mine, theirs in zip(*(each.values() for each in weights), strict=True):
+        assert torch.allclose(mine, theirs, atol=1e-5)

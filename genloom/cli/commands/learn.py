@@ -37,6 +37,7 @@ def run(
     max_eval_prompts: OutputCount = MAX_EVAL_PROMPTS,
     set: Settings | None = None,
     seed: Seed = 0,
+    devices: Count | None = None,
     out: Path | None = None,
     ledger: LedgerURL = "",
     common: WorkOptions = WorkOptions(),
@@ -78,6 +79,7 @@ def run(
         max_eval_prompts=max_eval_prompts,
         overrides=dict(parse_setting(text) for text in set or ()),
         seed=seed,
+        devices=devices or 0,
     )
     with closing(events), console.show_progress("Learning", 1.0) as bar:
         (result,) = deque(show_events(events, bar, console.print_note), maxlen=1)

@@ -7,8 +7,8 @@ import torch
 
 from genloom.errors import GenloomError
 
-DDP, FSDP = "ddp", "fsdp"
-STRATEGIES = (DDP, FSDP)
+DDP, FSDP, TP = "ddp", "fsdp", "tp"
+STRATEGIES = (DDP, FSDP, TP)
 MAX_DEVICES = 65_536
 
 
@@ -17,7 +17,9 @@ class ParallelConfig:
     """Each device has a process of its own, which computes its share of the rows of a step."""
 
     devices: int = 1  # that train together
-    strategy: str = DDP  # every device holds all weights; "fsdp": a share of weights, gradients and optimizer state
+    # "ddp": every device holds all weights; "fsdp": a share of weights, gradients and optimizer state; "tp": likewise,
+    # of the blocks of a transformer, and computes its share of them for all rows.
+    strategy: str = DDP
     timeout: float = 600.0  # seconds that a process may keep the others waiting before all of them are restarted
     max_restarts: int = 5  # in a row, without a step between two of them
 
@@ -37,7 +39,7 @@ def check_parallel(config: ParallelConfig) -> None:
 
 def check_devices(config: ParallelConfig, batch_size: int, is_local: bool) -> None:
     """Raise GenloomError if a device would have no row of a step, or if this machine has fewer GPUs."""
-    if batch_size < config.devices:
+    if batch_size < config.devices and config.strategy != TP:
         raise GenloomError("train.too_few_rows", batch_size=batch_size, devices=config.devices)
     num_gpus = torch.cuda.device_count()
     if is_local and 0 < num_gpus < config.devices:

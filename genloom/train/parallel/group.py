@@ -88,6 +88,18 @@ class ProcessGroup:
         return self if self.world_size == 1 else replace(self, channel=dist.new_group(backend="gloo"))
 
     @contextmanager
+    def limit_wait(self, seconds: float) -> Generator[None]:
+        """End messages of the block in an error that take longer, as those do that a cut network never delivers."""
+        if self.world_size == 1:
+            yield
+            return
+        set_timeout(seconds)
+        try:
+            yield
+        finally:
+            set_timeout(MEETING_SECONDS)
+
+    @contextmanager
     def main_first(self) -> Generator[None]:
         """Let the main process do the work of the block before the others, which then find its files."""
         if not self.is_main:
@@ -111,6 +123,11 @@ def split_buckets(tensors: Sequence[Tensor]) -> list[list[Tensor]]:
         buckets[-1].append(tensor)
         num_bytes += tensor.nbytes
     return buckets
+
+
+def set_timeout(seconds: float) -> None:
+    """Set how long a message between all processes may take."""
+    dist.distributed_c10d._set_pg_timeout(timedelta(seconds=seconds))
 
 
 @contextmanager

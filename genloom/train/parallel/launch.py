@@ -30,6 +30,8 @@ SETTLE_SECONDS = 1.0  # after the end of a rank, in which others end by it
 PAUSE_SECONDS = 5.0  # between two requests for events, after which ranks may have waited for the caller
 END_SECONDS = 30.0  # that ranks have to leave each other at the end of a run
 STOP_SECONDS = 300.0  # that ranks have to finish their step and save
+WAIT_FACTOR = 1.5  # times the timeout, after which ranks give up: this process, which can name the rank, is first
+GLOO_TIMEOUT = "Timed out waiting"  # in the error of a rank whose messages do not arrive
 SLOW_FACTOR, SLOW_SECONDS, NUM_WORK_SECONDS = 1.5, 0.02, 16  # a straggler, by the median of its last steps
 FAULTS_FILE = "faults.jsonl"  # in the folder of the run
 
@@ -38,7 +40,7 @@ FAULTS_FILE = "faults.jsonl"  # in the folder of the run
 class RankFault:
     """Why all ranks start again, or why one is named."""
 
-    kind: str  # "killed", "failed", "hung" or "slow"
+    kind: str  # "killed", "failed", "hung", "cut" or "slow"; "error": one that ends the run
     rank: int
     step: int
     detail: str = ""
@@ -51,6 +53,8 @@ class RankFault:
                 return format_message("train.rank_killed", **facts)
             case "hung":
                 return format_message("train.rank_hung", **facts)
+            case "cut":
+                return format_message("train.rank_cut", **facts)
             case "slow":
                 return format_message("train.rank_slow", **facts)
             case _:
@@ -131,15 +135,18 @@ class Ranks:
         now, events = time.monotonic(), []
         if now - self.received_at > PAUSE_SECONDS:
             self.resumed_at = now
-        open_ranks = {rank.connection: rank for rank in self.ranks if not rank.connection.closed}
+        open_ranks = [rank.connection for rank in self.ranks if not rank.connection.closed]
         sentinels = [rank.process.sentinel for rank in self.ranks if rank.process.exitcode is None]
         wait([*open_ranks, *sentinels], seconds)
-        for rank in open_ranks.values():
+        for number, rank in enumerate(self.ranks):
+            if rank.connection not in open_ranks:
+                continue
             try:
                 while rank.connection.poll():
                     message = rank.connection.recv()
                     rank.heard_at = time.monotonic()
                     if isinstance(message, GenloomError):
+                        write_fault(self.log, RankFault("error", number, self.step, str(message)))
                         raise message
                     if isinstance(message, Ping | Failure):
                         rank.take(message)
@@ -165,6 +172,8 @@ class Ranks:
             failures = {n: rank.failure for n, rank in enumerate(self.ranks) if rank.failure is not None}
             first = min(failures, key=lambda n: failures[n].at, default=ended[0])
             text = failures[first].text if failures else f"exit code {codes[first]}"
+            if GLOO_TIMEOUT in text:
+                return RankFault("cut", first, self.step, f"{WAIT_FACTOR * self.config.timeout:g}", text)
             return RankFault("failed", first, self.step, text.strip().splitlines()[-1], text)
         now, timeout = time.monotonic(), self.config.timeout
         unheard = [n for n, r in enumerate(self.ranks) if r.process.exitcode is None and now - r.heard_at > timeout]

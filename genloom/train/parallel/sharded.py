@@ -50,6 +50,10 @@ class Sharded:
     group: ProcessGroup
     can_sample = False  # a sampler reads weights outside of a forward pass
 
+    @property
+    def row_group(self) -> ProcessGroup:
+        return self.group
+
     def with_group(self, group: ProcessGroup) -> "Sharded":
         return replace(self, group=group)
 

@@ -96,6 +96,27 @@ def allocate_weights(networks: nn.ModuleDict) -> nn.ModuleDict:
     return networks
 
 
+class FusedNorm(torch.autograd.Function):
+    """RMSNorm that takes the memory of a GPU's kernel: it keeps its input, and a number for each vector."""
+
+    @staticmethod
+    def forward(ctx: Any, *args: Any) -> Tensor:
+        x, weight = args
+        ctx.save_for_backward(x, weight, x.new_empty(x.shape[:-1], dtype=torch.float32))
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        return grad_outputs[0].clone(), torch.zeros_like(ctx.saved_tensors[1])
+
+
+@contextmanager
+def fuse_norms() -> Generator[None]:
+    """Let RMSNorm keep what it keeps on a GPU."""
+    with patch("torch.nn.functional.rms_norm", lambda x, shape, weight, eps: FusedNorm.apply(x, weight)):
+        yield
+
+
 class SimulatedGroup(ProcessGroup):
     """Ranks of which there is one: it receives what it sends."""
 

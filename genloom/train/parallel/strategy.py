@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from genloom.train.parallel.config import FSDP, ParallelConfig
+from genloom.train.parallel.config import FSDP, TP, ParallelConfig
 from genloom.train.parallel.group import ALONE, ProcessGroup
 from genloom.train.parallel.tensor_files import copy_to_host, read_whole, write_whole
 
@@ -31,6 +31,11 @@ class Parallel(Protocol):
 
     @property
     def group(self) -> ProcessGroup: ...
+
+    @property
+    def row_group(self) -> ProcessGroup:
+        """The processes among which the rows of a step are divided."""
+        ...
 
     def with_group(self, group: ProcessGroup) -> "Parallel":
         """Return the strategy with another way to exchange messages."""
@@ -93,6 +98,10 @@ class Replicated:
 
     group: ProcessGroup = ALONE
     can_sample = True
+
+    @property
+    def row_group(self) -> ProcessGroup:
+        return self.group
 
     def with_group(self, group: ProcessGroup) -> "Replicated":
         return replace(self, group=group)
@@ -163,4 +172,8 @@ def build_parallel(config: ParallelConfig, group: ProcessGroup) -> Parallel:
         from genloom.train.parallel.sharded import Sharded
 
         return Sharded(group)
+    if config.strategy == TP and group.world_size > 1:
+        from genloom.train.parallel.tensor_parallel import TensorParallel
+
+        return TensorParallel(group)
     return Replicated(group)

@@ -53,7 +53,7 @@ def plan_job(
     space = find_space(job.design)
     sizes = measure_sizes(job.design, space, job.plan.optimizer)
     if strategy is None and job.parallel.devices > 1:
-        strategy = next(each for each in STRATEGIES if each == job.parallel.strategy)
+        strategy = next((each for each in STRATEGIES if each == job.parallel.strategy), None)
     row_positions = job.tokens_per_row or count_positions(space)
     rows = max(batch_tokens // row_positions, 1) if batch_tokens else job.batch_size
     positions = tokens or job.plan.steps * job.batch_size * row_positions

@@ -48,7 +48,7 @@ REINVENT_OPTIMIZER = OptimizerConfig("adamw", lr_matrix=1e-3, lr_embedding=1e-3,
 REINVENT_COOLDOWN = 0.2  # of the steps: early ones find little, so that late ones matter
 MAX_EPOCHS = {"reinvent": 1_000_000}  # 4 for other methods
 MEMORY_FILE = "scores.jsonl"  # in the folder of a run
-ALLOWED_OVERRIDES = ("batch_size", "plan", "adapter", "learning")
+ALLOWED_OVERRIDES = ("batch_size", "plan", "adapter", "learning", "parallel")
 
 Preferences = PreferenceDataset | RolloutEnvironment
 
