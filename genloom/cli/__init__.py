@@ -15,6 +15,7 @@ _FILES_VERBS = frozenset(("collect", "copies", "verify"))  # whose arguments are
 _FILE_VERBS = (  # whose first argument is one
     _FILES_VERBS | {"ask", "classify", "embed", "import", "summarize", "transcribe", "translate", "upscale"}
 )
+_MEMORY_PHRASES = ("allocate memory", "failed to map segment", "out of memory", "can't start new thread")
 _END_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 _MIN_COLUMNS, _USUAL_COLUMNS, _MAX_COLUMNS = 40, 80, 400  # of the help
 
@@ -203,6 +204,13 @@ def run(arguments: list[str]) -> int:
 
         print(f"genloom: {_shorten_message(describe_error(error))}", file=sys.stderr)
         return 2
+    except (MemoryError, ImportError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        from genloom.errors import format_message
+
+        print(f"genloom: {format_message('cli.out_of_memory')}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return _report_stop()
     finally:
@@ -210,6 +218,12 @@ def run(arguments: list[str]) -> int:
         repeat_options()
         set_caller("python")
     return exit_code if isinstance(exit_code, int) else 0
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Tell whether the system gave no memory to Python, to the loader of a library, or to torch."""
+    reason = str(error).lower()
+    return isinstance(error, MemoryError) or any(phrase in reason for phrase in _MEMORY_PHRASES)
 
 
 def _check_paths(arguments: list[str]) -> None:

@@ -192,6 +192,26 @@ def test_an_error_of_the_system_is_one_line(
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried …"),
+        RuntimeError("can't start new thread"),
+    ],
+)
+def test_too_little_memory_is_no_bug(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(doctor, "_describe_machine", fail)
+    assert run(["doctor"]) == 2
+    assert capsys.readouterr().err == f"genloom: {format_message('cli.out_of_memory')}\n"
+
+
 def test_an_evaluation_that_could_not_be_stored_is_refused_before_the_work(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
