@@ -36,7 +36,7 @@ def get_choices(learning: Learning) -> list[tuple[str, str]]:
 
 def test_a_session_by_keys(arena: Callable[..., tuple[Page, Learning]]) -> None:
     page, learning = arena()
-    expect(page.get_by_text("3 more until a round can be proved")).to_be_visible()
+    expect(page.get_by_text("3 more choices until the model can be taught")).to_be_visible()
     for n, key in enumerate(["ArrowLeft", "=", "s", "x", "ArrowRight"]):
         page.keyboard.press(key)
         expect(page.get_by_role("heading", name=f"prompt {n + 2}")).to_be_visible()
@@ -123,5 +123,5 @@ def test_the_start_offers_prompts_and_makes_pairs(visit: Callable[..., Any]) -> 
     page.get_by_role("button", name="Start").click()
     expect(page).to_have_url(re.compile(r"#/arena/icons$"))
     assert [body["params"] for method, path, body in world.requests if (method, path) == ("POST", "jobs")] == [
-        {"model": "icons", "prompts": ["a fox", "a cup"], "count": 1}
+        {"model": "icons", "prompts": ["a fox", "a cup"], "count": 2}  # 3 choices are missing
     ]

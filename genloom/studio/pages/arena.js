@@ -216,6 +216,9 @@ class ArenaSession extends Element {
 }
 customElements.define('gl-arena-session', ArenaSession);
 
+/** How many pairs of each prompt reach a round of learning; some more, since chance decides which prompts are held back. @param {number} missing @param {number} prompts */
+const suggestRepeats = (missing, prompts) => Math.min(5, Math.max(1, Math.ceil((1.3 * missing) / Math.max(1, prompts))));
+
 /** Which model answers what. */
 class ArenaStart extends Element {
   static properties = { models: { state: true }, name: { state: true }, arena: { state: true }, fault: { state: true }, isBusy: { state: true }, prompts: { state: true } };
@@ -266,6 +269,7 @@ class ArenaStart extends Element {
     if (this.name !== name) return;
     this.arena = arena;
     this.prompts = arena.suggested_prompts.join('\n');
+    this.repeats = suggestRepeats(arena.missing, arena.suggested_prompts.length);
   }
 
   async start() {

@@ -109,10 +109,14 @@ export class Make extends Element {
   async readModel() {
     const { model } = this;
     if (!model) return;
-    const [options, prompts] = await Promise.all([readOptions(model.ref), readPrompts(model.ref).catch(() => [])]);
+    readPrompts(model.ref).catch(() => []).then((prompts) => { // which are there before the options, for which the model is loaded
+      if (model !== this.model) return;
+      this.suggestions = prompts;
+      this.requestUpdate();
+    });
+    const options = await readOptions(model.ref);
     if (model !== this.model) return;
     this.options = options;
-    this.suggestions = prompts;
     this.source.setOptions(options, this.values);
     this.additions = { presets: [], adapters: [] };
     if (isOpen.get()) this.readAdditions();
