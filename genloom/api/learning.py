@@ -34,6 +34,7 @@ def learn(
     best_of: int = 0,
     prompts: Sequence[str] = (),
     max_eval_prompts: int = 0,
+    trial: bool = False,
     overrides: Mapping[str, Any] | None = None,
     seed: int = 0,
     devices: int = 0,
@@ -68,6 +69,9 @@ def learn(
         Extra evaluation prompts for the safeguards and, with `check`, for a tighter win rate.
     max_eval_prompts
         Maximum number of held-out prompts that both versions answer. 0: the default.
+    trial
+        Whether to learn from fewer ratings than a proof needs. The new version can be tried; without a proof it is not
+        activated.
     overrides
         Job settings by their path, e.g. {"plan.warmup": 100}.
     seed
@@ -104,6 +108,7 @@ def iter_learn(
     best_of: int = 0,
     prompts: Sequence[str] = (),
     max_eval_prompts: int = 0,
+    trial: bool = False,
     overrides: Mapping[str, Any] | None = None,
     seed: int = 0,
     devices: int = 0,
@@ -138,6 +143,7 @@ def iter_learn(
         overrides=to_overrides(overrides),
         max_eval_prompts=max_eval_prompts or MAX_EVAL_PROMPTS,
         devices=devices,
+        is_trial=trial,
     )
     run_round = scores.learn_from_scores if is_scored else learn
     events = run_round(model.workspace.store, model.workspace.ledger, request)

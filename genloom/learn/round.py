@@ -78,6 +78,7 @@ class LearnRequest:
     budget: Budget = field(default_factory=Budget)
     overrides: Mapping[str, str] = field(default_factory=dict)
     max_eval_prompts: int = MAX_EVAL_PROMPTS
+    is_trial: bool = False  # from fewer ratings than a proof needs
     precision: str = "auto"  # of both versions when they answer
     save_seconds: float = 30.0
     devices: int = 0  # that train together; 0: one
@@ -136,7 +137,7 @@ def learn(workspace: Workspace, ledger: Ledger, request: LearnRequest) -> Genera
     round_seconds, deadline = get_round_seconds(request.budget), find_deadline(request.budget)
     is_timed = round_seconds < inf
     preferences = build_preferences(workspace, ledger, request.model)
-    require_enough_preferences(preferences)
+    require_enough_preferences(preferences, request.is_trial)
     champion = load_for_scoring(workspace, pin_active_version(workspace, ledger, request.model).ref)
     method = request.method if request.method != "auto" else choose_method(preferences, champion)
     config = (

@@ -17,6 +17,7 @@ from genloom.store.ledger import Ledger
 from genloom.store.workspace import Workspace
 
 MIN_HELD_OUT = 11  # compute_sample_size(0.4): with fewer, not even a win rate of 90 % is significant
+MIN_TRIAL_TRAIN, MIN_TRIAL_HELD_OUT = 10, 2  # of a trial, which proves nothing
 MIN_TRAIN = 3 * MIN_HELD_OUT  # a quarter of the tasks is held out
 
 
@@ -220,14 +221,18 @@ def _compute_tails(count: int, rate: float) -> np.ndarray:
     return np.append(np.cumsum(probabilities[::-1])[::-1], 0.0)
 
 
-def require_enough_preferences(preferences: Preferences) -> None:
-    """Raise GenloomError if there are too few preferences to train on or to prove a gain, with how many are missing."""
+def require_enough_preferences(preferences: Preferences, is_trial: bool = False) -> None:
+    """Raise GenloomError if there are too few preferences to train on or to prove a gain, with how many are missing.
+
+    A trial needs fewer, since it proves nothing.
+    """
     splits = [each.split for each in (*preferences.pairs, *preferences.unpaired)]
     num_train, num_held_out = splits.count("train"), splits.count("val")
-    if num_train >= MIN_TRAIN and num_held_out >= MIN_HELD_OUT:
+    min_train, min_held_out = (MIN_TRIAL_TRAIN, MIN_TRIAL_HELD_OUT) if is_trial else (MIN_TRAIN, MIN_HELD_OUT)
+    if num_train >= min_train and num_held_out >= min_held_out:
         return
     # A quarter of new prompts is held out.
-    num_missing = max(math.ceil((MIN_TRAIN - num_train) * 4 / 3), (MIN_HELD_OUT - num_held_out) * 4)
+    num_missing = max(math.ceil((min_train - num_train) * 4 / 3), (min_held_out - num_held_out) * 4)
     needed_by_rate = ", ".join(
         f"{max(4 * compute_sample_size(effect) - num_train - num_held_out, num_missing):,} to detect {0.5 + effect:.0%}"
         for effect in (0.25, 0.15, 0.1)
@@ -236,8 +241,9 @@ def require_enough_preferences(preferences: Preferences) -> None:
         "rate.too_few_preferences",
         train=num_train,
         held_out=num_held_out,
-        min_train=MIN_TRAIN,
-        min_held_out=MIN_HELD_OUT,
+        min_train=min_train,
+        min_held_out=min_held_out,
+        min_trial=MIN_TRIAL_TRAIN,
         missing=num_missing,
         needed_by_rate=needed_by_rate,
     )

@@ -21,6 +21,7 @@ from genloom.learn.unlearn_ratings import find_weights_digest
 from genloom.model import load_model
 from genloom.rate.outputs import load_output
 from genloom.rate.preferences import build_preferences
+from genloom.rate.promotion import pin_active_version
 from genloom.rate.ratings import record_choice, record_rating
 from genloom.rate.report.receipt import to_text
 from genloom.store.ledger import Ledger, open_ledger
@@ -61,13 +62,13 @@ def ledger(workspace: Workspace) -> Ledger:
     return open_ledger(workspace.root)
 
 
-def rate_bluer(workspace: Workspace, ledger: Ledger, min_difference: float = 0.0) -> None:
-    """Choose the bluer one of two tiles for a prompt, if it is bluer by so much."""
+def rate_bluer(workspace: Workspace, ledger: Ledger, min_difference: float = 0.0, limit: int | None = None) -> None:
+    """Choose the bluer one of two tiles for each of so many prompts, if it is bluer by so much."""
     by_prompt: dict[str, list[tuple[str, float]]] = {}
     for path, record in workspace.list_records():
         score = BLUENESS.score(record["prompt"], load_output(path, record))
         by_prompt.setdefault(record["prompt"], []).append((path.stem, score))
-    for (a, score_a), (b, score_b) in by_prompt.values():
+    for (a, score_a), (b, score_b) in [*by_prompt.values()][:limit]:
         if abs(score_a - score_b) >= min_difference:
             record_choice(workspace, ledger, a, b, "a" if score_a > score_b else "b", "mia")
 
@@ -113,6 +114,16 @@ def test_the_receipt_of_a_round_shows_images(workspace: Workspace, ledger: Ledge
     page = (workspace.get_run(last.run).folder / "receipt.html").read_text()
     assert page.count('src="data:image/png;base64,iVBOR') == 2 * len(last.receipt.examples)
     assert workspace.get_model("tiles/2").parent_ref == "tiles/1"
+
+
+def test_a_trial_learns_from_twenty_ratings_and_promotes_nothing(workspace: Workspace, ledger: Ledger) -> None:
+    rate_bluer(workspace, ledger, limit=20)
+    with raises_code("rate.too_few_preferences", min_trial=10):
+        run_round(workspace, ledger)
+    last = run_round(workspace, ledger, is_trial=True, scorer=None)
+    assert not last.receipt.decision.should_promote
+    assert last.receipt.ratings.total == 20
+    assert (pin_active_version(workspace, ledger, "tiles").ref, last.receipt.challenger) == ("tiles/1", "tiles/2")
 
 
 @pytest.mark.slow

@@ -90,7 +90,8 @@ class Learning:
             "train": max(0, done - 11),
             "held_out": min(11, done),
         }
-        ratings |= {"min_train": 33, "min_held_out": 11, "missing": self.missing, "contradictions": 1}
+        ratings |= {"min_train": 33, "min_held_out": 11, "missing": self.missing, "can_try": done >= 20}
+        ratings |= {"contradictions": 1}
         ratings |= {"since_last_round": done if not self.rounds else 4, "unused": [{"reason": "a tie", "count": 2}]}
         rounds = [make_receipt(each, each == "promoted") for each in self.rounds]
         return dump(

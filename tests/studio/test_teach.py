@@ -41,6 +41,15 @@ def test_too_few_ratings_show_how_many_are_missing(teach: Callable[..., tuple[Pa
     expect(page.get_by_role("button", name="Teach shakespeare")).to_have_count(0)
 
 
+def test_twenty_ratings_teach_without_a_proof(teach: Callable[..., tuple[Page, Learning]]) -> None:
+    page, learning = teach(missing=24)
+    expect(page.get_by_text("They are too few to prove it better")).to_be_visible()
+    page.get_by_role("button", name="Teach now, without a proof").click()
+    expect(page.get_by_role("heading", name="The round waits")).to_be_visible()
+    [job] = learning.world.jobs.values()
+    assert (job.kind, job.params) == ("learn", {"model": "shakespeare", "minutes": 5, "trial": True})
+
+
 def test_what_happens_before_the_page_is_connected_is_not_missed(
     teach: Callable[..., tuple[Page, Learning]],
 ) -> None:

@@ -150,6 +150,7 @@ class Learn(Params):
     best_of: Annotated[int, Field(ge=0, le=64)] = 0
     prompts: Annotated[list[Text], Field(max_length=1000)] = Field(default_factory=list)
     max_eval_prompts: Annotated[int, Field(ge=0, le=10_000)] = 0
+    trial: bool = False
     overrides: Settings = Field(default_factory=dict)
     seed: Seed = 0
 

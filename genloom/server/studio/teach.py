@@ -172,6 +172,7 @@ def count_ratings(ratings: Ratings, last_round: str) -> dict[str, Any]:
         "min_train": MIN_TRAIN,
         "min_held_out": MIN_HELD_OUT,
         "missing": get_missing(ratings),
+        "can_try": not get_missing(ratings, is_trial=True),
         "since_last_round": sum(str(row["at"]) > last_round for row in ratings.rows),
         "contradictions": len(preferences.contradictions),
         "by_rater": [
@@ -184,10 +185,10 @@ def count_ratings(ratings: Ratings, last_round: str) -> dict[str, Any]:
     }
 
 
-def get_missing(ratings: Ratings) -> int:
+def get_missing(ratings: Ratings, is_trial: bool = False) -> int:
     """Return how many more ratings are needed at least; 0: there are enough."""
     try:
-        require_enough_preferences(ratings.preferences)
+        require_enough_preferences(ratings.preferences, is_trial)
     except GenloomError as error:
         return max(int(_get_fields(error)["missing"]), 1)
     return 0

@@ -814,6 +814,7 @@ export interface RatingCounts {
   held_out: number;
   min_train: number;
   min_held_out: number;
+  can_try: boolean;
   missing: number;
   since_last_round: number;
   contradictions: number;

@@ -111,10 +111,11 @@ class TeachPage extends Element {
     return own.find((job) => !isOver(job)) ?? own.filter((job) => job.state === 'failed' && Date.parse(job.created) > last).sort((a, b) => (a.created < b.created ? 1 : -1))[0];
   }
 
-  async start() {
+  /** @param {boolean} [trial] from fewer ratings than a proof needs */
+  async start(trial = false) {
     this.isBusy = true;
     try {
-      await startJob('learn', { model: this.name, minutes: this.minutes, ...(this.method === 'auto' ? {} : { method: this.method }) });
+      await startJob('learn', { model: this.name, minutes: this.minutes, ...(this.method === 'auto' ? {} : { method: this.method }), ...(trial ? { trial } : {}) });
     } catch (error) {
       toastError(error);
     } finally {
@@ -200,13 +201,15 @@ class TeachPage extends Element {
       <div class="teach-words"><h2 id="teach-now">${this.sayState(state)}</h2>
         ${ratings.total ? html`<dl class="needs">${renderNeed('teach.to_learn', ratings.train, ratings.min_train)}${renderNeed('teach.to_prove', ratings.held_out, ratings.min_held_out)}</dl>` : nothing}
         <p>${isOld ? t('teach.nothing_new_text') : state.is_enough ? t('teach.enough_text') : ratings.total ? t('teach.missing_text') : t('teach.nothing_text')}</p>
+        ${!state.is_enough && ratings.can_try ? html`<p>${t('teach.try_text')}</p>` : nothing}
         ${ratings.total ? html`<ul class="chips">
           ${ratings.since_last_round && state.rounds.length ? html`<li>${icon('sparkles')}${t('teach.since_last', { n: ratings.since_last_round })}</li>` : nothing}
           ${machines ? html`<li>${icon('cpu')}${t('teach.machines', { n: machines })}</li>` : nothing}
           ${ratings.contradictions ? html`<li>${icon('shuffle')}${t('teach.contradictions', { n: ratings.contradictions })}</li>` : nothing}</ul>` : nothing}
         ${ratings.unused.length ? html`<details><summary>${t('teach.unused', { n: ratings.unused.reduce((sum, each) => sum + each.count, 0) })}</summary>
           <ul>${ratings.unused.map((each) => html`<li>${formatNumber(each.count)} · ${translate('teach.unused', each.reason)}</li>`)}</ul></details>` : nothing}
-        <div class="actions">${state.is_enough ? button({ label: t('teach.start', { name: state.model }), icon: 'graduationCap', kind: isOld ? '' : 'primary', busy: this.isBusy, run: () => this.start() }) : nothing}
+        <div class="actions">${state.is_enough ? button({ label: t('teach.start', { name: state.model }), icon: 'graduationCap', kind: isOld ? '' : 'primary', busy: this.isBusy, run: () => this.start() })
+          : ratings.can_try ? button({ label: t('teach.try'), icon: 'graduationCap', busy: this.isBusy, run: () => this.start(true) }) : nothing}
           ${buttonLink({ label: t('teach.rate_pairs'), icon: 'scale', kind: state.is_enough && !isOld ? '' : 'primary', href: href('arena', { model: state.model }) })}
           ${buttonLink({ label: t('teach.rate_gallery'), icon: 'star', href: href('gallery', { model: state.model }) })}
           ${ratings.total && session.get()?.user.is_local ? menu({ label: t('teach.export'), icon: 'download', items: [

@@ -85,6 +85,7 @@ class RatingCounts(Shape):
     held_out: int
     min_train: int
     min_held_out: int
+    can_try: bool
     missing: int  # at least so many more; 0: enough
     since_last_round: int
     contradictions: int
