@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from genloom.api.chat_reader import Reader
     from genloom.api.knowledge import Knowledge
     from genloom.api.models import Model
-    from genloom.assistant.tools.tool import Tool
+    from genloom.assistant.tools.tool import Tool, ToolCall
     from genloom.assistant.tools.toolbox import Toolbox
     from genloom.codecs.chat_template import RenderMessage
     from genloom.generate.text.conversation import TruncatedConversation
@@ -223,14 +223,19 @@ class Chat:
         from genloom.assistant.tools.toolbox import MAX_ROUNDS
 
         self.tools.begin_turn()
+        failed: list[ToolCall] = []
+        can_call = True
         for number in range(MAX_ROUNDS + 1):
-            yield from self._iter_reply(should_stop, can_call=number < MAX_ROUNDS)
-            calls = self.tools.parse(self.conversation.messages[-1].content).calls if number < MAX_ROUNDS else ()
+            can_call = can_call and number < MAX_ROUNDS
+            yield from self._iter_reply(should_stop, can_call=can_call)
+            calls = self.tools.parse(self.conversation.messages[-1].content).calls if can_call else ()
             if not calls or should_stop():
                 return
             for call in calls:
                 result = self.tools.run(call, self._list_turn(), self.conversation.messages)
                 self.conversation = self.conversation.with_tool_result(result.text, result.is_trusted)
+                failed += [call] * result.is_error
+                can_call = can_call and failed.count(call) < 2  # else the model has to answer in words
             self.save()
 
     def _list_turn(self) -> list["Message"]:

@@ -43,6 +43,7 @@ class Translation:
         words = {
             "language": f"not in {language}",
             "copy": "the source unchanged",
+            "part": "a sentence of the source unchanged",
             "empty": "empty",
             "echo": "a repetition of the question",
             "loop": "ended because they repeated themselves",

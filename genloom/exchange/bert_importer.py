@@ -99,7 +99,8 @@ def import_bert(workspace: Workspace, path: Path, name: str, report_progress: Pr
         record_parity(folder, parity)
     report_progress(1.0, "")
     notes = () if source.has_head else (format_message("exchange.bert_without_head", name=name),)
-    return ImportResult(staged_folder.result, None, parity, notes)
+    example = f'generate {name} --prompt "The [MASK] saw the sea."' if source.has_head else f"train DATA --from {name}"
+    return ImportResult(staged_folder.result, None, parity, notes, example=example)
 
 
 def read_bert_source(path: Path) -> BertSource:

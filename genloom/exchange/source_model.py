@@ -52,6 +52,7 @@ class ImportResult:
     parity: Parity | None = None
     notes: tuple[str, ...] = ()
     has_chat_template: bool = False
+    example: str = ""  # the command that uses it, where it is neither that of a chat nor of a text
 
 
 # Exceptions that a value of an unexpected kind raises where no check has named it before.

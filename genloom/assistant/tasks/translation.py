@@ -12,6 +12,8 @@ MAX_LENGTH_RATIO = 3.0  # of characters, translation to source; beyond, a model 
 MIN_LENGTH_RATIO = 0.25
 TOKENS_PER_SOURCE_TOKEN = 3  # room for a translation, whose language may take more tokens than the source's
 GRAMMAR_ROOM = 3  # times that, for a text that a grammar keeps open until all its terms are written
+MIN_COPIED_WORDS = 4  # of a sentence: shorter ones may be names, or the same in both languages
+_WORD, _SENTENCE_END = re.compile(r"\w+"), re.compile(r"(?<=[.!?])\s|\n")
 _LABEL = re.compile(r"^\s*(?:translation|traduction|übersetzung|traducción)\s*:\s*", re.IGNORECASE)
 _QUOTES = ('""', "''", "“”", "«»", "„“", "‘’")
 
@@ -97,7 +99,7 @@ def clean_candidate(candidate: TranslationCandidate, source: str) -> Translation
 
 
 def find_faults(candidate: TranslationCandidate, source: str, target: str, terms: Mapping[str, str]) -> list[str]:
-    """Return what is wrong with a candidate, in one word each: empty, terms, echo, language, copy, loop, length."""
+    """Return what is wrong with a candidate: empty, terms, echo, language, copy, part (of it a copy), loop, length."""
     text, faults = candidate.text, []
     if not text:
         return ["empty"]
@@ -109,12 +111,21 @@ def find_faults(candidate: TranslationCandidate, source: str, target: str, terms
         faults.append("copy")
     elif is_in_language(text, target) is False:
         faults.append("language")
+    elif has_copied_sentence(text, source):
+        faults.append("part")
     if candidate.has_loop:
         faults.append("loop")
     ratio = len(text) / max(len(source.strip()), 1)
     if len(source) > 20 and not MIN_LENGTH_RATIO <= ratio <= MAX_LENGTH_RATIO:
         faults.append("length")
     return faults
+
+
+def has_copied_sentence(text: str, source: str) -> bool:
+    """Return whether a sentence of at least four words stands in the source word by word, as one left untranslated."""
+    source_words = f" {' '.join(_WORD.findall(source.casefold()))} "
+    sentences = (_WORD.findall(sentence.casefold()) for sentence in _SENTENCE_END.split(text))
+    return any(len(words) >= MIN_COPIED_WORDS and f" {' '.join(words)} " in source_words for words in sentences)
 
 
 def rank_candidate(

@@ -59,4 +59,6 @@ def suggest_command(import_result: "ImportResult") -> str:
     name = quote_name(import_result.folder.name)
     if runtime := import_result.folder.card.get("runtime"):
         return f"{runtime['verb']} {runtime['example'].replace('NAME', name)}"
+    if import_result.example:
+        return import_result.example
     return f"{'chat' if import_result.has_chat_template else 'generate'} {name}"

@@ -72,6 +72,7 @@ def test_a_copy_or_another_language_is_no_translation() -> None:
         ("", "empty"),
         (SOURCE, "copy"),
         ("The guarantee of this machine runs out after some years.", "language"),
+        (f"{GOOD} Then you pay for repairs.", "part"),
         (GOOD * 4, "length"),
         ("Oui.", "length"),
         ("Utilisez warranty = garantie dans la phrase, et la garantie de la machine est de deux ans.", "echo"),

@@ -129,6 +129,24 @@ def test_rounds_are_limited(ws: Workspace, call_first: Callable[[int], None]) ->
     assert MAX_CALLS < 20
 
 
+def test_a_call_that_is_refused_twice_is_not_made_again(ws: Workspace, call_first: Callable[[int], None]) -> None:
+    """A small model asks for the same again and again: it has to answer in words then."""
+    asked: list[ToolCall] = []
+
+    def read_clock() -> str:
+        """Tell the time."""
+        return "noon"
+
+    def refuse(call: ToolCall) -> bool:
+        asked.append(call)
+        return False
+
+    call_first(100)
+    chat = ws.model("talker").chat("Time?", tools=[read_clock], confirm=refuse, **OPTIONS)
+    assert asked == [ToolCall("read_clock", {})] * 2
+    assert [message.role for message in chat.conversation.messages][-2:] == ["tool", "assistant"]
+
+
 def test_a_program_confirms_each_call(ws: Workspace, call_first: Callable[[int], None]) -> None:
     asked: list[ToolCall] = []
 
