@@ -134,7 +134,7 @@ def convert_value(kind: str, value: Any) -> Any:
         value = value.replace(",", ".")
     try:
         number = int(value) if kind == "int" and not isinstance(value, float) else float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if kind == "int":
         return number if isinstance(number, int) and abs(number) < 2**63 else None

@@ -13,7 +13,7 @@ import pytest
 
 from genloom.cli import run as run_command
 from genloom.collect import collect
-from genloom.collect.kept_columns import ColumnBuilder, choose_kind, pick_columns
+from genloom.collect.kept_columns import ColumnBuilder, build_value_columns, choose_kind, convert_value, pick_columns
 from genloom.store.dataset import SPLITS
 from genloom.store.workspace import Workspace
 from genloom.types import Item
@@ -197,3 +197,11 @@ def test_marks_of_missing_numbers_do_not_make_a_column_text() -> None:
     columns = ColumnBuilder().build(rows)
     assert columns["logp"].to_pylist() == [2.5, None, -1.0, None, None, None]
     assert columns["family"].to_pylist() == ["acid", "N/A", "-1", None, "nan", "-"]
+
+
+def test_numbers_of_any_length_are_kept() -> None:
+    long_number = 10**400
+    assert choose_kind([1, long_number]) == "text"
+    assert convert_value("text", long_number) == str(long_number)
+    with raises_code("collect.mixed_column", column="n"):
+        build_value_columns("n", "int", [1, long_number])
