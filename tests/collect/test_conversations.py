@@ -13,6 +13,7 @@ from genloom.codecs import bytes as bytes_codec
 from genloom.codecs.chat_template import render_chat
 from genloom.collect import Report, collect, summarize_report
 from genloom.collect.text.conversations import parse_turns, render_conversation
+from genloom.errors import GenloomError
 from genloom.store.workspace import Workspace
 from genloom.types import Item, Message
 from tests.errors import raises_code
@@ -333,3 +334,14 @@ def test_a_column_with_the_system_prompt_begins_the_conversation(name: str) -> N
         ("user", "Where is it?"),
         ("assistant", "Here."),
     ]
+
+
+@pytest.mark.parametrize("key", ["reasoning_content", "thinking"])
+def test_reasoning_that_is_not_read_is_told(tmp_path: Path, key: str) -> None:
+    rows = [talk(question, answer) for question, answer in QUESTIONS]
+    rows[1]["messages"][1][key] = "Let me think."
+    (tmp_path / "talks.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    report, items = run(tmp_path / "talks.jsonl", Workspace(tmp_path / "w"))
+    assert len(items) == 3
+    (note,) = [note for note in report.notes if note.code == "collect.rows_repaired"]
+    assert f"row 2: {GenloomError('collect.reasoning_unread', key=key)}" in note.reason

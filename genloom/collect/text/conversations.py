@@ -17,6 +17,7 @@ SYSTEM_COLUMNS = ("system", "system_prompt", "system_message")
 SYSTEM_CONTENT_COLUMNS = ("systeminstruction", "system_instruction")  # of Gemini, with `parts`
 ANSWER_COLUMNS = ("output", "completion", "response", "answer", "answers", "reply", "antwort", "respuesta", "chosen")
 PREFERRED_COLUMN = "preferred_output"  # of OpenAI's pairs, beside `input` with its messages
+REASONING_KEYS = ("reasoning_content", "reasoning", "thinking", "thoughts")  # beside the content of an answer
 ROLE_KEYS = ("role", "from", "sender")  # of a message
 CONTENT_KEYS = ("content", "value", "text", "parts")
 # Names that mean a prompt and its answer only beside each other.
@@ -127,6 +128,13 @@ def _find_spelling(names: tuple[str, ...]) -> dict[str, str]:
 def render_conversation(turns: Sequence[Message]) -> str:
     """Return a conversation as text, for people and for finding copies."""
     return "\n\n".join(f"{turn.role}: {turn.content}" for turn in turns)
+
+
+def find_unread_reasoning(record: Mapping[str, Any]) -> str:
+    """Return the key under which a message of the row has its reasoning, which is not read; "" if none has."""
+    messages = (entry for value in record.values() if isinstance(value, list) for entry in value)
+    keys = (key for entry in messages if isinstance(entry, Mapping) for key in REASONING_KEYS if entry.get(key))
+    return next(keys, "")
 
 
 def _is_answer(value: Any) -> bool:

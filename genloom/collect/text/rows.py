@@ -170,7 +170,10 @@ def _parse_row(number: int, record: Mapping[str, Any], key: str, column: str, ke
     except GenloomError as error:
         return TextRow(number, problem=error)
     if turns:
-        return TextRow(number, licence=find_row_licence(record), turns=turns, kept_values=kept_values)
+        key = conversations.find_unread_reasoning(record)
+        warning = GenloomError("collect.reasoning_unread", key=key) if key else None
+        licence = find_row_licence(record)
+        return TextRow(number, licence=licence, turns=turns, kept_values=kept_values, warning=warning)
     if not isinstance(record.get(key), str):
         problem = GenloomError("collect.row_without_text", column=key) if key else GenloomError("collect.row_not_talk")
         return TextRow(number, problem=problem)
