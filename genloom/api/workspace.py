@@ -97,9 +97,9 @@ class Workspace:
     @property
     def address(self) -> str:
         """The address by which other machines find the workspace: that of its storage, or its path."""
-        from genloom.store.mirror import find_address
+        from genloom.store.mirror import find_workspace_address
 
-        return find_address(self.folder)
+        return find_workspace_address(self.folder)
 
     @cached_property
     def ledger(self) -> "Ledger":

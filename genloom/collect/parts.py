@@ -25,7 +25,7 @@ from genloom.collect.options import Note, Options
 from genloom.collect.pipeline import PreparedBatch
 from genloom.collect.sources import SourceFile
 from genloom.collect.spool import SpoolWriter
-from genloom.collect.stored_sources import fetch_files
+from genloom.collect.stored_sources import download_files
 from genloom.errors import GenloomError
 from genloom.store import files as store_files
 from genloom.store.mirror import PARTS_FOLDER, find_mirror
@@ -99,7 +99,7 @@ def iter_fetched_batches(
     """Read and prepare the files in processes of this machine as `iter_batches` does, those on a storage in parts."""
     is_any_stored = any(file.stored for file in files)
     for part in split_parts(files) if is_any_stored else [files]:
-        with fetch_files(part) as fetched:
+        with download_files(part) as fetched:
             yield from iter_batches(fetched, options, medium, num_workers)
 
 
@@ -151,7 +151,7 @@ def write_part(medium: str, options: Options, files: tuple[SourceFile, ...], fol
         check_visible(file)
     summary = PreparedBatch(sum(file.size for file in files))
     drafts = [folder / f".{secrets.token_hex(4)}-{path.name}" for path in contents]
-    with store_files.translate_errors(folder), fetch_files(files) as fetched:
+    with store_files.translate_errors(folder), download_files(files) as fetched:
         try:
             writer = SpoolWriter(*drafts)
             for batch in iter_batches(fetched, options, medium, num_workers=1):

@@ -30,7 +30,7 @@ def is_stored(source: str | Path) -> bool:
 def list_stored_files(source: str) -> tuple[list[SourceFile], list[Note]]:
     """Return the files at an address in the order of a folder, and notes on the skipped ones.
 
-    Their paths name them and are not there before `fetch_files`. Raises GenloomError if there is nothing.
+    Their paths name them and are not there before `download_files`. Raises GenloomError if there is nothing.
     """
     url = source.rstrip("/")
     found = open_storage(url).list_objects()
@@ -44,9 +44,12 @@ def list_stored_files(source: str) -> tuple[list[SourceFile], list[Note]]:
     shown = {parts: state for parts, state in keys.items() if not _is_hidden(parts)}
     files, notes = _build_files(url, f"{root_name}/", shown)
     num_licences = sum(is_licence_file(parts[-1]) for parts in shown)
-    for message, count in (("collect.hidden_files", len(keys) - len(shown)), ("collect.licence_files", num_licences)):
-        if count:
-            notes.append(Note(root_name, format_message(message, count=count), is_skipped=False))
+    if num_hidden := len(keys) - len(shown):
+        reason = format_message("collect.hidden_files", count=num_hidden)
+        notes.append(Note(root_name, reason, is_skipped=False))
+    if num_licences:
+        reason = format_message("collect.licence_files", count=num_licences)
+        notes.append(Note(root_name, reason, is_skipped=False))
     return files, notes
 
 
@@ -58,7 +61,7 @@ def _build_files(url: str, prefix: str, found: Mapping[Parts, ObjectState]) -> t
     """Return the files that are no licences, those of a folder before its folders, and notes on the empty ones."""
     files, notes = [], []
     licences = [parts for parts in found if is_licence_file(parts[-1])]
-    for parts in sorted(found.keys() - set(licences), key=_rank):
+    for parts in sorted(found.keys() - set(licences), key=_find_place):
         state, key = found[parts], "/".join(parts)
         if state.size == 0:
             notes.append(Note.from_error(f"{prefix}{key}", GenloomError("collect.empty_file")))
@@ -69,13 +72,13 @@ def _build_files(url: str, prefix: str, found: Mapping[Parts, ObjectState]) -> t
     return files, notes
 
 
-def _rank(parts: Parts) -> tuple[tuple[bool, str], ...]:
+def _find_place(parts: Parts) -> tuple[tuple[bool, str], ...]:
     """Return the place of a file in the order of a folder: its files, then its folders."""
     return tuple((place < len(parts) - 1, part) for place, part in enumerate(parts))
 
 
 @contextmanager
-def fetch_files(files: Sequence[SourceFile]) -> Generator[list[SourceFile]]:
+def download_files(files: Sequence[SourceFile]) -> Generator[list[SourceFile]]:
     """Download those of the files that are on a storage; yield all with paths to read, which last for the block.
 
     Raises GenloomError if the storage does not answer, or has another file than when it was listed.

@@ -282,7 +282,7 @@ def open_mirror(url: str) -> Mirror:
     return mirror
 
 
-def find_address(root: Path) -> str:
+def find_workspace_address(root: Path) -> str:
     """Return by which address other machines find the workspace of a folder: that of its storage, or its path."""
     mirror = find_mirror(root)
     return str(root.resolve()) if mirror is None else mirror.storage.url
