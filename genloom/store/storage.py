@@ -156,7 +156,8 @@ def open_storage(url: str) -> ObjectStorage:
 
     scheme = url.partition("://")[0]
     try:
-        filesystem, root = fsspec.core.url_to_fs(url)
+        is_local = scheme in ("file", "local")
+        filesystem, root = fsspec.core.url_to_fs(url, **({"auto_mkdir": True} if is_local else {}))
     except ImportError as error:
         raise GenloomError("store.storage_package", url=url, scheme=scheme) from error
     except ValueError as error:

@@ -1,11 +1,15 @@
 """Several processes train like one: equal weights, sharded or not, from one checkpoint, and after a rank has died."""
 
+import errno
 import json
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from traceback import StackSummary
 from types import ModuleType
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -26,6 +30,7 @@ from genloom.train.parallel.launch import FAULTS_FILE
 from genloom.train.parallel.rows import RowReader, read_share
 from genloom.train.parallel.simulation import simulate_memory
 from genloom.train.parallel.strategy import Replicated
+from genloom.train.parallel.tensor_files import write_shards
 from genloom.train.parallel.tensor_parallel import TensorParallel, order_rows
 from genloom.train.run import TrainRequest, train_model
 from genloom.types import TokenSpace
@@ -131,6 +136,19 @@ def test_shares_of_blocks_end_in_the_weights_of_one_process_and_are_resumed_by_i
     compare_weights(plain / "1", cut / "2", cases)
     compare_weights(cut / "2", again / "2", cases, tolerance=0.0)
     compare_weights(plain / "1", again / "1", cases)
+
+
+def test_a_full_disk_of_a_rank_is_named_by_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(rank: int) -> None:
+        failures: Any = {rank: (OSError(errno.ENOSPC, "No space left on device"), StackSummary())}
+        error = import_module("torch.distributed.checkpoint.api").CheckpointException("", failures)
+        monkeypatch.setattr("torch.distributed.checkpoint.save", Mock(side_effect=error))
+        write_shards({}, tmp_path)
+
+    with raises_code("store.disk_full"):
+        fail(0)
+    with pytest.raises(RuntimeError, match="Rank 1"):
+        fail(1)
 
 
 def test_blocks_that_cannot_be_cut_are_an_error(toys: ModuleType) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from safetensors.torch import load_file
 from safetensors.torch import save as as_bytes
 from torch import Tensor
@@ -46,7 +47,7 @@ def write_shards(tensors: Mapping[str, Tensor], folder: Path, channel: Any = Non
     """Write this process's shards into a folder; all processes of a channel (`ProcessGroup`) call it."""
     import torch.distributed.checkpoint as dcp
 
-    with translate_errors(folder), ignore_notes():
+    with translate_errors(folder), ignore_notes(), raise_own_error():
         writer = dcp.HuggingFaceStorageWriter(str(folder), save_distributed=True)
         dcp.save(to_rows(clone_tied_tensors(tensors)), storage_writer=writer, process_group=channel)
 
@@ -55,7 +56,7 @@ def read_shards(tensors: Mapping[str, Tensor], folder: Path, is_alone: bool = Fa
     """Fill tensors, whole ones or shards, with a checkpoint; unless `is_alone`, all processes call it."""
     import torch.distributed.checkpoint as dcp
 
-    with ignore_notes():
+    with ignore_notes(), raise_own_error():
         reader = dcp.HuggingFaceStorageReader(str(folder))
         dcp.load(to_rows(tensors), storage_reader=reader, no_dist=is_alone)
 
@@ -115,6 +116,21 @@ def delete_checkpoint(path: Path) -> None:
     """Delete a checkpoint of either kind, and first its metadata, without which it does not count."""
     mirror.remove_path(path.with_suffix(".json"))
     mirror.remove_path(path)
+
+
+@contextmanager
+def raise_own_error() -> Generator[None]:
+    """Raise the error of this process in place of torch's record of those of all, which is no Exception."""
+    from torch.distributed.checkpoint.api import CheckpointException
+
+    try:
+        yield
+    except CheckpointException as error:
+        failures = {number: failure for number, (failure, _) in error.failures.items()}
+        number = dist.get_rank() if dist.is_initialized() else 0
+        if number in failures:
+            raise failures[number] from None
+        raise RuntimeError(f"Rank {min(failures)} failed: {failures[min(failures)]}") from None
 
 
 @contextmanager
