@@ -1,4 +1,4 @@
-"""What notebooks show: lists as tables, and values by their MIME type."""
+"""The views of notebooks: lists as tables, and values by their MIME type."""
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What the tests of a prompt with a model found."""
+"""The results of the tests of a prompt with a model."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
