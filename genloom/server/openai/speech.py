@@ -81,7 +81,7 @@ async def create_speech(request: Request, body: SpeechRequest) -> Response:
         raise APIError("server.text_missing", param="input")
     is_stream = body.stream_format is not None and get_format(body) in STREAMED_FORMATS
     output = await run_in_threadpool(workspace.store.reserve_output)
-    speaking = Speaking(request.app.state.jobs.speaker, workspace, output)
+    speaking = SpokenText(request.app.state.jobs.speaker, workspace, output)
     try:
         await speaking.start(
             text=body.input,
@@ -103,7 +103,7 @@ async def create_speech(request: Request, body: SpeechRequest) -> Response:
     return Response(await speaking.read_file(get_format(body)), media_type=mime, headers=headers)
 
 
-class Speaking:
+class SpokenText:
     """A text that the process for speech speaks, one passage after the other; between them come those of others."""
 
     def __init__(self, speaker: Worker, workspace: Workspace, output: str) -> None:
@@ -161,7 +161,7 @@ def choose_voice(model: Model, body: SpeechRequest) -> str:
     return "" if can_speak_itself(model.folder) else VOICES.get(voice.lower(), voice)
 
 
-async def send_chunks(first: bytes, speaking: Speaking) -> AsyncGenerator[bytes]:
+async def send_chunks(first: bytes, speaking: SpokenText) -> AsyncGenerator[bytes]:
     """Yield the chunks; a client that leaves ends the speech."""
     try:
         yield first
