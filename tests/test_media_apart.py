@@ -132,6 +132,7 @@ IMPORTS = {
     "conditioners/speech.py": "what is spoken in a sound",
     "networks/spectral.py": "a network of sounds: its mel bands are those of the medium",
     "speech/alignment.py": "what is spoken when in a sound",
+    "speech/spectral_mark.py": "the mark in the spectrum of a sound",
     "api/voices.py": "a voice speaks sounds",
     "evaluate/features/mel_statistics.py": "features of sounds",
     "codecs/notes.py": "a codec of music",
@@ -168,14 +169,14 @@ IMPORTS = {
 }
 COMPARISONS = {
     "collect/kept_columns.py": "the type of a column",
-    "api/outputs.py": "the first part of a MIME type",
+    "api/notebook.py": "the first part of a MIME type",
     "rate/report/html.py": "the first part of a MIME type",
     "server/others/ollama.py": "programs that speak Ollama's API know models of language only",
 }
 GUESSES = {
     "api/arguments.py": "an argument that may be one text or several, and a setting",
     "api/generation.py": "the value of a condition, which a person may give as text",
-    "api/outputs.py": "a cell of a table",
+    "api/notebook.py": "a cell of a table",
     "api/policy.py": "the value of a condition, which may be words",
     "generate/default.py": "a signal without axes has no part to fill",
     "train/data/conditions.py": "the kinds of conditions: vectors, or fields on the grid",
