@@ -111,7 +111,9 @@ def iter_parts(
     for name in cluster.map_tasks(prepare_part, arguments, "part"):
         if place.url:
             fetch_part(place, name)
-        yield read_part(place.folder, name)
+        with store_files.translate_errors(list_part_files(place.folder, name)[-1]):
+            batch = read_part(place.folder, name)
+        yield batch
 
 
 def prepare_part(medium: str, options: Options, files: tuple[SourceFile, ...], place: PartsPlace, name: str) -> str:
