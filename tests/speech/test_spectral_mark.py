@@ -44,27 +44,27 @@ def find_score(sound: Sound, key: int = KEY) -> float:
 
 
 @pytest.fixture(scope="module")
-def marked() -> np.ndarray:
+def samples() -> np.ndarray:
     return round_samples(add_spectral_mark(speak_noise(), RATE, 0, MARK)) / 32768
 
 
-def test_the_mark_is_found_with_its_pattern_and_by_its_key_only(marked: np.ndarray) -> None:
-    ours, others = find_spectral_marks(make_sound(marked, RATE), [KEY, OTHER_KEY])
+def test_the_mark_is_found_with_its_pattern_and_by_its_key_only(samples: np.ndarray) -> None:
+    ours, others = find_spectral_marks(make_sound(samples, RATE), [KEY, OTHER_KEY])
     assert (ours.pool_index, ours.num_tests) == (17, POOL_SIZE * NUM_PLACES)
     assert ours.score > 10 > 7 > others.score
     assert find_score(make_sound(speak_noise(), RATE)) < 7
 
 
 @pytest.mark.parametrize("edit", ["cut", "quieter", "16 kHz", "44.1 kHz", "noise", "stereo"])
-def test_the_mark_survives(marked: np.ndarray, edit: str) -> None:
-    sound = make_sound(marked, RATE)
+def test_the_mark_survives(samples: np.ndarray, edit: str) -> None:
+    sound = make_sound(samples, RATE)
     edited = {
         "cut": lambda: sound.cut(12_345, 12_345 + 2 * RATE),
-        "quieter": lambda: make_sound(0.2 * marked, RATE),
+        "quieter": lambda: make_sound(0.2 * samples, RATE),
         "16 kHz": lambda: change_rate(sound, 16_000),
         "44.1 kHz": lambda: change_rate(sound, 44_100),
-        "noise": lambda: make_sound(marked + np.random.default_rng(0).normal(size=len(marked)) * 0.003, RATE),
-        "stereo": lambda: make_sound(np.stack([marked, marked]), RATE),
+        "noise": lambda: make_sound(samples + np.random.default_rng(0).normal(size=len(samples)) * 0.003, RATE),
+        "stereo": lambda: make_sound(np.stack([samples, samples]), RATE),
     }
     assert find_score(edited[edit]()) > 7.2
 
