@@ -223,7 +223,7 @@ class Chat:
         from genloom.assistant.tools.toolbox import MAX_ROUNDS
 
         self.tools.begin_turn()
-        failed: list[ToolCall] = []
+        failed_calls: list[ToolCall] = []
         can_call = True
         for number in range(MAX_ROUNDS + 1):
             can_call = can_call and number < MAX_ROUNDS
@@ -234,8 +234,8 @@ class Chat:
             for call in calls:
                 result = self.tools.run(call, self._list_turn(), self.conversation.messages)
                 self.conversation = self.conversation.with_tool_result(result.text, result.is_trusted)
-                failed += [call] * result.is_error
-                can_call = can_call and failed.count(call) < 2  # else the model has to answer in words
+                failed_calls += [call] * result.is_error
+                can_call = can_call and failed_calls.count(call) < 2  # else the model has to answer in words
             self.save()
 
     def _list_turn(self) -> list["Message"]:

@@ -90,7 +90,7 @@ def import_bert(workspace: Workspace, path: Path, name: str, report_progress: Pr
     staged_folder = workspace.create_model(name)
     with staged_folder as folder:
         report_progress(0.4, "Writing")
-        save_model(model, folder, {**design.to_tables(), "name": name}, build_card(path, source, model))
+        save_model(model, folder, {**design.to_tables(), "name": name}, build_bert_card(path, source, model))
         copy_notices(find_notices(path), folder)
         report_progress(0.6, "Comparing with the source")
         saved_parts = build_networks(design, objective)
@@ -161,10 +161,10 @@ def convert_weights(source: BertSource) -> Iterator[tuple[str, Tensor]]:
 
     Texts have one segment, so that its vector is added to those of the positions.
     """
-    known = set()
+    known_names = set()
 
     def get_tensor(name: str, *shape: int) -> Tensor:
-        known.add(name)
+        known_names.add(name)
         if name not in source.tensors:
             raise GenloomError("exchange.missing_tensor", tensor=name)
         tensor = source.tensors[name]()
@@ -203,16 +203,16 @@ def convert_weights(source: BertSource) -> Iterator[tuple[str, Tensor]]:
         bias_V = get_tensor("cls.predictions.bias", V)
         yield "head_bias", torch.cat([bias_V, bias_V[mask : mask + 1]])
         for name, expected in (("weight", words_VD), ("bias", bias_V)):  # some writers store the tied ones again
-            tied = f"cls.predictions.decoder.{name}"
-            if tied in source.tensors and not torch.equal(get_tensor(tied, *expected.shape), expected):
-                raise GenloomError("exchange.bert_head_differs", tensor=tied)
+            tied_name = f"cls.predictions.decoder.{name}"
+            if tied_name in source.tensors and not torch.equal(get_tensor(tied_name, *expected.shape), expected):
+                raise GenloomError("exchange.bert_head_differs", tensor=tied_name)
     else:
         yield "transform.weight", torch.eye(D)
         yield "transform.bias", torch.zeros(D)
         yield "norm.weight", torch.ones(D)
         yield "norm.bias", torch.zeros(D)
         yield "head_bias", torch.zeros(V + 1)
-    if unknown := sorted(set(source.tensors) - known):
+    if unknown := sorted(set(source.tensors) - known_names):
         raise GenloomError("exchange.unknown_tensor", tensor=unknown[0])
 
 
@@ -241,9 +241,9 @@ def compute_reference(source: BertSource, ids: list[int]) -> Tensor:
         return x @ get(f"{name}.weight").T + get(f"{name}.bias")
 
     def norm(x: Tensor, name: str) -> Tensor:
-        centred = x - x.mean(-1, keepdim=True)
-        scaled = centred / (centred.square().mean(-1, keepdim=True) + source.network.norm_eps).sqrt()
-        return scaled * get(f"{name}.weight") + get(f"{name}.bias")
+        difference = x - x.mean(-1, keepdim=True)
+        normal = difference / (difference.square().mean(-1, keepdim=True) + source.network.norm_eps).sqrt()
+        return normal * get(f"{name}.weight") + get(f"{name}.bias")
 
     def gelu(x: Tensor) -> Tensor:
         return x * 0.5 * (1 + torch.erf(x / 2**0.5))
@@ -258,8 +258,8 @@ def compute_reference(source: BertSource, ids: list[int]) -> Tensor:
             for part in ("query", "key", "value")
         )
         weights = (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1)
-        attended_LD = linear((weights @ v).transpose(0, 1).flatten(1), f"{layer}.attention.output.dense")
-        h_LD = norm(h_LD + attended_LD, f"{layer}.attention.output.LayerNorm")
+        update_LD = linear((weights @ v).transpose(0, 1).flatten(1), f"{layer}.attention.output.dense")
+        h_LD = norm(h_LD + update_LD, f"{layer}.attention.output.LayerNorm")
         hidden = gelu(linear(h_LD, f"{layer}.intermediate.dense"))
         h_LD = norm(h_LD + linear(hidden, f"{layer}.output.dense"), f"{layer}.output.LayerNorm")
     if not source.has_head:
@@ -268,7 +268,7 @@ def compute_reference(source: BertSource, ids: list[int]) -> Tensor:
     return h_LD @ words_VD.T + get("cls.predictions.bias")
 
 
-def build_card(path: Path, source: BertSource, model: Model) -> dict[str, Any]:
+def build_bert_card(path: Path, source: BertSource, model: Model) -> dict[str, Any]:
     """Return the card: the model's size and its origin."""
     card, repository = huggingface.read_card(path), find_repository(path)
     base_model = parse_repository(card.get("base_model"))

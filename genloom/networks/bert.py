@@ -115,8 +115,8 @@ class Block(nn.Module):
         self.dropout_attention, self.dropout_mlp = Dropout(config.dropout), Dropout(config.dropout)
 
     def forward(self, h_BLD: Tensor, attn_mask: Tensor | None) -> Tensor:
-        attended_BLD = self.attention(h_BLD, None, attn_mask, False, None)
-        h_BLD = self.norm_attention(h_BLD + self.dropout_attention(attended_BLD))
+        update_BLD = self.attention(h_BLD, None, attn_mask, False, None)
+        h_BLD = self.norm_attention(h_BLD + self.dropout_attention(update_BLD))
         return self.norm_mlp(h_BLD + self.dropout_mlp(self.mlp(h_BLD)))
 
 

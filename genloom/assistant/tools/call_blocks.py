@@ -12,7 +12,7 @@ def read_block(text: str) -> str:
     return match[1] if match else ""
 
 
-def may_be_block(text: str) -> bool:
+def is_block_start(text: str) -> bool:
     """Return whether the beginning of an answer may become a block of JSON."""
-    begun = text.lstrip()
-    return begun.startswith(_OPENING) or (bool(begun) and _OPENING.startswith(begun))
+    beginning = text.lstrip()
+    return beginning.startswith(_OPENING) or (bool(beginning) and _OPENING.startswith(beginning))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from genloom.assistant.tools.call_blocks import may_be_block, read_block
+from genloom.assistant.tools.call_blocks import is_block_start, read_block
 from genloom.assistant.tools.tool import MAX_ARGUMENTS_CHARS, NO_PARAMETERS, Tool, ToolCall
 from genloom.capabilities import ChatCodec, get_special_tokens
 from genloom.codecs.chat_template import ChatTemplate, MessageSegments
@@ -68,7 +68,7 @@ def get_visible_part(call_format: CallFormat, text: str, is_final: bool = False)
     if not call_format.is_inline:
         return "" if text.lstrip().startswith(opening) or not text.strip() else text
     before, found, _ = text.partition(opening)
-    if found or is_final or may_be_block(text):
+    if found or is_final or is_block_start(text):
         return before if found or is_final else ""
     held = max((size for size in range(1, len(opening)) if before.endswith(opening[:size])), default=0)
     return before[: len(before) - held]
