@@ -62,8 +62,9 @@ def describe_error(error: OSError) -> str:
     if error.errno in _FULL_ERRNOS or error.errno in (errno.EFBIG, errno.EROFS):  # which only writing meets
         return str(_explain_error(error, Path(prefix.removesuffix(": ") or "This disk")) or error)
     if error.errno == errno.ENOENT and not prefix:
-        is_of_tempfile = "temporary directory" in str(error.strerror)  # else of os.getcwd
-        return format_message("store.no_temp_folder" if is_of_tempfile else "store.no_current_folder")
+        if "temporary directory" in str(error.strerror):  # of tempfile
+            return format_message("store.no_temp_folder")
+        return format_message("store.no_current_folder")  # of os.getcwd
     reason = error.strerror or str(error)
     reason = (reason[:1].lower() if prefix else reason[:1]) + reason[1:]
     return format_message("store.system_error", prefix=prefix, reason=reason)
