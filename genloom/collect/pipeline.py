@@ -52,14 +52,16 @@ def prepare_documents(
     preparer = preparation.get_preparation(job.medium)
     for file in job.files:
         with watch(file):
-            _add_documents(preparer, read_source_file(file, job.options, preparer), batch, sketch_inputs, job.options)
+            _add_documents(
+                preparer, read_unchanged_file(file, job.options, preparer), batch, sketch_inputs, job.options
+            )
     _add_documents(preparer, job.raw_documents, batch, sketch_inputs, job.options)
     digests = [document.digest for document in batch.documents]
     batch.sketches = preparer.compute_sketches(sketch_inputs, digests, should_find_near=job.options.near_duplicates > 0)
     return batch
 
 
-def read_source_file(file: SourceFile, options: Options, preparer: Preparation) -> Iterator[RawDocument | Note]:
+def read_unchanged_file(file: SourceFile, options: Options, preparer: Preparation) -> Iterator[RawDocument | Note]:
     """Yield the documents of a file; a note, if something else has taken its place since it was found."""
     if file.is_replaced():
         yield Note.from_error(file.name, GenloomError("collect.file_replaced"))

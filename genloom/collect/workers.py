@@ -16,7 +16,7 @@ from types import ModuleType
 
 from genloom import limited_process
 from genloom.collect.options import Note, Options
-from genloom.collect.pipeline import PreparedBatch, PrepareJob, prepare_documents, read_source_file
+from genloom.collect.pipeline import PreparedBatch, PrepareJob, prepare_documents, read_unchanged_file
 from genloom.collect.preparation import RawDocument, get_preparation
 from genloom.collect.sources import SourceFile
 from genloom.errors import GenloomError
@@ -169,7 +169,7 @@ def read_portions(
     file: SourceFile, options: Options, medium: str, seconds: float | None
 ) -> Iterator[list[RawDocument | Note]]:
     """Yield the documents of a file in portions of a job, each of which may take some seconds to read."""
-    raw_documents, num_bytes = read_source_file(file, options, get_preparation(medium)), 0
+    raw_documents, num_bytes = read_unchanged_file(file, options, get_preparation(medium)), 0
     max_bytes = limited_process.limits.output_bytes_for(file.size)
     while portion := _read_portion(raw_documents, seconds):
         yield portion
