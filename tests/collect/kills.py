@@ -24,13 +24,13 @@ STEP = {"collect": 3, "encode": 1}  # by which the next attempt lives longer
 
 
 def collect_parts(sources: str, workspace: str) -> None:
-    parts.PART_FILES = 1
+    parts.PART_FILES = 1  # ty: ignore[invalid-assignment]
     for _ in collect([Path(sources)], Workspace(Path(workspace)), "notes", cluster=OneProcess(1)):
         pass
 
 
 def encode_shards(texts: str, path: str) -> None:
-    token_shards.SHARD_TOKENS = 2000
+    token_shards.SHARD_TOKENS = 2000  # ty: ignore[invalid-assignment]
     write_token_stream(json.loads(Path(texts).read_text()), byte_codec.Codec.fit((), byte_codec.Config()), Path(path))
 
 

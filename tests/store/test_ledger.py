@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sql
@@ -219,7 +220,7 @@ def test_a_file_left_in_wal_mode_is_taken_out_of_it(tmp_path: Path) -> None:
 
 
 def test_a_commit_waits_for_file_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite3.dbapi2, "connect", sqlite3.dbapi2.connect.func)  # as outside the tests
+    monkeypatch.setattr(sqlite3.dbapi2, "connect", cast(Any, sqlite3.dbapi2.connect).func)  # as outside the tests
     with open_ledger(tmp_path).database.open_transaction() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 3, "EXTRA"
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "delete"

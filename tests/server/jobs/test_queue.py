@@ -244,7 +244,7 @@ def test_what_somebody_waits_for_does_not_wait_for_a_design(tmp_path: Path) -> N
                     await ends.wait()
                 return {}
 
-            jobs._processes.run = run  # ty: ignore[invalid-assignment]
+            jobs._processes.run = run
             add = jobs.store.add
             long = add("design", get_lane("design"), "local", "Parts", {})
             short = add("verify", get_lane("verify"), "local", "Verify", {})

@@ -1,4 +1,4 @@
-"""Requests as known programs send them, written down from their sources and documents: each gets what it reads."""
+"""Requests as known programs send them, as far as their documents tell: each gets what it reads."""
 
 import json
 from typing import Any
@@ -41,7 +41,13 @@ def test_continue_sends_parts_and_many_fields(client: httpx2.Client) -> None:
 
 
 def test_completions_of_editors_are_streamed(client: httpx2.Client) -> None:
-    body = {"model": "tales", "prompt": "The old king", "max_tokens": 6, "temperature": 0.01, "stream": True}
+    body: dict[str, Any] = {
+        "model": "tales",
+        "prompt": "The old king",
+        "max_tokens": 6,
+        "temperature": 0.01,
+        "stream": True,
+    }
     body |= {"stop": ["<fim_prefix>", "<fim_suffix>", "\n\n", "```"], "presence_penalty": 0, "frequency_penalty": 0}
     events = read_events(client, "/v1/completions", body)
     assert all(event["object"] == "text_completion" for event in events)
@@ -51,7 +57,12 @@ def test_completions_of_editors_are_streamed(client: httpx2.Client) -> None:
 def test_open_webui_lists_models_asks_for_a_title_and_for_a_picture(client: httpx2.Client) -> None:
     listed = client.get("/v1/models").json()
     assert (listed["object"], {"id", "object", "created", "owned_by"} <= listed["data"][0].keys()) == ("list", True)
-    title = {"model": "tales", "stream": False, "max_completion_tokens": 8, "metadata": {"task": "title_generation"}}
+    title: dict[str, Any] = {
+        "model": "tales",
+        "stream": False,
+        "max_completion_tokens": 8,
+        "metadata": {"task": "title_generation"},
+    }
     title |= {"messages": [{"role": "user", "content": "Give a title."}], "user": "ada", "store": False}
     assert post(client, title)["choices"][0]["message"]["role"] == "assistant"
     picture = {"model": "blots", "prompt": "a boat", "n": 1, "size": "auto", "response_format": "b64_json"}
@@ -59,7 +70,11 @@ def test_open_webui_lists_models_asks_for_a_title_and_for_a_picture(client: http
 
 
 def test_n8n_asks_for_a_response_without_a_stream(client: httpx2.Client) -> None:
-    body = {"model": "tales", "input": [{"role": "user", "type": "message", "content": "Who is there?"}], "top_p": 1}
+    body: dict[str, Any] = {
+        "model": "tales",
+        "input": [{"role": "user", "type": "message", "content": "Who is there?"}],
+        "top_p": 1,
+    }
     body |= {"temperature": 0.7, "max_output_tokens": 8, "parallel_tool_calls": True, "store": True, "metadata": {}}
     found = post(client, {**body, "truncation": "disabled", "background": False}, "/v1/responses")
     assert (found["object"], found["output"][0]["content"][0]["type"]) == ("response", "output_text")
@@ -107,7 +122,12 @@ def test_codex_sends_tools_of_many_kinds_and_several_developers(client: httpx2.C
 @pytest.mark.parametrize("parameters", [{}, {"type": "object"}, None])
 def test_agents_send_tools_without_properties(client: httpx2.Client, parameters: Any) -> None:
     function = {"name": "submit", **({} if parameters is None else {"parameters": parameters})}
-    body = {"model": "tales", "messages": [{"role": "user", "content": "Go."}], "max_tokens": 60, "temperature": 0}
+    body: dict[str, Any] = {
+        "model": "tales",
+        "messages": [{"role": "user", "content": "Go."}],
+        "max_tokens": 60,
+        "temperature": 0,
+    }
     body |= {"tools": [{"type": "function", "function": function}], "tool_choice": "required"}
     choice = post(client, body)["choices"][0]
     for tool_call in choice["message"]["tool_calls"] or []:
@@ -136,5 +156,5 @@ def test_harnesses_score_what_they_repeat(client: httpx2.Client) -> None:
 
 
 def test_programs_that_leave_out_the_version_of_the_api_are_answered_alike(client: httpx2.Client) -> None:
-    body = {"model": "tales", "messages": [{"role": "user", "content": "Go."}], "max_tokens": 2}
+    body: dict[str, Any] = {"model": "tales", "messages": [{"role": "user", "content": "Go."}], "max_tokens": 2}
     assert post(client, body, "/chat/completions")["object"] == "chat.completion"
