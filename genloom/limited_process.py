@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -85,6 +86,7 @@ def limit_process(given: Limits, caller: Caller) -> None:
     global limits
     limits = given
     set_caller(caller)
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(ImportError, OSError, ValueError):  # a limit that this system lacks
         import resource
@@ -97,6 +99,19 @@ def limit_process(given: Limits, caller: Caller) -> None:
         if hard_limit == resource.RLIM_INFINITY or limit < hard_limit:
             resource.setrlimit(resource.RLIMIT_DATA, (limit, hard_limit))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it has died; without one, do nothing."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait_for_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait_for_parent, daemon=True).start()
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """The command line: `genloom VERB …`; every verb is one file of genloom/cli/commands."""
 
+import errno
 import io
 import json
 import os
@@ -33,7 +34,7 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout = _Output(sys.stdout)
     if isinstance(sys.stderr, io.TextIOWrapper):
-        sys.stderr.reconfigure(errors="replace")
+        sys.stderr = _ErrorOutput(sys.stderr)
     if isinstance(sys.stdin, io.TextIOWrapper):  # else a byte that is no text would cost the lines read with it
         sys.stdin.reconfigure(errors="replace")
     try:
@@ -102,6 +103,32 @@ class _Output(io.TextIOWrapper):
     def flush(self) -> None:
         with _name_output():
             super().flush()
+
+
+class _ErrorOutput(io.TextIOWrapper):
+    """Standard error, to which nothing can be told once its terminal is closed."""
+
+    def __init__(self, stream: io.TextIOWrapper) -> None:
+        super().__init__(stream.buffer, stream.encoding, errors="replace", line_buffering=True)
+        self.stream = stream
+
+    def write(self, s: str, /) -> int:
+        with _ignore_closed_terminal():
+            return super().write(s)
+        return len(s)
+
+    def flush(self) -> None:
+        with _ignore_closed_terminal():
+            super().flush()
+
+
+@contextmanager
+def _ignore_closed_terminal() -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
 
 
 @contextmanager

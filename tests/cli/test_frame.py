@@ -2,6 +2,7 @@
 
 import errno
 import inspect
+import io
 import os
 import re
 import signal
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from genloom.api import doctor
-from genloom.cli import main, run
+from genloom.cli import _ErrorOutput, main, run
 from genloom.cli.app import VERBS, get_module_name
 from genloom.cli.options.workspace import CommonOptions
 from genloom.errors import format_message
@@ -395,3 +396,30 @@ def test_nothing_printed_controls_the_terminal(
         run(arguments)
         out, err = capsys.readouterr()
         assert not set(out + err) & {"\x1b", "\x9b", "\u202e"}, arguments
+
+
+class UnwritableStream(io.RawIOBase):
+    """A stream that the system refuses to write to."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object, /) -> int:
+        if self.code:
+            raise OSError(self.code, os.strerror(self.code))
+        return len(bytes(data))  # ty: ignore[invalid-argument-type]
+
+
+def test_a_terminal_that_was_closed_gets_no_errors_and_other_errors_are_raised() -> None:
+    raw = UnwritableStream(errno.EIO)
+    stream = _ErrorOutput(io.TextIOWrapper(io.BufferedWriter(raw), "utf-8"))
+    print("Training  step 3", file=stream)
+    stream.flush()
+    raw.code = errno.ENOSPC
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        stream.flush()
+    raw.code = 0  # so that it can be closed
+    stream.close()

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from genloom import limited_process
@@ -134,3 +135,32 @@ def test_number_of_processes() -> None:
     assert workers.choose_num_workers(3, 0) == 3
     assert workers.choose_num_workers(0, 1000) == 1
     assert 1 <= workers.choose_num_workers(0, 1 << 30) <= (os.cpu_count() or 1)
+
+
+START_WORKER = """
+import multiprocessing, sys, time
+from genloom.limited_process import Limits, limit_process
+
+def work(connection):
+    limit_process(Limits(), "command")
+    connection.send(multiprocessing.current_process().pid)
+    time.sleep(600)
+
+if __name__ == "__main__":
+    reader, writer = multiprocessing.Pipe(duplex=False)
+    multiprocessing.get_context("spawn").Process(target=work, args=(writer,)).start()
+    print(reader.recv(), flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_worker_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    (tmp_path / "start.py").write_text(START_WORKER)
+    parent = subprocess.Popen([sys.executable, str(tmp_path / "start.py")], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    worker = psutil.Process(int(parent.stdout.readline()))
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    _, alive = psutil.wait_procs([worker], timeout=120)
+    assert not alive
