@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genloom.collect import captions
-from genloom.collect.parquet import is_text_type, open_parquet
+from genloom.collect.parquet import BUFFER_BYTES, find_encoded_texts, is_bytes_type, is_text_type, open_parquet
 from genloom.errors import GenloomError
 
 if TYPE_CHECKING:  # pyarrow takes a third of a second to import
@@ -17,7 +17,6 @@ if TYPE_CHECKING:  # pyarrow takes a third of a second to import
 
 CONTENT_COLUMNS = ("content", "bytes")  # in the tables of any medium
 BATCH_ROWS = 64
-BUFFER_BYTES = 1 << 20  # without it all values of a row group, often gigabytes, are read at once
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,9 @@ class MediaRow:
 def has_media(path: Path, content_columns: Sequence[str] = CONTENT_COLUMNS) -> bool:
     """Tell whether a column of a Parquet file may hold encoded values; False if the file is damaged."""
     try:
-        with open_parquet(path) as file:
-            return bool(_find_content_column(file.schema_arrow, content_columns))
+        with open_parquet(path, BUFFER_BYTES) as file:
+            column = _find_content_column(file.schema_arrow, content_columns)
+            return bool(column) and column not in find_encoded_texts(file)
     except (ValueError, OSError):
         return False
 
@@ -92,7 +92,7 @@ def _is_bytes(data_type: "pa.DataType") -> bool:
             data_type.field(i).name == "bytes" and _is_bytes(data_type.field(i).type)
             for i in range(data_type.num_fields)
         )
-    return pa.types.is_binary(data_type) or pa.types.is_large_binary(data_type)
+    return is_bytes_type(data_type)
 
 
 def _is_text(data_type: "pa.DataType") -> bool:

@@ -11,6 +11,9 @@ from genloom.errors import GenloomError
 if TYPE_CHECKING:  # pyarrow takes a third of a second to import
     import pyarrow.parquet as pq
 
+SAMPLE_ROWS = 20  # by which columns of bytes are told from texts
+BUFFER_BYTES = 1 << 20  # without it all values of a row group, often gigabytes, are read at once
+
 
 @contextmanager
 def open_parquet(path: Path, buffer_size: int = 0) -> Generator["pq.ParquetFile"]:
@@ -43,6 +46,32 @@ def is_text_type(data_type: Any) -> bool:
     if types.is_dictionary(data_type):
         return is_text_type(data_type.value_type)
     return types.is_string(data_type) or types.is_large_string(data_type) or types.is_string_view(data_type)
+
+
+def find_encoded_texts(file: "pq.ParquetFile") -> list[str]:
+    """Return the columns of bytes whose first values are texts in UTF-8, as some programs write them."""
+    names = [field.name for field in file.schema_arrow if is_bytes_type(field.type)]
+    batch = next(file.iter_batches(SAMPLE_ROWS, columns=names), None) if names else None
+    if batch is None:
+        return []
+    values = {name: [value for value in batch.column(name).to_pylist() if value] for name in names}
+    return [name for name, found in values.items() if found and all(map(_is_encoded_text, found))]
+
+
+def _is_encoded_text(value: bytes) -> bool:
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return False
+    is_drawing = text.lstrip().startswith("<")  # such as SVG, which is a value of its medium
+    return not is_drawing and all(character.isprintable() or character.isspace() for character in text)
+
+
+def is_bytes_type(data_type: Any) -> bool:
+    """Return whether the values of a type are bytes."""
+    from pyarrow import types
+
+    return types.is_binary(data_type) or types.is_large_binary(data_type)
 
 
 def has_message_type(data_type: Any, role_keys: Collection[str]) -> bool:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from genloom.collect import table_files
+from genloom.collect.media_tables import has_media
 from genloom.collect.text import rows
 from genloom.collect.text.rows import TextRow
 from genloom.errors import GenloomError
@@ -203,6 +204,21 @@ def test_text_of_a_parquet_file_that_is_stored_once_is_text(tmp_path: Path) -> N
         list(rows.read_parquet_rows(tmp_path / "a.parquet", ""))
 
 
+def test_text_that_is_stored_as_bytes_is_text(tmp_path: Path) -> None:
+    """As Spark and others write it; bytes that are pictures or sounds are no text."""
+    path = tmp_path / "a.parquet"
+    texts = ["some words of a café", "other words"]
+    for kind in (pa.binary(), pa.large_binary()):
+        pq.write_table(pa.table({"text": pa.array([text.encode() for text in texts], kind)}), path)
+        assert [row.text for row in rows.read_parquet_rows(path, "")] == texts
+        assert not has_media(path)
+    for data in (b"\x89PNG\r\n\x1a\n", b"RIFF\x00\x01", b"MThd\x00\x00", b"<svg xmlns='http://www.w3.org/2000/svg'/>"):
+        pq.write_table(pa.table({"content": pa.array([data])}), path)
+        assert has_media(path)
+        with raises_code("collect.no_text_column"):
+            list(rows.read_parquet_rows(path, ""))
+
+
 def test_a_question_without_its_answer_is_no_text(tmp_path: Path) -> None:
     pairs = [{"question": "What is 2 + 2?", "answer": 4}, {"question": "And 3 + 3?", "answer": "6"}]
     broken = {"question": "And 1 + 1?", "answer": None}
@@ -228,7 +244,7 @@ def test_any_damage_of_a_parquet_file_is_a_clear_error(tmp_path: Path) -> None:
         except GenloomError as error:
             codes.append(error.code)
     assert len(codes) > len(good) / 4
-    assert set(codes) == {"collect.parquet_damaged", "collect.no_text_column"}  # the latter for damage in a name
+    assert set(codes) == {"collect.parquet_damaged"}
     with pytest.raises(FileNotFoundError, match="nothing"):
         list(rows.read_parquet_rows(tmp_path / "nothing.parquet", ""))
 

@@ -6,16 +6,19 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genloom.collect import table_files
 from genloom.collect.kept_columns import pick_columns
 from genloom.collect.licence import LICENCE_COLUMNS, find_row_licence
-from genloom.collect.parquet import has_message_type, list_text_columns, open_parquet
+from genloom.collect.parquet import BUFFER_BYTES, find_encoded_texts, has_message_type, list_text_columns, open_parquet
 from genloom.collect.text import chat_exports, conversations, marked_turns, turn_tables
 from genloom.errors import GenloomError
 from genloom.media.text.encoding import TextReader
 from genloom.types import Message
+
+if TYPE_CHECKING:  # pyarrow takes a third of a second to import
+    import pyarrow as pa
 
 MAX_JSON_CHARS = 256 << 20  # of a .json file
 SNIFF_ROWS = 64  # from which the column of text is guessed
@@ -213,8 +216,9 @@ def read_csv_rows(
 
 def read_parquet_rows(path: Path, column: str, keep: Sequence[str] = ()) -> Iterator[TextRow]:
     """Yield the rows of a Parquet file."""
-    with open_parquet(path) as file:
-        text_columns = list_text_columns(file.schema_arrow)
+    with open_parquet(path, BUFFER_BYTES) as file:
+        encoded_columns = find_encoded_texts(file)
+        text_columns = list_text_columns(file.schema_arrow) + encoded_columns
         list_names = {*conversations.LIST_COLUMNS, *conversations.ANSWER_COLUMNS, "prompt", "history", "label"}
         list_names |= {*turn_tables.KEY_COLUMNS, *LICENCE_COLUMNS, *conversations.SYSTEM_CONTENT_COLUMNS}
         list_names |= {"input", conversations.PREFERRED_COLUMN}
@@ -227,13 +231,13 @@ def read_parquet_rows(path: Path, column: str, keep: Sequence[str] = ()) -> Iter
         if not text_columns and not list_columns:
             raise GenloomError("collect.no_text_column", columns=", ".join(file.schema_arrow.names) or "no columns")
         head = next(file.iter_batches(SNIFF_ROWS, columns=text_columns + list_columns), None)
-        head_records = head.to_pylist() if head is not None else []
+        head_records = _read_records(head, encoded_columns) if head is not None else []
         turn_columns = None if column else turn_tables.find_turn_columns(head_records)
         if turn_columns:
             yield TextRow(0, note=_describe_turns(turn_columns))
         if turn_columns and turn_columns.id:
             batches = file.iter_batches(SNIFF_ROWS)
-            records = enumerate((record for batch in batches for record in batch.to_pylist()), 1)
+            records = enumerate((row for batch in batches for row in _read_records(batch, encoded_columns)), 1)
             for number, record in turn_tables.group_turns(records, turn_columns):
                 if isinstance(record, GenloomError):
                     yield TextRow(number, problem=record)
@@ -251,9 +255,19 @@ def read_parquet_rows(path: Path, column: str, keep: Sequence[str] = ()) -> Iter
         columns += [name for name in file.schema_arrow.names if name in keep and name not in columns]
         number = 0
         for batch in file.iter_batches(SNIFF_ROWS, columns=columns):
-            for record in batch.to_pylist():
+            for record in _read_records(batch, encoded_columns):
                 number += 1
                 yield from parse_text(_parse_row(number, record, key, column, keep))
+
+
+def _read_records(batch: "pa.RecordBatch", encoded_columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the rows of a batch, with the texts of columns of bytes; bytes that are no UTF-8 become U+FFFD."""
+    records = batch.to_pylist()
+    for record in records:
+        for name in encoded_columns:
+            if isinstance(record.get(name), bytes):
+                record[name] = record[name].decode(errors="replace")
+    return records
 
 
 def _raise_first_problem(problems: Iterator[tuple[int, GenloomError]]) -> None:
