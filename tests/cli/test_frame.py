@@ -252,8 +252,7 @@ def stop(arguments):
     finally:
         print("cleaned up")
 
-if {is_ignored}:
-    signal.signal({number}, signal.SIG_IGN)
+signal.signal({number}, signal.SIG_IGN if {is_ignored} else signal.SIG_DFL)  # nohup may ignore it already
 cli.run = stop
 cli.main()
 """

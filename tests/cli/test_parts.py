@@ -29,7 +29,8 @@ def test_what_fits_together_is_listed(capsys: pytest.CaptureFixture[str]) -> Non
     assert run(["parts", "--fits", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     networks = {(row["objective"], row["data"]): row["networks"].split(", ") for row in listed["fits"]}
-    assert networks["masked", "tokens, grids of tokens"] == ["transformer"]
+    assert networks["masked", "tokens"] == ["bert", "transformer"]
+    assert networks["masked", "grids of tokens"] == ["transformer"]
     assert "unet" in networks["flow", "images, volumes"]
     assert not {"flow", "variational"} & {objective for objective, data in networks if "tokens" in data}
     assert {"bpe": "tokens", "pixels": "signals"}.items() <= listed["codecs"].items()

@@ -52,6 +52,7 @@ def test_a_terminal_that_is_closed_ends_a_server_as_sigterm_does() -> None:
     previous_handlers = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGTERM)}
     try:
         signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup may ignore it
         end_on_hangup()
         signal.raise_signal(signal.SIGHUP)
     finally:

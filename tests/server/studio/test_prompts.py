@@ -101,7 +101,7 @@ def test_versions_stay_and_the_bin_gives_them_back(open_studio: Open) -> None:
         first = client.get("/api/prompts/toast?version=1").json()
         assert (first["system"], first["ref"]) == ("", "toast/1")
         own = client.put("/api/prompts/email", json={"system": "You write for a bakery."}).json()
-        assert (own["ref"], own["versions"], own["examples"]) == ("email/1", 2, 5)
+        assert (own["ref"], own["versions"], own["examples"]) == ("email/1", 2, 6)
         entry = client.delete("/api/prompts/email").json()
         assert client.get("/api/prompts/email").json()["ref"] == "email/0"
         assert client.post(f"/api/bin/{entry['id']}/restore").status_code == 200
