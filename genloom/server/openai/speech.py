@@ -19,6 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from genloom.api.models import Model
 from genloom.api.transcription import can_transcribe
@@ -99,7 +100,7 @@ async def create_speech(request: Request, body: SpeechRequest) -> Response:
         raise
     mime, headers = MIME_BY_FORMAT[get_format(body)], {OUTPUT_HEADER: output}
     if is_stream:
-        return StreamingResponse(send_chunks(first, speaking), media_type=mime, headers=headers)
+        return SpeechStream(first, speaking, mime, headers)
     return Response(await speaking.read_file(get_format(body)), media_type=mime, headers=headers)
 
 
@@ -128,6 +129,7 @@ class SpokenText:
     async def close(self) -> None:
         """Give up a text that is not spoken to its end, also after the client has left."""
         if not self.is_done:
+            self.is_done = True
             await keep_going(self._give_up())
 
     async def _give_up(self) -> None:
@@ -161,14 +163,24 @@ def choose_voice(model: Model, body: SpeechRequest) -> str:
     return "" if can_speak_itself(model.folder) else VOICES.get(voice.lower(), voice)
 
 
+class SpeechStream(StreamingResponse):
+    """The chunks of a text; a client that leaves ends the speech, without waiting for the garbage collector."""
+
+    def __init__(self, first: bytes, speaking: SpokenText, mime: str, headers: Mapping[str, str]) -> None:
+        super().__init__(send_chunks(first, speaking), media_type=mime, headers=headers)
+        self.speaking = speaking
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self.speaking.close()
+
+
 async def send_chunks(first: bytes, speaking: SpokenText) -> AsyncGenerator[bytes]:
-    """Yield the chunks; a client that leaves ends the speech."""
-    try:
-        yield first
-        while not speaking.is_done:
-            yield await speaking.speak_passage()
-    finally:
-        await speaking.close()
+    yield first
+    while not speaking.is_done:
+        yield await speaking.speak_passage()
 
 
 def strip_header(path: Path) -> bytes:

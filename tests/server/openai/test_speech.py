@@ -114,15 +114,17 @@ def test_a_client_that_leaves_ends_its_speech(speaking: RunningServer, worker: W
     try:
         with speaking.open() as client, client.stream("POST", SPEECH, json=body) as response:
             next(response.iter_bytes())
-        while "stop_speech" not in worker.asked:
+        while "stop_speech" not in worker.asked and worker.asked.count("speak_passage") < 400:
             gate.release()  # one passage after the other, until the server sees that nobody listens
             time.sleep(0.05)
     finally:
         worker.gate = None
         gate.release()
-    while speaking.workspace.store.list_leftovers():
-        time.sleep(0.05)
     assert worker.asked.count("speak_passage") < 400
+    deadline = time.monotonic() + 300
+    while speaking.workspace.store.list_leftovers() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not speaking.workspace.store.list_leftovers()
     assert len(speaking.workspace.outputs) == count
 
 
