@@ -35,7 +35,7 @@ def has_media(path: Path, content_columns: Sequence[str] = CONTENT_COLUMNS) -> b
     try:
         with open_parquet(path, BUFFER_BYTES) as file:
             column = _find_content_column(file.schema_arrow, content_columns)
-            return bool(column) and column not in find_encoded_texts(file)
+            return column.lower() in content_columns or (bool(column) and column not in find_encoded_texts(file))
     except (ValueError, OSError):
         return False
 
