@@ -7,7 +7,8 @@ from types import ModuleType
 import pytest
 
 from genloom.caption_words import find_unknown_words, list_caption_words
-from genloom.generate.engine import Request, list_unknown_words
+from genloom.generate.engine import Request
+from genloom.generate.prompt_notes import list_unknown_words
 from genloom.model import load_model
 from genloom.store.workspace import Workspace
 

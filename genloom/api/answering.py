@@ -96,7 +96,7 @@ def iter_answers(
         generate.cannot_chat and its like: the model was not trained on conversations; trust.content_policy.
     """
     from genloom.generate import output_records
-    from genloom.generate.text.conversation import describe_unread
+    from genloom.generate.prompt_notes import describe_unread
 
     loaded = model.load(tuple(adapters), precision)
     batches = _build_batches(model, loaded, conversations, n, seed, stop, grammar, params)

@@ -216,8 +216,9 @@ class Arena:
         from genloom.api.policy import apply_policy, list_output_texts, list_output_values
         from genloom.generate import engine, output_records
         from genloom.generate.marking import mark_request
+        from genloom.generate.prompt_notes import describe_prompts
         from genloom.generate.selection import find_withheld_rows
-        from genloom.generate.text.conversation import as_questions, describe_question, describe_unread
+        from genloom.generate.text.conversation import as_questions, describe_question
 
         prompt, given = self.tasks[task]
         is_sequence = engine.is_open_sequence(model.codec.space)
@@ -227,8 +228,7 @@ class Arena:
             request, contexts = as_questions(model, request)
             metadata |= describe_question(prompt, contexts[0])
         else:
-            num_words = engine.count_unread_words(model, request)[0]
-            metadata |= describe_unread(engine.count_unread_tokens(model, request)[0], num_words)
+            metadata |= describe_prompts(model, request)[0]
         if self.is_marked:
             request = mark_request(self.workspace.store, model, request)
         *_, draft = engine.generate(model, request, stop_event.is_set)

@@ -383,18 +383,10 @@ def iter_batch(
     from genloom.api.policy import apply_policy, list_output_texts, list_output_values
     from genloom.generate import engine
     from genloom.generate.marking import mark_request
-    from genloom.generate.text.conversation import as_questions, describe_question, describe_unread
+    from genloom.generate.prompt_notes import describe_prompts
+    from genloom.generate.text.conversation import as_questions, describe_question
 
-    row_metadata = [
-        describe_unread(num_tokens, num_words, words) | ({"understood": text} if text else {})
-        for num_tokens, num_words, words, text in zip(
-            engine.count_unread_tokens(model, batch),
-            engine.count_unread_words(model, batch),
-            engine.list_unknown_words(model, batch),
-            engine.describe_constraints(model, batch),
-            strict=True,
-        )
-    ]
+    row_metadata = describe_prompts(model, batch)
     if is_chat:
         batch, contexts = as_questions(model, batch)
         row_metadata = [describe_question(*row) for row in zip(batch.prompts, contexts, strict=True)]

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from genloom import conditioners, plugins
 from genloom.capabilities import ConstrainedCodec, MarkedCodec, StreamingCodec, TokenContextReader
-from genloom.caption_words import find_unknown_words
 from genloom.errors import GenloomError
 from genloom.generate import conditions, token_prompts
 from genloom.generate.decode import Draft, TextDecoder, ValueDecoder
@@ -307,33 +306,6 @@ def read_token_contexts(model: Model, request: Request) -> TokenContextReader | 
     """Return the reader of the contexts of marked noise, if the model's codec has its own."""
     is_own = bool(request.marking_key) and isinstance(model.codec, MarkedCodec)
     return model.codec.read_token_contexts() if is_own else None
-
-
-def count_unread_tokens(model: Model, request: Request) -> list[int]:
-    """Return how many tokens at the beginning of each prompt are not read: those beyond the context length."""
-    if request.prompt_ids or not can_continue(model):
-        return [0] * len(request.prompts)
-    _, max_prompt_tokens = token_prompts.compute_length_budget(
-        model, int(request.params.get("max_tokens") or 0), is_left_to_right(model)
-    )
-    lengths = {prompt: len(encode_prefix(model, prompt)) + 1 for prompt in set(request.prompts)}  # and BOS
-    return [max(lengths[prompt] - max_prompt_tokens, 0) for prompt in request.prompts]
-
-
-def count_unread_words(model: Model, request: Request) -> list[int]:
-    """Return how many words at the end of each prompt its text encoder does not read."""
-    find_unread = getattr(model.conditioners.get(conditioners.PROMPT), "find_unread", None)
-    if find_unread is None:
-        return [0] * len(request.prompts)
-    counts = {prompt: len(find_unread(prompt).split()) for prompt in set(request.prompts)}
-    return [counts[prompt] for prompt in request.prompts]
-
-
-def list_unknown_words(model: Model, request: Request) -> list[list[str]]:
-    """Return the words of each prompt that no caption has of which the model learned; none where these are unknown."""
-    known = model.folder.card.get("caption_words") or [] if model.folder is not None else []
-    unknown = {prompt: find_unknown_words(prompt, known) for prompt in set(request.prompts)}
-    return [unknown[prompt] for prompt in request.prompts]
 
 
 def get_default_max_tokens(model: Model) -> int:

@@ -20,6 +20,7 @@ from genloom.evaluate.text.diversity import TextDiversity, measure_text_diversit
 from genloom.evaluate.text.ngram_baseline import NGramBaseline, choose_order, fit_ngram_baseline
 from genloom.evaluate.text.shared_text import find_shared_documents as find_shared_documents
 from genloom.generate import engine
+from genloom.generate.prompt_notes import count_unread_tokens
 from genloom.generate.text.conversation import choose_chat
 from genloom.model.likelihood import Scored, build_unit_counter
 from genloom.text_format import format_count
@@ -115,7 +116,7 @@ def write_side_by_side(
             text, num_unread = answer.answer, answer.unread_tokens
         else:
             (text,) = generate_samples(context.model, options, 1, context.progress, options.prompt)
-            (num_unread,) = engine.count_unread_tokens(context.model, engine.Request((options.prompt,), (0,)))
+            (num_unread,) = count_unread_tokens(context.model, engine.Request((options.prompt,), (0,)))
             if num_unread:
                 unread = format_count(num_unread, "token")
                 context.progress.print_note(f"{context.model.ref} does not read the first {unread} of the prompt")

@@ -10,6 +10,7 @@ import numpy as np
 from genloom.codecs.chat_template import ChatCodec, RenderMessage, get_eos_ids, render_chat
 from genloom.errors import GenloomError
 from genloom.generate import engine, output_records
+from genloom.generate.prompt_notes import describe_unread
 from genloom.model import Model
 from genloom.store.conversation import Conversation
 from genloom.store.workspace import Workspace
@@ -187,12 +188,6 @@ def build_chat_request(
 def describe_question(question: str, context: TruncatedConversation) -> dict[str, Any]:
     """Return the fields of the record of an answer."""
     return {"conversation": [{"role": "user", "content": question}], **describe_unread(context.num_unread)}
-
-
-def describe_unread(num_tokens: int, num_words: int = 0, unknown_words: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the fields of the record that say what of a prompt was not read, or not learned."""
-    fields = {"unread_tokens": num_tokens, "unread_words": num_words, "unknown_words": list(unknown_words)}
-    return {name: value for name, value in fields.items() if value}
 
 
 def describe_messages(messages: Sequence[Message]) -> list[dict[str, str]]:

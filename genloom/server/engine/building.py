@@ -22,6 +22,7 @@ from genloom.generate import engine, sampling_params
 from genloom.generate.decode import Draft
 from genloom.generate.marking import mark_request
 from genloom.generate.presets import check_presets
+from genloom.generate.prompt_notes import describe_prompts, describe_unread
 from genloom.generate.text import conversation
 from genloom.model import Model
 from genloom.server import reasoning
@@ -97,7 +98,7 @@ def _build_answer(model: Model, request: GenerationRequest) -> BuiltRequest:
     if request.should_truncate:
         num_kept = min(asked or conversation.DEFAULT_MAX_REPLY_TOKENS, context_length // 2)
         shortened = conversation.truncate_conversation(codec, messages, context_length - num_kept, render_message)
-        ids, unread = shortened.prompt_ids, conversation.describe_unread(shortened.num_unread)
+        ids, unread = shortened.prompt_ids, describe_unread(shortened.num_unread)
     num_tokens = check_prompt_length(model, len(ids) + 1) - 1
     room = context_length - num_tokens
     max_tokens = min(asked or conversation.DEFAULT_MAX_REPLY_TOKENS, room)
@@ -153,16 +154,11 @@ def _generate(workspace: Workspace, model: Model, request: GenerationRequest) ->
         rows, contexts = conversation.as_questions(model, rows)
         metadata = [conversation.describe_question(*row) for row in zip(rows.prompts, contexts, strict=True)]
         return BuiltRequest(rows, metadata, [len(ids) for ids in rows.prompt_ids], range(len(rows.prompts)))
-    unread = engine.count_unread_tokens(model, rows)
     lengths = count_prompt_tokens(model, rows)
     if not request.should_truncate:
         for length in set(lengths):
             check_prompt_length(model, length)
-    constraints = engine.describe_constraints(model, rows)
-    metadata = [
-        conversation.describe_unread(n) | ({"understood": text} if text else {})
-        for n, text in zip(unread, constraints, strict=True)
-    ]
+    metadata = describe_prompts(model, rows)
     return BuiltRequest(rows, metadata, lengths, range(len(rows.prompts)))
 
 
