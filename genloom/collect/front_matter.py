@@ -13,7 +13,7 @@ OTHER_KINDS = ("- ", "{", "[", "&", "*", "!", "|", ">", "#", "%", "@", "`")  # a
 
 
 def parse_front_matter(text: str) -> dict[str, Any]:
-    """Return the fields of a text's front matter: texts, lists and mappings of texts; {} if there is none.
+    """Return the fields of a text's front matter: texts, lists and mappings of texts; {} without front matter.
 
     Of YAML only these are read, line by line: a file from outside can make any parser of all of it take for ever.
     """

@@ -47,8 +47,8 @@ def collect(
     """Collect files, folders and "builtin:shakespeare" into the data set `name`; the last event carries the report.
 
     A source may be on a storage: s3://bucket/folder. Memory stays constant however large the sources are. The result
-    depends on the sources and options only, not on the
-    number of processes. Raises GenloomError, and writes nothing, if a source is missing or nothing could be read.
+    depends on the sources and options only, not on the number of processes. Raises GenloomError, and writes nothing, if
+    a source is missing or nothing could be read.
     `given` are the fields of the medium's `Config` that are not to have their defaults; `persons` says whose likenesses
     the data hold, and with which consents. With a `cluster`, its machines read and prepare the files, which all of them
     have to see under the same paths; the result is the same.

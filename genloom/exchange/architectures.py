@@ -199,7 +199,7 @@ def _pick_key(config: Mapping[str, Any], key: str) -> dict[str, Any]:
 
 
 def read_int(config: Mapping[str, Any], key: str, limit: int, default: int | None = None) -> int:
-    """Return a whole number of a config.json; GenloomError if it is none, or out of bounds."""
+    """Return a whole number of a config.json; GenloomError for another value, or one out of bounds."""
     value = config.get(key)
     value = default if value is None else value
     if type(value) is not int or not 0 <= value <= limit or (value == 0 and default != 0):
@@ -208,7 +208,7 @@ def read_int(config: Mapping[str, Any], key: str, limit: int, default: int | Non
 
 
 def read_float(config: Mapping[str, Any], key: str, default: float | None = None) -> float:
-    """Return a number of a config.json; GenloomError if it is none, or out of bounds."""
+    """Return a number of a config.json; GenloomError for another value, or one out of bounds."""
     value = config.get(key, default)
     if type(value) not in (int, float) or not 0 < value < 1e12:
         raise GenloomError("exchange.bad_number", setting=key, value=value)

@@ -21,18 +21,8 @@ from genloom.train.privacy import check_config
 JOB_KEYS = (
     *("name", "data", "digest", "batch_size", "pack_length", "medium", "context_length"),
     *("codec", "objective", "network", "text_encoder", "conditions", "cond_dropout", "plan", "base", "adapter"),
-    *(
-        "init_from",
-        "learning",
-        "estimate",
-        "rehearsal",
-        "forgetting",
-        "eval_share",
-        "fim_rate",
-        "fim_spm",
-        "parallel",
-        "mixture",
-    ),
+    *("init_from", "learning", "estimate", "rehearsal", "forgetting", "eval_share", "fim_rate", "fim_spm"),
+    *("parallel", "mixture"),
 )
 
 

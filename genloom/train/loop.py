@@ -17,7 +17,7 @@ from genloom.train.optimizers import Optimizer, OptimizerConfig, classify_parame
 from genloom.train.parallel.blocks import checkpoint_blocks
 from genloom.train.parallel.rows import RowReader
 from genloom.train.parallel.strategy import ONE_PROCESS, Parallel, get_local
-from genloom.train.post_hoc_ema import STDS, compute_decay, compute_power
+from genloom.train.post_hoc_ema import POWERS, compute_decay
 from genloom.train.privacy import NoiseKey, PrivacyConfig, add_clipped, add_noise
 from genloom.types import Batch, Loss, Objective, Parts, Phase, TrainingBatch
 
@@ -52,7 +52,7 @@ class TrainConfig:
     @property
     def num_averages(self) -> int:
         """The number of averages of the weights that training keeps."""
-        return bool(self.ema_decay) + len(STDS) * bool(self.post_hoc_ema)
+        return bool(self.ema_decay) + len(POWERS) * bool(self.post_hoc_ema)
 
     @property
     def cooldown_start(self) -> int:
@@ -94,7 +94,7 @@ class TrainState:
         """Return the state at step 0; of networks that are shared out, this process keeps its share in place."""
         kind_by_name = classify_parameters(parts)
         ema = deepcopy(parts).requires_grad_(False) if plan.ema_decay else None
-        averages = tuple(deepcopy(parts).requires_grad_(False) for _ in STDS) if plan.post_hoc_ema else ()
+        averages = tuple(deepcopy(parts).requires_grad_(False) for _ in POWERS) if plan.post_hoc_ema else ()
         if plan.activation_checkpointing:
             for part in parts.values():
                 checkpoint_blocks(part)
@@ -218,9 +218,9 @@ def train(
             # A smaller decay at first; otherwise the average of a short run would be mostly its initial weights.
             parallel.reshard(state.ema)
             update_ema(state.ema, state.parts, min(plan.ema_decay, (state.step + 1) / (state.step + 10)))
-        for std, average in zip(STDS, state.averages, strict=False):
+        for power, average in zip(POWERS, state.averages, strict=False):
             parallel.reshard(average)
-            update_ema(average, state.parts, compute_decay(state.step + 1, compute_power(std)))
+            update_ema(average, state.parts, compute_decay(state.step + 1, power))
         state.step += 1
         state.skipped_steps += is_skipped
         consecutive_skips = consecutive_skips + 1 if is_skipped else 0

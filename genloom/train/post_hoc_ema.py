@@ -39,6 +39,9 @@ def compute_decay(step: int, power: float) -> float:
     return (1 - 1 / step) ** (power + 1)
 
 
+POWERS = tuple(map(compute_power, STDS))
+
+
 def solve_coefficients(steps: Sequence[int], stds: Sequence[float], step: int, std: float) -> np.ndarray:
     """Return the weights, which sum to 1, of stored averages (their steps and widths) in one of `step` and `std`.
 

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +141,8 @@ def describe_captions(dataset: Dataset, job: Job, parents: Sequence[ModelFolder]
     if conditioner is None or not all(inherited):
         return {}
     items = dataset.iter_metadata("train", getattr(conditioner, "column", "caption"))
-    captions = [str(value) for item in items if (value := conditioner.get_value(item))]
-    words = list_caption_words([*captions, *(" ".join(each or ()) for each in inherited)])
+    captions = (str(value) for item in items if (value := conditioner.get_value(item)))
+    words = list_caption_words(chain(captions, (" ".join(each or ()) for each in inherited)))
     return {"caption_words": words} if words else {}
 
 

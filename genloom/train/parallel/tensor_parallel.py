@@ -19,7 +19,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor, distribute_tensor
-from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+from torch.distributed.tensor.parallel import ColwiseParallel, ParallelStyle, RowwiseParallel, parallelize_module
 
 from genloom.capabilities import unwrap_objective
 from genloom.errors import GenloomError
@@ -32,7 +32,9 @@ from genloom.train.parallel.tensor_files import copy_to_host, read_whole, write_
 if TYPE_CHECKING:
     from genloom.train.loop import TrainConfig
 
-LAYERS = {"attention.qkv": ColwiseParallel, "attention.out": RowwiseParallel} | {
+LAYERS: Mapping[str, type[ParallelStyle]] = {
+    "attention.qkv": ColwiseParallel,
+    "attention.out": RowwiseParallel,
     "mlp.up": ColwiseParallel,
     "mlp.down": RowwiseParallel,
 }
