@@ -199,9 +199,10 @@ class Jobs:
         """Wait for the end of a job."""
         after = self.events.last
         if not (job := self.store.require(id)).is_ended:
-            async for _ in self.events.follow(self.local_user, after):
-                if (job := self.store.require(id)).is_ended:
-                    break
+            async with contextlib.aclosing(self.events.follow(self.local_user, after)) as following:
+                async for _ in following:
+                    if (job := self.store.require(id)).is_ended:
+                        break
         return job
 
     # What handlers call

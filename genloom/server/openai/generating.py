@@ -303,8 +303,9 @@ class EventStream(Response):
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         pinging = asyncio.create_task(keep_alive())
         try:
-            async for text in self._iter_events():
-                await write(text)
+            async with aclosing(self._iter_events()) as events:
+                async for text in events:
+                    await write(text)
             await send({"type": "http.response.body", "body": self.last.encode(), "more_body": False})
         finally:
             pinging.cancel()

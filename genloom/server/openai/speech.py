@@ -4,12 +4,11 @@ With `stream_format: "audio"`, speech is sent sentence by sentence as it is made
 is synthetic; only a whole file is signed.
 """
 
-import asyncio
 import base64
 import contextlib
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,8 +17,7 @@ from pydantic import Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from genloom.api.models import Model
 from genloom.api.transcription import can_transcribe
@@ -31,6 +29,7 @@ from genloom.server.errors import APIError
 from genloom.server.openai.generating import OUTPUT_HEADER, get_owner, resolve_model, wait_unless_left
 from genloom.server.openai.shapes import Shape
 from genloom.server.openai.unavailable import build_refusal
+from genloom.server.streams import ClosedStream, keep_going
 from genloom.server.worker.client import Worker
 from genloom.speech.sound_chunks import FORMATS as STREAMED_FORMATS
 from genloom.store.model_folder import ModelFolder
@@ -50,7 +49,6 @@ MIME_BY_FORMAT = {
 }  # fmt: skip
 PASSAGE_SECONDS = 600.0  # in which one is spoken, also while the process starts and those of others come first
 RECORDING_SECONDS = 24 * 3600.0
-_going: set[asyncio.Task[Any]] = set()  # work that nobody may wait for, kept from the garbage collector
 
 
 class SpeechRequest(Shape):
@@ -141,14 +139,6 @@ class SpokenText:
         return await keep_going(self.speaker.ask(question, seconds=PASSAGE_SECONDS, output=self.output, **values))
 
 
-async def keep_going(work: Coroutine[Any, Any, Any]) -> Any:
-    """Return the result of some work; if nobody waits for it any more, it still goes on to its end."""
-    task = asyncio.create_task(work)
-    _going.add(task)
-    task.add_done_callback(_going.discard)
-    return await asyncio.shield(task)
-
-
 def get_format(body: SpeechRequest) -> str:
     return body.response_format or "mp3"
 
@@ -163,18 +153,16 @@ def choose_voice(model: Model, body: SpeechRequest) -> str:
     return "" if can_speak_itself(model.folder) else VOICES.get(voice.lower(), voice)
 
 
-class SpeechStream(StreamingResponse):
-    """The chunks of a text; a client that leaves ends the speech, without waiting for the garbage collector."""
+class SpeechStream(ClosedStream):
+    """The chunks of a text; a client that leaves ends the speech, also before the first."""
 
     def __init__(self, first: bytes, speaking: SpokenText, mime: str, headers: Mapping[str, str]) -> None:
-        super().__init__(send_chunks(first, speaking), media_type=mime, headers=headers)
+        super().__init__(send_chunks(first, speaking), mime, headers)
         self.speaking = speaking
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            await self.speaking.close()
+    async def close(self) -> None:
+        await super().close()
+        await self.speaking.close()
 
 
 async def send_chunks(first: bytes, speaking: SpokenText) -> AsyncGenerator[bytes]:

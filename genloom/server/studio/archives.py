@@ -9,17 +9,18 @@ import json
 import sqlite3
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 
 from genloom.server.access import CurrentUser, User, require_scope
 from genloom.server.errors import APIError
 from genloom.server.files import build_file_response
+from genloom.server.streams import ClosedStream, iter_in_threads
 from genloom.server.studio.services import CurrentJobs
 from genloom.store.clock import get_now
 
@@ -37,7 +38,7 @@ def download_backup(user: CurrentUser, jobs: CurrentJobs) -> Response:
     check_local(user)
     name = f"{jobs.workspace.folder.name}-{get_now().date()}.zip"
     headers = {"content-disposition": f'attachment; filename="{name.encode("ascii", "replace").decode()}"'}
-    return StreamingResponse(iter_archive(jobs.workspace.folder), headers=headers, media_type="application/zip")
+    return ClosedStream(iter_in_threads(iter_archive(jobs.workspace.folder)), "application/zip", headers)
 
 
 @router.get("/api/teach/{model}/ratings")
@@ -77,7 +78,7 @@ class _Pipe(io.RawIOBase):
         return b"".join(pieces)
 
 
-def iter_archive(folder: Path) -> Iterator[bytes]:
+def iter_archive(folder: Path) -> Generator[bytes]:
     """Yield the pieces of the archive of a workspace; a database is in it as it was at one moment."""
     pipe = _Pipe()
     with tempfile.TemporaryDirectory() as scratch, zipfile.ZipFile(pipe, "w") as archive:

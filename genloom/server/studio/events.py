@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 
 from genloom.server.access import CurrentUser, User, require_scope
 from genloom.server.jobs.events import Events
+from genloom.server.streams import ClosedStream
 
 router = APIRouter()
 _RETRY_MILLISECONDS = 1000
@@ -33,13 +35,15 @@ async def follow_events(
         data = [event.to_json() for event in events.read(user, after, 1000)]
         return JSONResponse({"object": "list", "data": data, "has_more": len(data) == 1000, "next": None})
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return StreamingResponse(_write_events(events, user, after), media_type="text/event-stream", headers=headers)
+    return ClosedStream(write_events(events, user, after), "text/event-stream", headers)
 
 
-async def _write_events(events: Events, user: User, after: int) -> AsyncGenerator[str]:
+async def write_events(events: Events, user: User, after: int) -> AsyncGenerator[str]:
+    """Yield the events of a user after a number, and comments as signs of life."""
     yield f"retry: {_RETRY_MILLISECONDS}\nid: {after}\nevent: hello\ndata: {{}}\n\n"
-    async for event in events.follow(user, after):
-        if event is None:
-            yield ": heartbeat\n\n"
-        else:
-            yield f"id: {event.number}\nevent: {event.type}\ndata: {json.dumps(event.to_json())}\n\n"
+    async with aclosing(events.follow(user, after)) as following:
+        async for event in following:
+            if event is None:
+                yield ": heartbeat\n\n"
+            else:
+                yield f"id: {event.number}\nevent: {event.type}\ndata: {json.dumps(event.to_json())}\n\n"
