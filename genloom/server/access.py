@@ -69,9 +69,17 @@ class Policy:
     is_stream: bool = False
     """Whether the answer may stay open for long: it ends when the key is revoked, and is counted apart."""
 
+    may_end_key: bool = False
+    """Whether it can end the key or session that it came with: its own answer is then still sent."""
+
 
 def require_scope(
-    scope: Scope | None, *, body: Body = "json", max_bytes: int = 0, is_stream: bool = False
+    scope: Scope | None,
+    *,
+    body: Body = "json",
+    max_bytes: int = 0,
+    is_stream: bool = False,
+    may_end_key: bool = False,
 ) -> Callable[[Endpoint], Endpoint]:
     """Give an endpoint its policy; every route must have one.
 
@@ -80,7 +88,8 @@ def require_scope(
     """
 
     def attach(endpoint: Endpoint) -> Endpoint:
-        setattr(endpoint, "policy", Policy(scope, body, max_bytes, is_stream))  # noqa: B010  # functions have no such field
+        policy = Policy(scope, body, max_bytes, is_stream, may_end_key)
+        setattr(endpoint, "policy", policy)  # noqa: B010  # functions have no such field
         return endpoint
 
     return attach

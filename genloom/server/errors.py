@@ -21,11 +21,12 @@ _STATUSES = {
     403: "server.missing_scope server.foreign_origin server.foreign_site",
     404: """server.unknown_id server.unknown_route server.unknown_route_nearest
         store.unknown_name store.unknown_name_near store.unknown_id store.nothing_known store.no_such_version
-        store.in_bin store.data_version_gone store.original_gone store.no_such_question store.no_question
-        api.not_imported api.unknown_data_version api.no_outputs""",
+        store.in_bin store.output_gone store.data_version_gone store.original_gone store.no_such_question
+        store.no_question api.not_imported api.unknown_data_version api.no_outputs""",
     409: """store.exists store.restore_blocked store.event_id_taken store.ambiguous_in_bin api.still_needed
         api.built_in_removal train.run_locked train.run_finished exchange.output_exists learn.already_forgotten
-        learn.not_active rate.no_earlier_promotion rate.output_changed""",
+        learn.not_active rate.no_earlier_promotion rate.output_changed
+        store.changed_elsewhere store.output_changed store.removed_elsewhere store.removed_meanwhile""",
     405: "server.wrong_method",
     408: "server.body_too_slow server.headers_too_slow",
     413: "server.body_too_large",
@@ -37,10 +38,14 @@ _STATUSES = {
         store.entry_malformed store.entry_missing
         store.entry_unchained store.ledger_cut_off store.output_record_changed store.newer_format store.no_permission
         store.read_only store.io_error store.write_failed store.file_too_large store.system_error
-        store.file_blocks_folder store.folder_blocks_file store.name_too_long_here server.engine_fault""",
+        store.file_blocks_folder store.folder_blocks_file store.name_too_long_here server.engine_fault
+        store.damaged_marking_key store.ledger_gone store.ledger_head_damaged store.marking_key_gone
+        store.storage_event api.damaged_checkpoint api.damaged_job api.ledger_lost codecs.damaged_file
+        model.unreadable_job networks.ngram_damaged train.bad_job_file trust.changed_file trust.damaged_key
+        trust.damaged_revocation studio.database_damaged studio.job_failed studio.worker_failed""",
     503: """server.too_many_connections store.ledger_unavailable generate.out_of_memory train.out_of_memory
-        train.out_of_memory_finetuning""",
-    507: "store.disk_full",
+        train.out_of_memory_finetuning store.storage_busy store.storage_failed store.storage_missing""",
+    507: "store.disk_full api.disk_almost_full",
 }
 STATUS_BY_CODE = {code: status for status, codes in _STATUSES.items() for code in codes.split()}
 _PUBLIC_CODES = {"trust.content_policy": "content_policy"}

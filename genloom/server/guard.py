@@ -155,7 +155,7 @@ class Guard:
 
     async def _run(self, scope: Scope, receive: Receive, answer: Answer, user: User, route: RouteEntry) -> None:
         task = asyncio.create_task(_call_app(self.app, scope, receive, answer))
-        credentials = {user.credential} - {""}
+        credentials = set() if route.policy.may_end_key else {user.credential} - {""}
         for credential in credentials:
             self._open.setdefault(credential, {})[task] = route.policy.scope
         if route.policy.is_stream:

@@ -179,7 +179,7 @@ def build_router() -> APIRouter:
         return SignedIn(user=user.id, scopes=sorted(user.scopes))
 
     @router.post("/logout", status_code=204)
-    @require_scope(None)
+    @require_scope(None, may_end_key=True)
     def sign_out(request: Request, response: Response, user: CurrentUser) -> None:
         """End the session of this browser."""
         kind, _, id = user.credential.partition(" ")
@@ -207,7 +207,7 @@ def build_router() -> APIRouter:
         return CreatedKey(**_show_key(request, id).model_dump(), secret=text)
 
     @router.delete("/keys/{id}", status_code=204)
-    @require_scope("read")
+    @require_scope("read", may_end_key=True)
     def revoke_key(id: str, request: Request, user: CurrentUser) -> None:
         """Revoke a key; what is open with it ends within a second."""
         keys = _get_keys(request)
@@ -229,14 +229,14 @@ def build_router() -> APIRouter:
         return Page(data=data)
 
     @router.put("/accounts", status_code=204)
-    @require_scope("admin")
+    @require_scope("admin", may_end_key=True)
     def put_account(body: NewAccount, request: Request) -> None:
         """Add an account, or give it another password and other scopes, which ends its sessions."""
         _get_keys(request).add_account(body.name, body.password, body.scopes, email=body.email)
         _get_sessions(request).close_sessions_of(body.name)
 
     @router.delete("/accounts/{name}", status_code=204)
-    @require_scope("admin")
+    @require_scope("admin", may_end_key=True)
     def remove_account(name: str, request: Request) -> None:
         """Remove an account and its keys; what the person made stays."""
         _get_keys(request).remove_account(name)

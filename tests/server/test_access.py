@@ -331,6 +331,34 @@ def test_what_is_open_ends_within_a_second_of_losing_the_right(
         assert json.loads(rest.removeprefix("data: "))["error"]["code"] == "server.bad_key"
 
 
+@pytest.mark.parametrize("way", ["sign out", "revoke", "another password", "remove the account"])
+def test_a_request_that_ends_its_own_key_is_answered(reach: Reach, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """However long its answer takes: whoever looks for ended keys meanwhile must not take it for one left open."""
+    monkeypatch.setattr(guard, "_REVOCATION_SECONDS", 0.01)
+    method = {"sign out": "close_session", "revoke": "revoke_key"}.get(way, "close_sessions_of")
+    owner = KeyStore if way == "revoke" else Sessions
+    end = getattr(owner, method)
+
+    def end_slowly(*args: Any) -> Any:
+        result = end(*args)
+        time.sleep(0.3)  # many looks
+        return result
+
+    monkeypatch.setattr(owner, method, end_slowly)
+    reach.guard.keys.add_account("anna", PASSWORD, SCOPES)
+    if way == "revoke":
+        key = reach.create_key("anna")
+        response = reach.get_client(key).delete(f"/api/keys/{key[3:11]}")
+    elif way == "sign out":
+        response = reach.sign_in("anna").post("/api/logout")
+    elif way == "remove the account":
+        response = reach.sign_in("anna").delete("/api/accounts/anna")
+    else:
+        account = {"name": "anna", "password": "a new password", "scopes": list(SCOPES)}
+        response = reach.sign_in("anna").put("/api/accounts", json=account)
+    assert response.status_code == 204, response.text
+
+
 def test_secrets_are_stored_as_hashes_for_this_user_only_and_never_logged(
     reach: Reach, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,19 +2,22 @@
 
 import json
 import logging
+import re
+import string
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from genloom.errors import GenloomError
+from genloom.errors import GenloomError, load_messages
 from genloom.server.config import Config
-from genloom.server.errors import APIError, build_error_body, get_status, hide_paths
+from genloom.server.errors import STATUS_BY_CODE, APIError, build_error_body, get_status, hide_paths
 from genloom.server.guard import MAX_HEADER_BYTES, MAX_TARGET_BYTES
 from tests.server.reach import Reach
 
 JSON = {"content-type": "application/json"}
+CURES = re.compile(r"from a backup|with a backup|log of the server")
 
 
 @pytest.fixture
@@ -208,6 +211,16 @@ def test_every_error_has_its_status_and_type(error: GenloomError, status: int, k
     body = build_error_body(error)["error"]
     assert (get_status(error), body["type"], body["code"]) == (status, kind, error.code)
     assert "/home" not in body["message"]
+
+
+def test_no_request_is_blamed_for_what_only_a_backup_or_the_log_can_mend() -> None:
+    """A client that reads 400 corrects its request, which would not help."""
+    areas = ("api", "codecs", "model", "networks", "server", "store", "studio", "trust")
+    texts = {f"{area}.{name}": text for area in areas for name, text in load_messages(area).items()}
+    sentences = {code: text for code, text in texts.items() if text[0] in string.ascii_uppercase + "{"}
+    found = [code for code, text in sentences.items() if CURES.search(text) and "_cure_" not in code]
+    assert len(found) > 10
+    assert [code for code in found if STATUS_BY_CODE.get(code, 400) == 400] == []
 
 
 def test_paths_of_this_machine_are_hidden_wherever_they_stand() -> None:
