@@ -3,7 +3,7 @@
 The keys of all documents are sorted on disk. Most keys belong to one document; only documents that share a key with
 others are compared, in their order, by their signatures.
 
-D documents, G groups of documents that share a key.
+D documents, G groups of documents that share a key, C = 3 documents of a group that further ones are compared with.
 """
 
 import os
@@ -19,6 +19,7 @@ from genloom.store import files
 HASH_MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)
 VERDICTS = ("", "exact copy", "near-duplicate")  # by number; "": the document is kept
 KEPT, EXACT_COPY, NEAR_DUPLICATE = range(3)
+CANDIDATES_PER_KEY = 3  # C
 
 
 @dataclass(frozen=True)
@@ -71,26 +72,29 @@ class DuplicateFinder:
     def find_duplicates(self) -> np.ndarray:
         """Return the verdict on each document, D (uint8): KEPT, EXACT_COPY or NEAR_DUPLICATE.
 
-        A document is compared with the first kept document that has its key, for each of its keys.
+        For each of its keys, a document is compared with the first two kept documents that have it, and with the last:
+        the first alone may be less like it than a later one is, as is a brighter copy of a picture.
         """
         verdicts_D = np.zeros(self.num_documents, np.uint8)
         shared, num_groups = self._group_by_key()
         if not num_groups:
             return verdicts_D
-        first_kept_G = allocate_array(
-            self._folder / "groups", num_groups
-        )  # 1 + the number of the document; 0: none yet
+        # 1 + the number of the document; 0: none yet
+        kept_GC = allocate_array(self._folder / "groups", num_groups * CANDIDATES_PER_KEY)
+        kept_GC = kept_GC.reshape(num_groups, CANDIDATES_PER_KEY)
         for records_RW in shared.iter_ranges():
             starts = np.flatnonzero(find_run_starts(records_RW[:, 0]))
             groups = records_RW[:, 1].astype(np.int64)
             numbers = records_RW[starts, 0].astype(np.int64).tolist()
             for number, begin, end in zip(numbers, starts, [*starts[1:], len(groups)], strict=True):
-                first_kept = first_kept_G[groups[begin:end]]
-                candidates = np.unique(first_kept[first_kept > 0]) - 1
+                own_groups = groups[begin:end]
+                kept = kept_GC[own_groups]
+                candidates = np.unique(kept[kept > 0]) - 1
                 verdict = self._judge(number, candidates) if len(candidates) else KEPT
                 verdicts_D[number] = verdict
                 if verdict == KEPT:
-                    first_kept_G[groups[begin:end][first_kept == 0]] = number + 1
+                    places = np.minimum((kept > 0).sum(axis=1), CANDIDATES_PER_KEY - 1)
+                    kept_GC[own_groups, places] = number + 1
         return verdicts_D
 
     def _group_by_key(self) -> tuple[SortedRuns, int]:

@@ -1,6 +1,7 @@
 """A sequence of Parquet files of a data set, written row group by row group, each up to a maximal size."""
 
 from array import array
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,10 @@ def open_writer(path: Path, schema: "pa.Schema") -> "pq.ParquetWriter":
 
 
 class ShardFiles:
-    """The files `name`-00000.parquet and so on in `folder`: their `paths`, and their `document_numbers` in order."""
+    """The files `name`-00000.parquet and so on in `folder`: their `paths`, and their `document_numbers` in order.
+
+    A thread compresses and writes a row group while the documents of the next one are read.
+    """
 
     def __init__(self, folder: Path, name: str, preparation: Preparation, kept_columns: ColumnBuilder) -> None:
         self._folder = folder
@@ -34,6 +38,8 @@ class ShardFiles:
         self._row_group: list[tuple[Document, str]] = []
         self._group_bytes = self._shard_bytes = 0
         self._writer: pq.ParquetWriter | None = None
+        self._thread = ThreadPoolExecutor(1)
+        self._last_write: Future[None] | None = None
         self.paths: list[Path] = []
         self.document_numbers = array("Q")
 
@@ -49,6 +55,7 @@ class ShardFiles:
         """Close the last file; with `should_flush`, write the buffered documents first."""
         if should_flush:
             self._write_group()
+        self._wait_for_write()
         if self._writer:
             self._writer.close()
             self._writer, self._shard_bytes = None, 0
@@ -75,11 +82,18 @@ class ShardFiles:
                 **other_columns,
             }
         )
+        self._wait_for_write()
         if self._writer is None:
             self.paths.append(self._folder / f"{self._name}-{len(self.paths):05}.parquet")
             self._writer = open_writer(self.paths[-1], batch.schema)
-        self._writer.write_batch(batch)
+        self._last_write = self._thread.submit(self._writer.write_batch, batch)
         self._shard_bytes += self._group_bytes
         self._row_group, self._group_bytes = [], 0
         if self._shard_bytes >= SHARD_BYTES:
             self.close(should_flush=False)
+
+    def _wait_for_write(self) -> None:
+        """Wait until the last row group is written; raise its error, if it has one."""
+        write, self._last_write = self._last_write, None
+        if write is not None:
+            write.result()

@@ -170,13 +170,14 @@ def _pack_documents(documents: Sequence[Document]) -> "pa.RecordBatch":
 
 
 def _unpack_documents(batch: "pa.RecordBatch") -> list[Document]:
+    names = ("text", "digest", "source", "licence", "size", "extras", "blobs")
     documents = []
-    for row in batch.to_pylist():
-        columns, counter_values, reasons, kept_values = _from_json(json.loads(row["extras"]), row["blobs"])
-        document = Document(
-            row["text"], row["digest"], row["source"], row["licence"], row["size"],
-            columns, counter_values, tuple(reasons), kept_values,
-        )  # fmt: skip
+    for text, digest, source, licence, size, extras, blobs in zip(
+        *(batch[name].to_pylist() for name in names), strict=True
+    ):
+        values = json.loads(extras)
+        columns, counter_values, reasons, kept_values = _from_json(values, blobs) if blobs else values
+        document = Document(text, digest, source, licence, size, columns, counter_values, tuple(reasons), kept_values)
         documents.append(document)
     return documents
 
