@@ -10,7 +10,7 @@ import pytest
 
 from genloom.collect import sorted_runs
 from genloom.collect.builtin import load_shakespeare
-from genloom.collect.duplicates import VERDICTS, DuplicateFinder
+from genloom.collect.duplicates import VERDICTS, DuplicateFinder, Sketches
 from genloom.collect.sorted_runs import SortedRuns
 from genloom.collect.text.minhash import (
     BLOCK_BYTES,
@@ -65,6 +65,18 @@ def test_planted_near_duplicates_and_nothing_else_are_found(tmp_path: Path) -> N
     assert 300 <= len(kept) <= 303
     pairs = list(zip(originals, twins, strict=True))
     assert all(a in kept or b in kept for a, b in pairs)
+
+
+def test_a_document_that_is_less_alike_hides_no_near_duplicate(tmp_path: Path) -> None:
+    keys = np.arange(1, 5, dtype=np.uint64)
+    stories = {"one": ([100, 0, 5, 100], [0, 0, 2, 2]), "several": ([100, 0, 50, 70, 2, 72], [0, 0, 0, 0, 2, 2])}
+    for folder, (levels, expected) in stories.items():
+        (tmp_path / folder).mkdir()
+        finder = DuplicateFinder(tmp_path / folder, 0.9, lambda a, b: 1 - np.abs(b[:, 0] - a[0].astype(float)) / 100)
+        for number, level in enumerate(levels):
+            row = (keys + np.uint64(100 * number) * (keys == 1))[None]  # only the first key is its own
+            finder.add(Sketches(row, np.array([[level]], np.uint8)))
+        assert finder.find_duplicates().tolist() == expected
 
 
 def test_case_and_punctuation_make_no_difference(tmp_path: Path) -> None:
