@@ -151,7 +151,7 @@ def _build_batches(
     """Return the batches of requests, each with how many tokens of each conversation are not read."""
     from dataclasses import replace
 
-    from genloom.api.generation import add_chat_defaults
+    from genloom.api.generation_requests import add_chat_defaults
     from genloom.api.policy import apply_policy, list_borders
     from genloom.generate import engine
     from genloom.generate.text.conversation import build_chat_batch

@@ -78,7 +78,7 @@ class Arena:
         is_marked: bool = True,
         params: Mapping[str, Any],
     ):
-        from genloom.api.generation import parse_given_texts, to_rows
+        from genloom.api.generation_requests import parse_given_texts, to_rows
         from genloom.api.policy import apply_policy
         from genloom.conditioners import format_given
         from genloom.generate import sampling_params

@@ -12,7 +12,7 @@ from genloom.api.code_candidates import (
     rate_candidates,
     store_candidates,
 )
-from genloom.api.generation import build_request
+from genloom.api.generation_requests import build_request
 from genloom.errors import GenloomError
 from genloom.store.files import expand_home
 from genloom.text_format import format_count

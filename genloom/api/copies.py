@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genloom.errors import GenloomError
+from genloom.errors import GenloomError, format_message
 from genloom.store.files import expand_home
 
 if TYPE_CHECKING:
@@ -113,11 +113,15 @@ def find_copies_of_outputs(
 def find_searchable_data(workspace: "Workspace", model: "LoadedModel") -> "TrainingData":
     """Return the training data of a model whose copies are refused.
 
-    Raises GenloomError (api.copies_without_data) if not all of them are here, so that copies could pass.
+    Raises GenloomError (api.copies_without_data) if not all of them are here, or nothing was held out that says what is
+    shared by chance, so that copies could pass.
     """
     training_data = find_training_data(workspace, model.ref)
     if training_data.missing or not training_data.datasets:
         raise GenloomError("api.copies_without_data", model=model.ref, reason="; ".join(training_data.missing))
+    if next(training_data.iter_held_out(), None) is None:
+        reason = format_message("api.no_held_out_data", data=training_data.datasets[0].name)
+        raise GenloomError("api.copies_without_data", model=model.ref, reason=reason)
     return training_data
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import genloom
 from genloom import plugins
 from genloom.api.edit_options import find_editing
-from genloom.api.generation import add_chat_defaults, apply_presets, build_request, continue_request
+from genloom.api.generation_requests import add_chat_defaults, apply_presets, build_request, continue_request
 from genloom.api.policy import apply_policy, list_borders, list_prompt_texts
 from genloom.api.workspace import Workspace
 from genloom.assistant.tools.call_formats import find_call_format, render_tool_message
