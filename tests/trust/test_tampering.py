@@ -23,7 +23,7 @@ from genloom.store.dataset_removal import remove_documents
 from genloom.store.ledger import open_ledger
 from genloom.store.run import finish_run
 from genloom.store.workspace import Workspace
-from genloom.train.data.cache import mark_complete
+from genloom.train.data.cache import publish_samples
 from genloom.trust.revocation import has_changed_signatures, has_signed, record_signature
 from genloom.trust.tampering import list_changes
 
@@ -43,6 +43,7 @@ FILES = [
     "runs/*/progress.jsonl",
     "runs/*/train.samples",
     "runs/*/train.sha256",
+    "runs/*/train.key",
     "reports/*/evaluation.json",
     "reports/*/chart.png",
     "conversations/*.json",
@@ -63,7 +64,7 @@ def home(worlds: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_folder = ws.store.create_run("tales")
     (run_folder / "progress.jsonl").write_text('{"step": 1}\n')
     (run_folder / "train.samples").write_bytes(bytes(range(64)))
-    mark_complete(run_folder, ["train.samples"])
+    publish_samples(run_folder, 64 * "0", ["train.samples"])
     finish_run(run_folder, "tales/1")
     Report("tales/1", "tales@1:val", {}, {"loss": 1.5}, ["loss 1.5"], {"chart.png": b"PNG"}).save(
         root / "reports" / "tales-1"

@@ -67,9 +67,10 @@ def compute_cache_key(dataset: Dataset, codec: Codec, design: Design) -> str:
     return hashlib.sha256(json.dumps(key_parts, sort_keys=True).encode()).hexdigest()
 
 
-def publish_samples(folder: Path, key: str) -> None:
-    """Offer this folder's samples to other runs; call it before `mark_complete`."""
+def publish_samples(folder: Path, key: str, names: Sequence[str]) -> None:
+    """Record that the samples in these files are complete, and offer them to other runs."""
     write_atomic(folder / KEY_FILE, key)
+    mark_complete(folder, [KEY_FILE, *names])
 
 
 def restore_samples(folder: Path, key: str) -> bool:

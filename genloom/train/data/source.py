@@ -367,8 +367,7 @@ def prepare_samples(folder: Path, dataset: Dataset, codec: Codec, design: Design
                 if time.perf_counter() - last_report > PROGRESS_SECONDS:
                     last_report = time.perf_counter()
                     yield Status(f"Encoded {num_done:,} of {num_samples:,}")
-        cache.publish_samples(folder, key)
-        cache.mark_complete(folder, samples.list_sample_files(codec.space, conditioners))
+        cache.publish_samples(folder, key, samples.list_sample_files(codec.space, conditioners))
     unit = Unit("samples", get_plural_name(design.medium))
     return SampleSet(codec, samples.read_samples(folder, codec, conditioners), conditioners, dataset, unit)
 
