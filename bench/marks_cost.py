@@ -4,6 +4,7 @@
     python bench/marks_cost.py time --rounds 60                # marked and unmarked generation, in turn
     python bench/marks_cost.py quality tunes --count 200       # the outputs of one model, half of them marked
     python bench/marks_cost.py quality icons --count 100
+    python bench/marks_cost.py quality smollm2 --count 100 --prompts "The sea" "Our school" --workspace W
 
 Time is that of the processor on one thread, so that other programs on the machine matter little. `added` samples each
 token of marked outputs twice, with and without the mark in turn, from the same scores and tokens before; what the mark
@@ -36,7 +37,12 @@ from genloom.store.keys import MarkingKeys, derive_noise_key
 from genloom.store.workspace import Workspace
 from genloom.types import TokenSpace
 
-MODELS = {"tunes": {"max_tokens": 150, "temperature": 1.0}, "molecules": {}, "icons": {}}
+MODELS = {
+    "tunes": {"max_tokens": 150, "temperature": 1.0},
+    "molecules": {},
+    "icons": {},
+    "smollm2": {"max_tokens": 100, "temperature": 1.0},
+}
 PROMPTS = {"tunes": ["32 bars"], "molecules": [""]}
 PICTURE_PROMPTS = Path(__file__).parent.parent / "genloom" / "builtin" / "icons" / "prompts.txt"
 PERMUTATIONS = 10_000
