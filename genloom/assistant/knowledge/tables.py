@@ -10,7 +10,7 @@ from genloom.collect import table_files
 from genloom.collect.parquet import open_parquet
 from genloom.collect.sources import SourceFile
 from genloom.collect.text.files import get_inner_suffix
-from genloom.collect.text.rows import TEXT_COLUMNS
+from genloom.collect.text.text_column import TEXT_COLUMNS
 from genloom.errors import GenloomError, format_message
 from genloom.media.text import encoding, extract, sheets
 

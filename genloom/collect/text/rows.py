@@ -1,10 +1,9 @@
 """Find the text or the conversation in each row of jsonl, json, csv and parquet files."""
 
 import json
-import re
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,14 @@ from genloom.collect.kept_columns import pick_columns
 from genloom.collect.licence import LICENCE_COLUMNS, find_row_licence
 from genloom.collect.parquet import BUFFER_BYTES, find_encoded_texts, has_message_type, list_text_columns, open_parquet
 from genloom.collect.text import chat_exports, conversations, marked_turns, turn_tables
+from genloom.collect.text.text_column import (
+    SNIFF_ROWS,
+    TEXT_COLUMNS,
+    find_late_column,
+    find_text_column,
+    read_head,
+    require_column,
+)
 from genloom.errors import GenloomError
 from genloom.media.text.encoding import TextReader
 from genloom.types import Message
@@ -21,26 +28,6 @@ if TYPE_CHECKING:  # pyarrow takes a third of a second to import
     import pyarrow as pa
 
 MAX_JSON_CHARS = 256 << 20  # of a .json file
-SNIFF_ROWS = 64  # from which the column of text is guessed
-# Han, kana, hangul, and the scripts of Thai, Lao, Khmer, Burmese and Tibetan
-UNSPACED_PATTERN = re.compile(
-    "[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]{4}"
-)
-WORDS_PATTERN = re.compile(r"[^\W\d_]\S*\s+(?:\S*\s+)?[^\s\w]*[^\W\d_]")  # two, which dates and numbers have not
-TEXT_COLUMNS = (
-    "text",
-    "content",
-    "body",
-    "document",
-    "article",
-    "story",
-    "passage",
-    "message",
-    "abstract",
-    "completion",
-)
-
-
 # Of the list in a .json file that holds an object with facts about it.
 LIST_NAMES = frozenset(
     ("data", "rows", "records", "items", "examples", "documents", "entries", "samples", "texts", "train", "instances")
@@ -122,12 +109,12 @@ def _join_turns(
     rows: Iterator[tuple[int, Any]], column: str
 ) -> Generator[TextRow, None, tuple[list[tuple[int, Any]], Iterator[tuple[int, Any]]]]:
     """Return the first rows and the others; if each is a turn of a conversation, note it, and join those with an id."""
-    head = list(islice(rows, SNIFF_ROWS))
+    head = read_head(rows)
     if turn_columns := None if column else turn_tables.find_turn_columns(_list_objects(head)):
         yield TextRow(0, note=_describe_turns(turn_columns))
         if turn_columns.id:
             rows = turn_tables.group_turns(chain(head, rows), turn_columns)
-            head = list(islice(rows, SNIFF_ROWS))
+            head = read_head(rows)
     return head, rows
 
 
@@ -147,13 +134,19 @@ def _is_document(record: Mapping[str, Any], column: str) -> bool:
 def _iter_rows(values: Iterator[tuple[int, Any]], column: str, keep: Sequence[str]) -> Iterator[TextRow]:
     head, values = yield from _join_turns(values, column)
     objects = _list_objects(head)
-    key = _find_text_column(column, objects) if objects else ""
+    if column and objects and not any(column in record for record in objects):
+        key, values = column, require_column(values, column, objects)
+    else:
+        key = find_text_column(column, objects) if objects else ""
     if not objects and not any(isinstance(value, str) for _, value in head):
         _raise_first_problem((number, value) for number, value in head if isinstance(value, GenloomError))
         raise GenloomError("collect.no_json_objects")
     yield from _note_columns(objects, key, column)
     num_branches = 0
+    late_column: tuple[str, int] | None = None
     for number, value in chain(head, values):
+        if isinstance(value, dict) and key and not column and not late_column:
+            late_column = find_late_column(number, value, key)
         num_branches += chat_exports.count_other_branches(value) if isinstance(value, dict) else 0
         if isinstance(value, GenloomError):
             yield TextRow(number, problem=value)
@@ -163,6 +156,9 @@ def _iter_rows(values: Iterator[tuple[int, Any]], column: str, keep: Sequence[st
             yield from parse_text(_parse_row(number, value if isinstance(value, dict) else {}, key, column, keep))
     if num_branches:
         yield TextRow(0, note=GenloomError("collect.branches_left_out", count=num_branches))
+    if late_column:
+        name, number = late_column
+        yield TextRow(0, note=GenloomError("collect.late_column", column=name, number=number, key=key))
 
 
 def _parse_row(number: int, record: Mapping[str, Any], key: str, column: str, keep: Sequence[str]) -> TextRow:
@@ -203,7 +199,7 @@ def read_csv_rows(
     valid_records = _list_objects(head_rows)
     if not valid_records:
         _raise_first_problem((number, record) for number, record in head_rows if isinstance(record, GenloomError))
-    key = _find_text_column(column, valid_records)
+    key = find_text_column(column, valid_records)
     yield from _note_columns(valid_records, key, column)
     for number, record in chain(head_rows, records):
         if isinstance(record, GenloomError):
@@ -230,8 +226,9 @@ def read_parquet_rows(path: Path, column: str, keep: Sequence[str] = ()) -> Iter
         ]
         if not text_columns and not list_columns:
             raise GenloomError("collect.no_text_column", columns=", ".join(file.schema_arrow.names) or "no columns")
-        head = next(file.iter_batches(SNIFF_ROWS, columns=text_columns + list_columns), None)
-        head_records = _read_records(head, encoded_columns) if head is not None else []
+        head_batches = file.iter_batches(SNIFF_ROWS, columns=text_columns + list_columns)
+        head_rows = enumerate(record for batch in head_batches for record in _read_records(batch, encoded_columns))
+        head_records = _list_objects(read_head(head_rows))
         turn_columns = None if column else turn_tables.find_turn_columns(head_records)
         if turn_columns:
             yield TextRow(0, note=_describe_turns(turn_columns))
@@ -244,7 +241,7 @@ def read_parquet_rows(path: Path, column: str, keep: Sequence[str] = ()) -> Iter
                 else:
                     yield from parse_text(_parse_row(number, record, "", column, keep))
             return
-        key = _find_text_column(column, head_records)
+        key = find_text_column(column, head_records)
         yield from _note_columns(head_records, key, column)
         used_columns = {*conversations.CONVERSATION_COLUMNS, *LICENCE_COLUMNS, "history", "label"}
         columns = [
@@ -277,53 +274,6 @@ def _raise_first_problem(problems: Iterator[tuple[int, GenloomError]]) -> None:
         raise GenloomError("collect.no_valid_row", number=number, reason=problem, cause=problem.code)
 
 
-def _find_text_column(column: str, records: list[dict[str, Any]]) -> str:
-    """Return the column of the text: the given one, else the first common name, else the one with the longest texts.
-
-    The result is "" if all rows are conversations, or none is an object.
-    """
-    pair_columns = {name for record in records for name in conversations.find_columns(record)}
-    names = list(dict.fromkeys(name for record in records for name in record))
-    if column:
-        if column not in names:
-            raise GenloomError("collect.no_such_column", column=column, columns=", ".join(map(str, names)) or "none")
-        return column
-    records = [record for record in records if not _is_conversation(record)]
-    names = [name for name in names if name not in pair_columns]  # a question without its answer is no text
-    if not records and pair_columns:
-        return ""
-    lengths = {
-        name: sum(len(r[name]) for r in records if isinstance(r.get(name), str) and _is_prose(r[name]))
-        for name in names
-    }
-    usual_names = [name for candidate in TEXT_COLUMNS for name in names if str(name).strip().lower() == candidate]
-    best_name = next((name for name in usual_names if lengths[name]), None)
-    if best_name is None:
-        _check_questions([name for name in names if lengths[name]])
-    best_name = best_name or max(lengths, key=lambda name: lengths[name], default="")
-    if not best_name or not lengths[best_name]:
-        for name in usual_names:  # single words, where no column holds more
-            if any(isinstance(record.get(name), str) and record[name].strip() for record in records):
-                return name
-        if pair_columns:
-            return ""
-        if not names:
-            raise GenloomError("collect.no_rows")
-        lists = [name for record in records for name, value in record.items() if _is_list_of_objects(value)]
-        if lists:
-            raise GenloomError("collect.unknown_list", columns=", ".join(map(str, names)), column=lists[0])
-        raise GenloomError("collect.no_text_column", columns=", ".join(map(str, names)))
-    return best_name
-
-
-def _check_questions(columns: Sequence[str]) -> None:
-    """Raise GenloomError if one of several columns of prose holds questions: none of the others is known to answer."""
-    questions = [name for name in columns if name.strip().lower() in conversations.PROMPT_COLUMNS]
-    if questions and len(columns) > len(questions):
-        others = ", ".join(name for name in columns if name not in questions)
-        raise GenloomError("collect.question_without_answer", question=questions[0], columns=others)
-
-
 def _note_columns(records: list[Any], key: str, column: str) -> Iterator[TextRow]:
     """Yield a note on the columns that were taken without being named by the user."""
     if column:
@@ -338,19 +288,3 @@ def _note_columns(records: list[Any], key: str, column: str) -> Iterator[TextRow
             yield TextRow(0, note=GenloomError("collect.column_taken", column=key, count=num_columns))
         else:
             yield TextRow(0, note=GenloomError("collect.column_guessed", column=key, count=num_columns))
-
-
-def _is_prose(value: str) -> bool:
-    """Return whether a value holds several words, which some scripts write without spaces."""
-    return WORDS_PATTERN.search(value) is not None or UNSPACED_PATTERN.search(value) is not None
-
-
-def _is_list_of_objects(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(each, Mapping) for each in value)
-
-
-def _is_conversation(record: Mapping[str, Any]) -> bool:
-    try:
-        return bool(conversations.parse_turns(record))
-    except GenloomError:
-        return True
