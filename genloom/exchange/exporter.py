@@ -85,7 +85,7 @@ def export_model(
     exportable = to_exportable(workspace, merge_adapters(model) if model.adapters else model)
     precision = precision or (find_stored_precision(model) if file_format == "hf" else FORMATS[file_format][0])
     file = f"{model.name}.gguf" if file_format == "gguf" else ""
-    with open_output(out, file, is_folder=is_folder or not file or out.suffix != ".gguf") as (draft, final):
+    with open_output(out, file, is_folder=is_folder or not file or out.suffix.lower() != ".gguf") as (draft, final):
         report_progress(0.3, "Writing")
         if file_format == "hf":
             write_hf_folder(exportable, draft, precision)

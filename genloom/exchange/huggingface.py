@@ -7,7 +7,7 @@ from typing import Any
 
 from genloom.codecs import tokenizer
 from genloom.codecs.tokenizer_json import LARGEST_FILE, parse_tokenizer_json
-from genloom.errors import GenloomError
+from genloom.errors import GenloomError, format_message
 from genloom.exchange.architectures import ArchitectureSpec, parse_hf_config
 from genloom.exchange.provenance import find_notices, find_repository, parse_repository
 from genloom.exchange.safetensors_file import list_tensors
@@ -39,6 +39,8 @@ def read(folder: Path) -> SourceModel:
                 f"transformer.{n}" if n.startswith(_UNPREFIXED_NAMES) else n: load for n, load in tensors.items()
             }
         codec, notes = build_codec(folder, spec)
+        if (folder / "adapter_config.json").exists():
+            notes = (*notes, format_message("exchange.adapter_beside_model", path=folder))
         card, repository, notices = read_card(folder), find_repository(folder), find_notices(folder)
     return SourceModel(
         config,

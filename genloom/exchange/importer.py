@@ -91,7 +91,7 @@ def open_source(location: str) -> Generator[tuple[SourceModel, dict[str, Any]]]:
     path = expand_path(location)
     wheels = {package.archive: entry for entry in catalog.CATALOG.values() for package, _ in entry.parts}
     if path.is_dir():
-        found = list(path.glob("*.gguf"))
+        found = [each for each in path.iterdir() if each.suffix.lower() == ".gguf"]
         if len(found) == 1 and not (path / "config.json").exists():  # as `export --to gguf` writes
             yield gguf_file.read(found[0]), {}
         else:
@@ -100,7 +100,7 @@ def open_source(location: str) -> Generator[tuple[SourceModel, dict[str, Any]]]:
         with catalog.open_entry(wheels[path.name], path) as gguf_path:
             yield gguf_file.read(gguf_path), catalog_metadata(wheels[path.name])
     elif path.is_file():
-        if path.suffix != ".gguf":
+        if path.suffix.lower() != ".gguf":
             raise GenloomError("exchange.unsupported_file", path=path)
         yield gguf_file.read(path), {}
     else:
@@ -121,7 +121,7 @@ def derive_name(location: str) -> str:
     """Return a name for the model, from the name or path of its source."""
     path = expand_path(location)
     base_name = path.resolve().name if path.exists() else location
-    stem = base_name.removesuffix(".gguf").removesuffix(".whl")
+    stem = re.sub(r"(\.gguf|\.whl)$", "", base_name, flags=re.IGNORECASE)
     return re.sub(r"[^\w.-]+", "-", stem).strip("-. ").lower() or "imported"
 
 

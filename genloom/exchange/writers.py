@@ -1,6 +1,8 @@
 """Write a model as a Hugging Face folder or a GGUF file."""
 
+import errno
 import json
+import os
 from collections.abc import Mapping
 from contextlib import closing
 from copy import deepcopy
@@ -32,6 +34,7 @@ from genloom.exchange.vocabulary import find_pre_tokenizer, to_gguf, to_tokenize
 from genloom.exchange.weight_mapping import convert_to_hf
 from genloom.model import Model
 from genloom.networks.attention import RotaryEmbedding, RotaryScaling
+from genloom.store.files import reserve_space
 from genloom.types import TokenSpace
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -126,6 +129,12 @@ def write_gguf(exportable: ExportableModel, path: Path, precision: str) -> None:
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
+        assert writer.fout is not None, "it is open until the end of the block"
+        num_bytes = writer.fout[0].tell()
+    if path.stat().st_size < num_bytes:  # numpy does not notice it if the end of a tensor could not be written
+        path.unlink()
+        reserve_space(path, num_bytes)  # which says why
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def quantize_tensor(name: str, tensor: Tensor, precision: str) -> tuple[np.ndarray, Any]:

@@ -1,6 +1,7 @@
 """Adapters of PEFT: the library and we compute the same, in both directions; what is not supported is named."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -123,6 +124,15 @@ def test_the_chat_template_beside_an_adapter_is_taken(folder: Path, workspace: W
     path.write_text(json.dumps({"chat_template": "{{ messages }}"}))
     imported = import_adapter(folder, workspace)
     assert (imported.has_chat_template, len(imported.notes)) == (False, 1)
+
+
+def test_an_adapter_that_lies_beside_a_model_is_told(folder: Path, workspace: Workspace, tmp_path: Path) -> None:
+    shutil.copy(folder / "adapter_config.json", tmp_path / "source")
+    shutil.copy(folder / "adapter_model.safetensors", tmp_path / "source")
+    imported = import_model(workspace, str(tmp_path / "source"), "both", quiet)
+    assert not imported.folder.parent_ref
+    (note,) = (note for note in imported.notes if "adapter" in note)
+    assert "--base" in note
 
 
 def import_adapter(folder: Path, workspace: Workspace) -> ImportResult:

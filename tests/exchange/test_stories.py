@@ -58,10 +58,11 @@ def test_a_model_round_trips_and_writes_the_same(
     options = ["--prompt", "To be", "--max-tokens", "12", "--temperature", "0"]
     texts = [call(capsys, "generate", name, *options)["outputs"][0]["text"] for name in ("own", "back")]
     assert texts[0] == texts[1]
-    for out in (tmp_path / "folder", tmp_path / "x.gguf", f"{tmp_path}/y.gguf/"):
+    for out in (tmp_path / "folder", tmp_path / "x.gguf", tmp_path / "X.GGUF", f"{tmp_path}/y.gguf/"):
         exported = call(capsys, "export", "back", str(out), "--to", "gguf", "--precision", "q8_0")
         assert 0 < exported["rounding_error"] < 0.1
         assert call(capsys, "import", exported["path"], "--name", "again")["source"]["format"] == "gguf"
+        assert Path(out).is_dir() == (not str(out).lower().endswith(".gguf"))
     assert load_model(home, "again").codec.encode("hé").tolist() == load_model(home, "own").codec.encode("hé").tolist()
 
 
@@ -242,6 +243,23 @@ def test_a_full_disk_ends_in_one_sentence_and_leaves_nothing(
     assert [model.ref for model in home.list_models()] == ["own/1"]
     assert not home.list_leftovers()
     assert not list(tmp_path.glob(".*.draft"))
+
+
+@pytest.mark.parametrize("num_missing", [1, 100])
+def test_a_disk_that_is_full_at_the_end_of_a_file_is_told(
+    num_missing: int, home: Workspace, there: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    limit_file_size: Callable[[int], None],
+) -> None:  # fmt: skip
+    for to, name in (("gguf", "x.gguf"), ("hf", "x/model.safetensors")):
+        out = tmp_path / name.partition("/")[0]
+        call(capsys, "export", "own", str(out), "--to", to)
+        size = (tmp_path / name).stat().st_size
+        out.rename(tmp_path / f"complete-{out.name}")
+        limit_file_size(size - num_missing)
+        error = call(capsys, "export", "own", str(out), "--to", to, code=2)
+        limit_file_size(resource.RLIM_INFINITY)
+        assert "[store.file_too_large]" in error
+        assert not out.exists()
 
 
 @pytest.mark.parametrize(
