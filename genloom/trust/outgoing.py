@@ -133,7 +133,7 @@ def sign_data(
     ingredient: Ingredient | None = None,
     source_type: str = "",
 ) -> OutgoingFile:
-    """Return a file with a signature that holds the facts; unsigned if it is empty, or with the reason if that fails."""
+    """Return a file with a signature that holds the facts; an empty one, or with the reason if that fails, unsigned."""
     if not data:
         return OutgoingFile(data)
     title = str(facts.get("output") or facts.get("model") or "")

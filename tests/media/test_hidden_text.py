@@ -243,12 +243,38 @@ def test_what_a_browser_does_not_show_is_no_text(page: str) -> None:
     assert extract.extract_visible_text(page) == SHOWN
 
 
-@pytest.mark.parametrize("hiding", ["hidden", 'hidden="until-found" class="a"', 'style="display:none"'])
-def test_an_article_has_no_hidden_paragraphs(hiding: str) -> None:
+@pytest.mark.parametrize(
+    "element",
+    [
+        f"<div hidden><p>{HIDDEN}</p></div>",
+        f'<div hidden="until-found" class="a"><p>{HIDDEN}</p></div>',
+        f'<div style="display:none"><p>{HIDDEN}</p></div>',
+        f"<p hidden>{HIDDEN}</p>",
+        f"<p>{SHOWN} <span style='color: red; DISPLAY: none'>{HIDDEN}</span></p>",
+        f"<noscript><p>{HIDDEN}</p></noscript>",
+        f"<template><p>{HIDDEN}</p></template>",
+    ],
+)
+def test_an_article_has_no_hidden_paragraphs(element: str) -> None:
     body = "".join(f"<p>{SHOWN} It is the ferry number {n} of this long day.</p>" for n in range(40))
-    page = (
-        f'<html><body><article class="no hidden text">{body}<div {hiding}><p>{HIDDEN}</p></div></article></body></html>'
-    )
-    found = extract.extract_html(page).text
-    assert "number 39" in found
-    assert HIDDEN not in found
+    page = f'<html><body><article class="no hidden text">{body}{element}</article></body></html>'
+    for found in (extract.extract_html(page).text, extract.extract_html(f"<p>{SHOWN}</p>{element}").text):
+        assert SHOWN in found
+        assert HIDDEN not in found
+    assert "number 39" in extract.extract_html(page).text
+
+
+def test_a_page_that_is_hidden_until_it_is_complete_is_read() -> None:
+    page = f'<html hidden><body style="visibility:hidden"><p>{SHOWN} 1 &lt; 2</p></body></html>'
+    assert extract.extract_html(page).text == f"{SHOWN} 1 < 2"
+
+
+@pytest.mark.parametrize("before", ["<p>Short.</p>", "".join(f"<p>{SHOWN} It is number {n}.</p>" for n in range(40))])
+def test_verbatim_text_keeps_its_lines(before: str) -> None:
+    code = "<PRE class=a><code><b>def</b> f(x):\n    <b>if</b> x:\r\n\treturn 1\n\n    return 2\n</code></PRE>"
+    found = extract.extract_html(f"<html><body><article>{before}{code}<p>{SHOWN}</p></article></body></html>").text
+    assert "def f(x):\n    if x:\n\treturn 1\n\n    return 2\n" in found
+    assert found.endswith(SHOWN)
+    lines = f"<article>{before}<pre>one<br>two<div>three</div></pre><p>{SHOWN}</p></article>"
+    assert "one\ntwo\nthree" in extract.extract_html(lines).text
+    assert SHOWN in extract.extract_html(f"<article>{before}<p>{SHOWN}<pre>never closed").text

@@ -20,6 +20,7 @@ from genloom.media.text.headings import MAX_HEADINGS, Heading, find_html_heading
 
 Source = TypeVar("Source", str, Path)
 Extraction = TypeVar("Extraction")
+Token = tuple[str, str, str]  # of a page: text, start, hidden start or end; the text or the tag's name; the source
 HEADING_TAGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 PARAGRAPH_TAGS = {
     "article",
@@ -37,6 +38,7 @@ PARAGRAPH_TAGS = {
     *HEADING_TAGS,
 }
 LINE_TAGS = {"address", "aside", "br", "dd", "dt", "figcaption", "footer", "header", "li", "nav", "td", "th", "tr"}
+ROOT_TAGS = frozenset(("html", "body"))  # which scripts hide until the page is complete
 HIDDEN_TAGS = frozenset(("script", "style", "head", "template", "noscript", "svg"))
 NAVIGATION_START = re.compile(r"<nav\b", re.IGNORECASE)
 NAVIGATION_END = re.compile(r"</nav\s*>", re.IGNORECASE)
@@ -45,13 +47,18 @@ TAG = re.compile(TAG_BEGINNING.pattern + r"""(?:=\s*(?:"[^"]*"|'[^']*')|[^<>])*+
 UNQUOTED_TAG = re.compile(TAG_BEGINNING.pattern + "[^<>]*+>")
 DOCTYPE_SUBSET = re.compile(r"<!doctype[^<>\[]*+\[", re.IGNORECASE)  # declarations of entities, up to a bracket
 QUOTED = re.compile(r"""=\s*(?:"[^"]*"|'[^']*')""")
-START_TAG = re.compile(r"(<[a-zA-Z][^\s/<>]*+)([^<>]*+>)")
 HIDDEN_ATTRIBUTE = re.compile(r"\shidden(?=[\s=/>])", re.IGNORECASE)
 HIDING_STYLE = re.compile(r"""\bstyle\s*=[^<>]*?\b(?:display\s*:\s*none|visibility\s*:\s*hidden)\b""", re.IGNORECASE)
+MAYBE_HIDDEN = re.compile(
+    r"\shidden[\s=/>]|display\s*:\s*none|visibility\s*:\s*hidden|<noscript|<template", re.IGNORECASE
+)
 VOID_TAGS = frozenset(("area", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"))
 OPEN_TAGS = frozenset(("p", "li", "dt", "dd", "td", "th", "tr", "option"))  # which the next of their kind may end
 MAX_TAG_CHARS = 4096  # in which attributes are looked for
 MAX_BROKEN_TAGS = 20  # of a page, each of which may be searched up to its end
+VERBATIM_START, VERBATIM_END = (re.compile(rf"<{end}pre\b[^<>]*+>", re.IGNORECASE) for end in ("", "/"))
+LINE_START = re.compile(r"<[^<>]*+>|\s*\n\s*")  # or a tag
+LINE_SIGNS = {ord("⏎"): "\n", ord("␠"): " ", ord("␉"): "\t"}
 FACT_TAG = re.compile(r"<(?:a|link|meta)\b[^<>]*+>", re.IGNORECASE)
 LICENCE_LINK = re.compile(r"""<(?:a|link)\b.*\brel=["']?license\b""", re.IGNORECASE | re.DOTALL)
 LICENCE_META = re.compile(
@@ -68,13 +75,36 @@ def extract_html(markup: str) -> ExtractedText:
     logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
     if len(markup) > bounded.MAX_TEXT_CHARS:
         raise GenloomError("media.page_too_large", limit=bounded.MAX_TEXT_CHARS >> 20)
-    shown_markup = START_TAG.sub(_style_hidden, markup) if HIDDEN_ATTRIBUTE.search(markup) else markup
+    shown_markup = remove_hidden(markup) if MAYBE_HIDDEN.search(markup) else markup
+    signs = {} if any(chr(sign) in markup for sign in LINE_SIGNS) else LINE_SIGNS
+    shown_markup = _sign_lines(shown_markup) if signs else shown_markup
     text = trafilatura.extract(shown_markup, include_comments=False, include_tables=True, favor_recall=True) or ""
+    text = re.sub(r"\n{3,}", "\n\n", text.translate(signs)).strip()
     visible_text = extract_visible_text(markup)
     # trafilatura is made for articles: of other pages it may keep a single line, so the visible text is better.
     if len(text) < 0.3 * len(visible_text) and len(visible_text) < 2000:
         text = visible_text
     return ExtractedText(text or visible_text, find_html_licence(markup), headings=find_html_headings(markup))
+
+
+def _sign_lines(markup: str) -> str:
+    """Return a page without tags in its <pre> elements, with signs for the line ends in them and the blanks there.
+
+    trafilatura leaves out empty lines, and outside of an article it joins all lines and divides them at tags.
+    """
+    pieces, begin = [], 0
+    while (start := VERBATIM_START.search(markup, begin)) and (end := VERBATIM_END.search(markup, start.end())):
+        pieces += [markup[begin : start.end()], LINE_START.sub(_sign_line, markup[start.end() : end.start()])]
+        begin = end.start()
+    return "".join((*pieces, markup[begin:]))
+
+
+def _sign_line(piece: re.Match[str]) -> str:
+    """Return the signs for blanks between two lines; for a tag, a sign if it begins a line."""
+    tag = TAG_BEGINNING.match(piece[0])
+    is_line = tag is not None and not tag[1] and tag[2].lower() in PARAGRAPH_TAGS | LINE_TAGS
+    shown = "\n" * is_line if piece[0].startswith("<") else piece[0].replace("\r", "")
+    return shown.translate({ord(shown): chr(sign) for sign, shown in LINE_SIGNS.items()})
 
 
 def find_html_licence(markup: str) -> str:
@@ -90,7 +120,7 @@ def extract_visible_text(markup: str) -> str:
     """Extract all text that a browser would show, with empty lines between paragraphs."""
     pieces: list[str] = []
     hidden_depth = verbatim_depth = 0
-    for kind, value in _skip_hidden(_iter_tokens(markup.replace("\0", ""))):
+    for kind, value, _ in _skip_hidden(_iter_tokens(markup.replace("\0", ""))):
         if kind == "text":
             if not hidden_depth:
                 # A NUL stands for a blank that must be kept.
@@ -105,19 +135,30 @@ def extract_visible_text(markup: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", text).strip().replace("\0", " ")
 
 
-def _skip_hidden(tokens: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+def remove_hidden(markup: str) -> str:
+    """Return a page without the elements that a browser does not show, and without comments and scripts."""
+    pieces, depth = [], 0
+    for kind, value, source in _skip_hidden(_iter_tokens(markup)):
+        if value in ("noscript", "template") and kind != "text":
+            depth = max(0, depth + (1 if kind == "start" else -1))
+        elif not depth:
+            pieces.append(source)
+    return "".join(pieces)
+
+
+def _skip_hidden(tokens: Iterable[Token]) -> Iterator[Token]:
     """Yield the tokens that do not stand in an element which its attributes hide."""
     open_names: list[str] = []  # of the hidden element and those in it
     counts: Counter[str] = Counter()
-    for kind, value in tokens:
+    for kind, value, source in tokens:
         if kind == "text":
             if not open_names:
-                yield kind, value
+                yield kind, value, source
             continue
         if open_names and _ends_element(kind, value, open_names, counts):
             open_names, counts = [], Counter()  # by what stands after it: its own end is left out
         if not open_names and kind != "hidden start":
-            yield kind, value
+            yield kind, value, source
         elif kind != "end" and value not in VOID_TAGS:
             open_names.append(value)
             counts[value] += 1
@@ -138,12 +179,6 @@ def _ends_element(kind: str, value: str, open_names: list[str], counts: Counter[
     return is_first and ((value == name and name in OPEN_TAGS) or (name == "p" and value in PARAGRAPH_TAGS))
 
 
-def _style_hidden(tag: re.Match[str]) -> str:
-    """Return a tag that is hidden by its attribute also with a style that hides it, which trafilatura heeds."""
-    is_hidden = HIDDEN_ATTRIBUTE.search(QUOTED.sub("=", tag[0][:MAX_TAG_CHARS]))
-    return f'{tag[1]} style="display:none"{tag[2]}' if is_hidden else tag[0]
-
-
 def _is_hidden_tag(tag: str) -> bool:
     """Return whether the attributes of a tag hide its element."""
     tag = tag[:MAX_TAG_CHARS]
@@ -151,8 +186,8 @@ def _is_hidden_tag(tag: str) -> bool:
     return is_named or HIDING_STYLE.search(tag) is not None
 
 
-def _iter_tokens(markup: str) -> Iterator[tuple[str, str]]:
-    """Yield the texts of a page, and the names of the tags that start, also hidden, and end.
+def _iter_tokens(markup: str) -> Iterator[Token]:
+    """Yield the texts of a page, and the names of the tags that start, also hidden, and end; each with its source.
 
     The time grows with the size of the page, however broken it is: what is not closed is not searched for its end
     again and again. Python's own parser takes minutes for some pages of 200 kB.
@@ -160,7 +195,7 @@ def _iter_tokens(markup: str) -> Iterator[tuple[str, str]]:
     begin = num_broken = 0
     while (start := markup.find("<", begin)) >= 0:
         if start > begin:
-            yield "text", unescape(markup[begin:start])
+            yield "text", unescape(markup[begin:start]), markup[begin:start]
         if markup.startswith("<!--", start):
             end = markup.find("-->", start + 4)
             begin = end + 3 if end >= 0 else len(markup)
@@ -175,21 +210,21 @@ def _iter_tokens(markup: str) -> Iterator[tuple[str, str]]:
             num_broken += 1
             tag = UNQUOTED_TAG.match(markup, start)
         if not tag:
-            yield "text", "<"
+            yield "text", "<", "&lt;"
             begin = start + 1
             continue
         begin, name = tag.end(), tag[2].lower()
         if tag[1]:
-            yield "end", name
+            yield "end", name, tag[0]
             continue
-        yield ("hidden start" if _is_hidden_tag(tag[0]) else "start"), name
+        yield ("hidden start" if name not in ROOT_TAGS and _is_hidden_tag(tag[0]) else "start"), name, tag[0]
         if tag[0].endswith("/>"):
-            yield "end", name
+            yield "end", name, ""
         elif name in ("script", "style"):
             end = re.compile(f"</{name}", re.IGNORECASE).search(markup, begin)
             begin = end.start() if end else len(markup)
     if begin < len(markup):
-        yield "text", unescape(markup[begin:])
+        yield "text", unescape(markup[begin:]), markup[begin:]
 
 
 def extract_pdf(path: Path) -> ExtractedText:
