@@ -355,10 +355,22 @@ class TurnableConditioner(Protocol):
 
 @runtime_checkable
 class ResamplingConditioner(Protocol):
-    """A conditioner whose values may be on another grid than the samples that a network is trained on."""
+    """A conditioner whose values may be on another grid than the samples that a network is trained on.
 
-    def resample_value(self, value: Any) -> Any:
-        """Return a value on the grid of the training samples."""
+    They are part of the medium's values, so that an output tells under which ones it was generated.
+    """
+
+    def resample_value(self, value: Any, size: Sequence[int] = ()) -> Any:
+        """Return a value on the grid of this size; (): of the training samples."""
+        ...
+
+
+@runtime_checkable
+class GridCodec(Protocol):
+    """A codec of values that may have been drawn on another grid than that of the training samples."""
+
+    def encode_whole(self, value: Any) -> np.ndarray:
+        """Return a value as `encode` does, on the grid that a model draws it on."""
         ...
 
 

@@ -5,7 +5,7 @@ from typing import Any, get_args
 import pytest
 
 from genloom import capabilities, plugins
-from genloom.capabilities import Hook, PartModule, TurnableCodec
+from genloom.capabilities import GridCodec, Hook, PartModule, TurnableCodec
 from genloom.codecs import bpe, density, waveform
 from genloom.conditioners.goals import GoalsConditioner
 from genloom.generate.grammar import GrammarConstraint
@@ -102,6 +102,7 @@ def test_no_ability_is_declared_that_no_part_has():
         assert all(isinstance(cls.__new__(cls), PROTOCOLS[name]) for name in names)
         abilities |= names
     abilities |= {"TurnableCodec"} if isinstance(density.Codec(density.Config()), TurnableCodec) else set()
+    abilities |= {"GridCodec"} if isinstance(density.Codec(density.Config()), GridCodec) else set()
     assert abilities | {"AutoencoderCodec", "StoredCodec"} == set(PROTOCOLS)  # the latter is for plugins
     assert "autoencoder" in plugins.find_part("codec", "latent").Codec.__dataclass_fields__
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from genloom.codecs.codec_json import damaged_error, read_json, write_config
 from genloom.errors import GenloomError, format_message
-from genloom.media.design.mechanics.resampling import resample_density
+from genloom.media.design.mechanics.resampling import choose_drawing_grid, resample_density
 from genloom.media.design.mechanics.turning import list_turns, turn_array
 from genloom.media.design.structure import Structure
 from genloom.types import SignalSpace
@@ -53,9 +53,20 @@ class Codec:
 
     def encode(self, value: Structure) -> np.ndarray:
         """Raise GenloomError for a structure with another number of axes."""
+        return self._encode_on(value, self.config.size)
+
+    def encode_whole(self, value: Structure) -> np.ndarray:
+        """Return the density on the grid that a model draws it on. Raise GenloomError for another number of axes."""
+        self._check_axes(value)
+        return self._encode_on(value, choose_drawing_grid(value.density.shape, self.config.size))
+
+    def _encode_on(self, value: Structure, grid: Sequence[int]) -> np.ndarray:
+        self._check_axes(value)
+        return (2 * resample_density(value.density, grid)[None] - 1).astype(np.float32)
+
+    def _check_axes(self, value: Structure) -> None:
         if value.axes != len(self.config.size):
             raise GenloomError("codecs.bad_axes", axes=value.axes, expected=len(self.config.size))
-        return (2 * resample_density(value.density, self.config.size)[None] - 1).astype(np.float32)
 
     def encode_many(self, values: Iterable[Structure]) -> Iterator[np.ndarray]:
         return map(self.encode, values)

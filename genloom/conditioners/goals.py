@@ -72,8 +72,8 @@ class GoalsConditioner:
         empty = np.zeros((self.spec.field, *shape), np.float32)
         return Condition(field=torch.from_numpy(np.stack([empty if field is None else field for field in fields])))
 
-    def resample_value(self, value: DesignGoals) -> DesignGoals:
-        size = self.config.size
+    def resample_value(self, value: DesignGoals, size: Sequence[int] = ()) -> DesignGoals:
+        size = tuple(size) or self.config.size
         if value.domain.shape == size or value.domain.axes != len(size):
             return value
         return build_goals(resample_problem(build_problem(value), size))

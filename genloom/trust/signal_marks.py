@@ -21,13 +21,13 @@ import torch
 from torch import Tensor
 
 from genloom import conditioners, plugins
-from genloom.capabilities import InvertibleSampler, unwrap_objective
+from genloom.capabilities import GridCodec, InvertibleSampler, ResamplingConditioner, unwrap_objective
 from genloom.media.abilities import get_ability
 from genloom.model import Model
 from genloom.noise import SIGNAL_POOL_SIZE, pool_normal
 from genloom.objectives.flow import InversionParams
 from genloom.trust.known_outputs import KnownOutput, correlate_outputs
-from genloom.types import Codec, Condition, SignalSpace
+from genloom.types import Codec, Condition, Item, SignalSpace
 
 POOL_CHUNK = 2048  # pool indices whose noise is computed together
 MAX_CACHED_BYTES = 1 << 28  # of the noise of a pool in memory
@@ -143,8 +143,9 @@ def estimate_noise(model: Model, values: Sequence[Any], given: Mapping[str, Any]
     objective: Any = unwrap_objective(model.objective)
     estimates = []
     for begin in range(0, len(values), BATCH_SIZE):
-        x = encode_values(model.codec, values[begin : begin + BATCH_SIZE], rounds)
-        cond = encode_condition(model, [given] * len(x))
+        batch = values[begin : begin + BATCH_SIZE]
+        x = encode_values(model.codec, batch, rounds)
+        cond = encode_condition(model, [{**read_conditions(model, value, x.shape[2:]), **given} for value in batch])
         estimates.append(objective.invert(dict(model.parts.items()), x, cond, InversionParams(STEPS)).cpu())
     return torch.cat(estimates)
 
@@ -155,11 +156,21 @@ def encode_values(codec: Codec, values: Sequence[Any], rounds: int) -> Tensor:
     Each round adds the difference between the codes of the values and of what was decoded: near the solution, an
     encoder's errors are the same for both.
     """
-    encoded = np.stack([codec.encode(value) for value in values])
+    encode = codec.encode_whole if isinstance(codec, GridCodec) else codec.encode
+    encoded = np.stack([encode(value) for value in values])
     x = encoded
     for _ in range(rounds):
-        x = x + encoded - np.stack([codec.encode(codec.decode(row)) for row in x])
+        x = x + encoded - np.stack([encode(codec.decode(row)) for row in x])
     return torch.from_numpy(x).float()
+
+
+def read_conditions(model: Model, value: Any, size: Sequence[int]) -> dict[str, Any]:
+    """Return the conditions that a value itself tells, on a grid of this size."""
+    return {
+        name: each.resample_value(told, size)
+        for name, each in model.conditioners.items()
+        if isinstance(each, ResamplingConditioner) and (told := each.get_value(Item(value))) is not None
+    }
 
 
 def encode_condition(model: Model, given: Sequence[Mapping[str, Any]]) -> Condition | None:

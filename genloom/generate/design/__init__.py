@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from genloom.media import design as medium
 from genloom.media.design.document import parse_document
 from genloom.media.design.facts import assess_structure, compute_facts, count_parts, list_faults
 from genloom.media.design.goals import DesignGoals
-from genloom.media.design.mechanics.resampling import choose_shape, resample_density, resample_problem
+from genloom.media.design.mechanics.resampling import choose_drawing_grid, resample_density, resample_problem
 from genloom.media.design.problems import build_goals, build_problem
 from genloom.media.design.structure import Structure, build_empty
 from genloom.media.design.words import read_words
@@ -26,8 +25,6 @@ from genloom.types import Item, SignalSpace
 
 DEFAULT_STEPS = 5  # of topology optimization after generation
 MAX_STEPS = 500
-GRID_MULTIPLE = 8  # elements; the grids of networks are halved three times
-MAX_GROWTH = 4  # of the elements beyond those of the training data: bars are as many elements wide on any grid
 PROMPT_OPTION = "goal"  # the option that a prompt is the value of, for models without prompts as a condition
 
 
@@ -75,9 +72,7 @@ class DesignEdit:
         problem, space = build_problem(self.goals), model.codec.space
         if not isinstance(space, SignalSpace) or len(space.size) != problem.axes:
             raise GenloomError("design.model_of_other_axes", model=model.ref, axes=problem.axes)
-        trained = prod(space.size)
-        num_elements = min(max(prod(problem.shape), trained), MAX_GROWTH * trained)
-        shape = choose_shape(problem.shape, num_elements, GRID_MULTIPLE)
+        shape = choose_drawing_grid(problem.shape, space.size)
         return self.goals if shape == problem.shape else build_goals(resample_problem(problem, shape))
 
     def prepare(self, model: Model, request: Request) -> SamplerStart:

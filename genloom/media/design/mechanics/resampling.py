@@ -11,11 +11,20 @@ import numpy as np
 
 from genloom.media.design.mechanics.problem import EMPTY, FREE, SOLID, Problem, count_nodes
 
+GRID_MULTIPLE = 8  # elements; the grids of networks are halved three times
+MAX_GROWTH = 4  # of the elements beyond those of the training data: bars are as many elements wide on any grid
+
 
 def choose_shape(shape: Sequence[int], num_elements: int, multiple: int) -> tuple[int, ...]:
     """Return the shape of about as many elements with about the same proportions, of multiples of this number."""
     scale = (num_elements / prod(shape)) ** (1 / len(shape))
     return tuple(max(round(side * scale / multiple), 1) * multiple for side in shape)
+
+
+def choose_drawing_grid(shape: Sequence[int], trained: Sequence[int]) -> tuple[int, ...]:
+    """Return the grid on which a model draws designs of this shape: their own, if it is about as large as trained."""
+    num_elements = min(max(prod(shape), prod(trained)), MAX_GROWTH * prod(trained))
+    return choose_shape(shape, num_elements, GRID_MULTIPLE)
 
 
 def resample_density(density: np.ndarray, shape: Sequence[int]) -> np.ndarray:
