@@ -58,6 +58,7 @@ def main() -> None:
     quality.add_argument("model")
     quality.add_argument("--count", type=int, default=100, help="pairs")
     quality.add_argument("--prompts", nargs="*")
+    quality.add_argument("--batch", type=int, default=16, help="outputs that are generated together")
     added = commands.add_parser("added")
     added.add_argument("--models", nargs="*", default=list(MODELS))
     added.add_argument("--count", type=int, default=8, help="outputs")
@@ -217,14 +218,15 @@ def measure_quality(args: argparse.Namespace) -> None:
     values: list[list[Any]] = [[], []]
     ids: list[list[np.ndarray]] = [[], []]
     for which, request in enumerate(requests):
-        for batch in engine.split_batches(request, 16):
+        for batch in engine.split_batches(request, args.batch):
             draft = engine.run_request(model, batch)
             values[which] += draft.values
             ids[which] += [np.array(row) for row in draft.token_ids]
     print(f"{args.model}: {args.count} pairs, unmarked and marked", flush=True)
     if isinstance(model.codec.space, TokenSpace):
         scoring = load_for_scoring(workspace, model.ref)
-        losses = [[compute_loss(scoring, row) for row in rows] for rows in ids]
+        prompts = requests[0].prompts
+        losses = [[compute_loss(scoring, *pair) for pair in zip(prompts, rows, strict=True)] for rows in ids]
         compare_pairs("loss, nats a token (perplexity: its exponential)", losses)
         compare_pairs("tokens", [[len(row) for row in rows] for rows in ids])
     for name, measure in list_measures(model.design.medium).items():
@@ -233,13 +235,14 @@ def measure_quality(args: argparse.Namespace) -> None:
         compare_features(values)
 
 
-def compute_loss(model: Model, ids: np.ndarray) -> float:
-    """Return the mean negative log-likelihood of the tokens without conditions, in nats."""
+def compute_loss(model: Model, prompt: str, ids: np.ndarray) -> float:
+    """Return the mean negative log-likelihood of the tokens after a prompt, without conditions, in nats."""
     space = model.codec.space
     assert isinstance(space, TokenSpace)
-    row = torch.from_numpy(np.concatenate([[space.bos], ids])[: model.design.context_length or None])
+    prefix = engine.encode_prefix(model, prompt)
+    row = torch.from_numpy(np.concatenate([[space.bos], prefix, ids])[: model.design.context_length or None])
     logits = model.parts["model"](row[None, :-1], cond=None)[0].float().log_softmax(1)
-    return float(-logits.gather(1, row[1:, None]).mean())
+    return float(-logits.gather(1, row[1:, None])[len(prefix) :].mean())
 
 
 def list_measures(medium: str) -> dict[str, Callable[[Any], float]]:
