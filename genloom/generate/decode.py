@@ -54,15 +54,16 @@ class TextDecoder:
         self.decode_row = decode_row
         self.has_prompt = has_prompt
         self.stop_loops, self.has_loop, self.postprocess = stop_loops, [False] * len(prompts), postprocess
-        self.codec, self.stop, self.eos_ids, self.is_finished = codec, stop, (codec.space.eos, *eos_ids), is_finished
+        self.codec, self.stop, self.is_finished = codec, stop, is_finished
+        self.eos_ids, self.is_text = np.array([codec.space.eos, *eos_ids]), isinstance(codec, StreamingCodec)
         self.detokenizers = [IncrementalDetokenizer(codec, prompt, is_append_only, keep_partial) for prompt in prompts]
 
     def __call__(self, rows: Tensor, is_final: bool) -> Draft:
         values, continuations, num_tokens, token_ids = [], [], [], []
-        is_text = isinstance(self.codec, StreamingCodec)
+        is_text = self.is_text
         for i, (detokenizer, row) in enumerate(zip(self.detokenizers, rows.cpu().numpy(), strict=True)):
             ended_row = row
-            is_eos = np.isin(row, self.eos_ids)
+            is_eos = (row[:, None] == self.eos_ids).any(1)
             if is_eos.any():
                 row, ended_row = row[: int(is_eos.argmax())], row[: int(is_eos.argmax()) + 1]
             is_last = is_final or bool(self.is_finished[i])

@@ -277,7 +277,9 @@ def process_logits(logits_BV: Tensor, contexts: list[np.ndarray], params: Sampli
             generated_ids, counts = np.unique(context[prompt_length:], return_counts=True)
             penalties = params.presence_penalty + params.frequency_penalty * counts
             row[torch.from_numpy(generated_ids).to(row.device)] -= torch.from_numpy(penalties).to(row)
-    if params.temperature not in (0, 1):
+    if params.temperature == 0:
+        return logits_BV  # the steps below keep the most likely token, which is chosen
+    if params.temperature != 1:
         logits_BV = logits_BV / params.temperature
     removal_masks = []
     if 0 < params.top_k < logits_BV.shape[1]:

@@ -6,7 +6,9 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Callable
 
+from starlette.responses import Response
 from starlette.types import Message, Scope, Send
 
 from genloom.errors import GenloomError
@@ -33,20 +35,27 @@ _SECURITY_HEADERS = {
 }
 _EXPOSED = b"x-request-id, x-genloom-output-id, retry-after, retry-after-ms, x-should-retry"
 _REQUEST_HEADERS = re.compile(r"[a-z0-9, -]{1,1000}")
+_PIECES_AT_ONCE = 16
 _METHODS = b"GET, POST, PUT, PATCH, DELETE"
 
 
 class Answer:
     """The ASGI `send` of one request; what an application sends passes through it."""
 
-    def __init__(self, send: Send, scope: Scope, metrics: Metrics):
-        self._send, self._scope, self._metrics = send, scope, metrics
+    def __init__(
+        self,
+        send: Send,
+        scope: Scope,
+        metrics: Metrics,
+        build_error: Callable[[GenloomError], Response] = build_error_response,
+    ):
+        self._send, self._scope, self._metrics, self._build_error = send, scope, metrics, build_error
         self.id = secrets.token_hex(8)
         self.route, self.user = "", ""
         self.status = 0
         self.is_complete = False
         self.unread_body: BodyReader | None = None
-        self._is_stream = False
+        self._is_stream, self._num_pieces = False, 0
         self._origin = b""
         self._started_at = time.perf_counter()
 
@@ -59,7 +68,8 @@ class Answer:
         elif message["type"] == "http.response.body":
             self.is_complete = not message.get("more_body", False)
         await self._send(message)
-        if message.get("more_body"):
+        self._num_pieces += 1
+        if message.get("more_body") and self._num_pieces % _PIECES_AT_ONCE == 0:
             await asyncio.sleep(0)  # else a stream whose client is gone, and that waits for nothing, would never end
 
     def allow_origin(self, origin: str) -> None:
@@ -83,7 +93,7 @@ class Answer:
         if self.is_complete:
             return
         if not self.status:
-            response = build_error_response(error)
+            response = self._build_error(error)
             await self({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
             await self({"type": "http.response.body", "body": response.body})
         elif self._is_stream:

@@ -1,5 +1,6 @@
 """The requests that the engine works on: texts in a batch, values of any medium, and short computations."""
 
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -44,6 +45,7 @@ from genloom.server.reasoning import count_reasoning_tokens
 
 Send = Callable[[EngineEvent], None]
 RunLater = Callable[[Callable[[], None]], None]  # runs a function in the thread that writes to the disk
+PIECE_SECONDS = 0.03  # at least, between two pieces of a text: sending each takes a share of the time of a short step
 
 
 class Task:
@@ -191,6 +193,7 @@ class Choice:
     shown: str = ""
     held_logprobs: list[TokenLogprob] = field(default_factory=list)
     num_sent_logprobs: int = 0
+    sent_at: float = 0.0
 
 
 class TextTask(Task):
@@ -246,12 +249,12 @@ class TextTask(Task):
         return self._is_done()
 
     def _send_text(self, choice: Choice, text: str, is_last: bool) -> None:
-        delta = text[len(choice.shown) :]
-        if delta or (is_last and choice.held_logprobs):
+        delta, now = text[len(choice.shown) :], time.monotonic()
+        if (delta and now - choice.sent_at >= PIECE_SECONDS) or (is_last and (delta or choice.held_logprobs)):
             index = self.writer.built.indices[choice.row]
             self.writer.send_text(Text(index, delta, choice.held_logprobs), is_first=not choice.shown)
             choice.num_sent_logprobs += len(choice.held_logprobs)
-            choice.shown, choice.held_logprobs = text, []
+            choice.shown, choice.held_logprobs, choice.sent_at = text, [], now
 
     def _store(self, choice: Choice, draft: Draft, reason: str) -> None:
         del self.choices[choice.sequence]
