@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -39,7 +40,7 @@ def build_ollama_app(main: Guard) -> Guard:
     """
     place = {"host": "127.0.0.1", "is_lan": False, "public_url": "", "port": OLLAMA_PORT}
     config = replace(main.config, **place, keyless_prefix="/api/")
-    guard = build_guarded_app(main.app.state.workspace, config, [ollama.router])
+    guard = build_guarded_app(main.app.state.workspace, config, [ollama.router], build_error=ollama.build_text_error)
     guard.app.state = main.app.state
     return guard
 
@@ -49,8 +50,9 @@ def build_guarded_app(
     config: Config,
     routers: Iterable[APIRouter],
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None = None,
+    build_error: Callable[[GenloomError], Response] = build_error_response,
 ) -> Guard:
-    """Return an application of these routers, behind the guard."""
+    """Return an application of these routers, behind the guard; its errors have the shape that clients read."""
     keys, sessions = open_access(workspace, config)
     metrics = Metrics()
     app = FastAPI(
@@ -68,8 +70,8 @@ def build_guarded_app(
     for router in routers:
         app.include_router(router)
     for kind in (GenloomError, RequestValidationError, HTTPException, Exception):
-        app.add_exception_handler(kind, _answer_error)
-    return Guard(app, RouteTable(app), config, keys, sessions, metrics)
+        app.add_exception_handler(kind, partial(_answer_error, build_error))
+    return Guard(app, RouteTable(app), config, keys, sessions, metrics, build_error)
 
 
 def build_engine(workspace: Workspace, config: Config) -> Engine:
@@ -96,7 +98,9 @@ async def _run_services(app: FastAPI) -> AsyncGenerator[None]:
         yield
 
 
-async def _answer_error(request: Request, error: Exception) -> Response:
+async def _answer_error(
+    build_error: Callable[[GenloomError], Response], request: Request, error: Exception
+) -> Response:
     """Return the error object for whatever a route raised."""
     cause = error.__cause__
     if isinstance(error, HTTPException) and isinstance(cause, GenloomError):  # raised while the body was read
@@ -107,4 +111,4 @@ async def _answer_error(request: Request, error: Exception) -> Response:
         error = APIError("server.refused", status=error.status_code, reason=error.detail)
     elif not isinstance(error, GenloomError):
         error = build_bug_error(error)
-    return build_error_response(error)
+    return build_error(error)

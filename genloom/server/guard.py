@@ -6,11 +6,13 @@ scope, rate and concurrency; and, after those, the body. The owner of a thing is
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from fastapi import FastAPI
 from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from genloom.errors import GenloomError
@@ -19,7 +21,7 @@ from genloom.server.access import LOCAL_USER_ID, User
 from genloom.server.answer import Answer
 from genloom.server.body import BodyReader, build_size_error, check_json
 from genloom.server.config import Config, split_host
-from genloom.server.errors import APIError, build_bug_error
+from genloom.server.errors import APIError, build_bug_error, build_error_response
 from genloom.server.keys import DEFAULT_SCOPES, KeyStore
 from genloom.server.limits import Limits
 from genloom.server.metrics import Metrics
@@ -43,9 +45,16 @@ class Guard:
     """The outermost application of a server."""
 
     def __init__(
-        self, app: FastAPI, routes: RouteTable, config: Config, keys: KeyStore, sessions: Sessions, metrics: Metrics
+        self,
+        app: FastAPI,
+        routes: RouteTable,
+        config: Config,
+        keys: KeyStore,
+        sessions: Sessions,
+        metrics: Metrics,
+        build_error: Callable[[GenloomError], Response] = build_error_response,
     ):
-        self.app, self.routes, self.config = app, routes, config
+        self.app, self.routes, self.config, self.build_error = app, routes, config, build_error
         self.keys, self.sessions, self.metrics = keys, sessions, metrics
         self.hosts, self.own_origins = config.list_hosts(), config.list_own_origins()
         self.foreign_origins = frozenset(origin.lower() for origin in config.origins)
@@ -61,7 +70,7 @@ class Guard:
         if scope["type"] != "http":  # there are no WebSockets
             await send({"type": "websocket.close", "code": 1008})
             return
-        answer = Answer(send, scope, self.metrics)
+        answer = Answer(send, scope, self.metrics, self.build_error)
         self.metrics.open.inc()
         try:
             await self._admit(scope, receive, answer, _group_headers(scope))

@@ -133,7 +133,7 @@ async def show_model(request: Request, body: ShowRequest) -> Response:
     try:
         facts = await request.app.state.engine.describe(strip_tag(name))
     except GenloomError as error:
-        return convert_error(translate_error(request.app.state.workspace, error, name, "model"))
+        raise translate_error(request.app.state.workspace, error, name, "model") from None
     capabilities = ["completion", *(["tools"] if facts["can_chat"] else [])]
     info = {
         "general.architecture": "genloom",
@@ -156,12 +156,9 @@ async def show_model(request: Request, body: ShowRequest) -> Response:
 @require_scope("generate")
 async def create_chat(request: Request, body: OllamaChat) -> Response:
     """Answer a conversation, streamed as lines of JSON unless asked otherwise."""
-    try:
-        schema = {"type": "object"} if body.format == "json" else body.format if isinstance(body.format, dict) else None
-        answer_format = await run_in_threadpool(build_format, schema, body.tools, None, True, "format")
-        generation = await start_generation(request, build_generation(request, body, answer_format), "messages")
-    except GenloomError as error:
-        return convert_error(error)
+    schema = {"type": "object"} if body.format == "json" else body.format if isinstance(body.format, dict) else None
+    answer_format = await run_in_threadpool(build_format, schema, body.tools, None, True, "format")
+    generation = await start_generation(request, build_generation(request, body, answer_format), "messages")
     if body.stream:
         stream = EventStream(write_lines(generation, answer_format), generation, "", to_error_line)
         stream.headers["content-type"] = "application/x-ndjson"
@@ -214,15 +211,16 @@ def strip_tag(name: str) -> str:
     return name.removesuffix(":latest")
 
 
-def convert_error(error: GenloomError) -> Response:
-    """Return an error as Ollama sends it: a text."""
+def build_text_error(error: GenloomError) -> Response:
+    """Return the answer for an error as Ollama sends it: a text."""
     response = build_error_response(error)
     message = json.loads(bytes(response.body))["error"]["message"]
-    return JSONResponse({"error": message}, response.status_code)
+    headers = {name: response.headers[name] for name in ("retry-after", "x-should-retry") if name in response.headers}
+    return JSONResponse({"error": message}, response.status_code, headers)
 
 
 def to_error_line(error: GenloomError) -> str:
-    return bytes(convert_error(error).body).decode() + "\n"
+    return bytes(build_text_error(error).body).decode() + "\n"
 
 
 def build_message(answer_format: AnswerFormat, stored: Stored) -> dict[str, Any]:

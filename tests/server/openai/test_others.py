@@ -107,6 +107,11 @@ def test_ollama_is_found_lists_and_answers(llama: httpx2.Client) -> None:
         found = llama.post("/api/chat", json={**body, **wrong})
         assert found.status_code in (400, 404)
         assert isinstance(found.json()["error"], str)
+    # Also what the guard and the shapes refuse: the packages `ollama` show `error` as it is.
+    unknown = llama.post("/api/embed", json={"model": "tales", "input": "a"})
+    assert (unknown.status_code, "/api/embed" in unknown.json()["error"]) == (404, True)
+    assert "messages" in llama.post("/api/chat", json={"model": "tales"}).json()["error"]
+    assert isinstance(llama.get("/api/tags", headers={"host": "evil.example"}).json()["error"], str)
 
 
 def test_assistants_generate_rate_and_find_outputs(api: RunningServer) -> None:
