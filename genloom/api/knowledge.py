@@ -313,7 +313,12 @@ def is_known(workspace: "Workspace", name: str) -> bool:
     """Return whether the workspace has knowledge of this name."""
     from genloom.assistant.knowledge.index import FILE_NAME
 
-    return bool(name) and "/" not in name and (workspace.folder / FOLDER / name / FILE_NAME).is_file()
+    if not name or "/" in name:
+        return False
+    try:
+        return (workspace.folder / FOLDER / name / FILE_NAME).is_file()
+    except OSError:  # a name that is too long for a folder
+        return False
 
 
 def list_names(workspace: "Workspace") -> list[str]:

@@ -67,6 +67,9 @@ _STEPS = (
     CREATE TABLE read_ledger (seq INTEGER NOT NULL, id TEXT NOT NULL);
     INSERT INTO read_ledger VALUES (0, '')
     """,
+    """
+    CREATE INDEX outputs_by_name_and_medium ON outputs (name, medium, number) WHERE removed IS NULL AND learn = ''
+    """,
 )
 
 
