@@ -187,6 +187,8 @@ def test_generate_takes_adapters_on_the_command_line(workspace: Workspace, capsy
     for weight, is_warned in (("", True), ("=0.5", False)):
         assert run(["generate", "tales", *given, "--adapter", f"letters{weight}", *where[:-1]]) == 0
         assert ("--adapter notes=0.5" in capsys.readouterr().err) is is_warned, "they were not trained together"
+    assert run(["generate", "tales", *given[2:], "--adapter", "letters/1", *where[:-1]]) == 0
+    assert "added in full" not in capsys.readouterr().err, "it is one adapter"
     assert run(["list", "models", *where]) == 0
     listed = json.loads(capsys.readouterr().out)["models"]
     assert {row["model"]: row["parent"] for row in listed} == {

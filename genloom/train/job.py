@@ -4,6 +4,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from genloom.store.files import write_atomic
 from genloom.train.data.fill import FillConfig
 from genloom.train.data.mixture import MixtureWeights, parse_mixture, to_mixture_table
 from genloom.train.loop import TrainConfig
+from genloom.train.optimizers import LEARNING_RATES
 from genloom.train.parallel.config import ParallelConfig, check_parallel
 from genloom.train.privacy import check_config
 
@@ -182,10 +184,14 @@ def check_plan(plan: TrainConfig) -> None:
         "max_seconds": (plan.max_seconds >= 0, "at least 0 (0: no limit)"),
         "closing_steps": (plan.closing_steps >= 0, "at least 0"),
         "max_steps": (plan.max_steps >= 0, "at least 0 (0: as many as planned)"),
+        **{f"optimizer.{name}": (getattr(plan.optimizer, name) >= 0, "at least 0") for name in LEARNING_RATES},
+        "optimizer.weight_decay": (plan.optimizer.weight_decay >= 0, "at least 0"),
+        "optimizer.momentum": (0 <= plan.optimizer.momentum < 1, "at least 0 and below 1"),
+        "optimizer.betas": (all(0 <= beta < 1 for beta in plan.optimizer.betas), "at least 0 and below 1"),
     }
     for name, (is_valid, constraint) in ranges.items():
         if not is_valid:
-            raise GenloomError("train.bad_plan", name=name, constraint=constraint, value=getattr(plan, name))
+            raise GenloomError("train.bad_plan", name=name, constraint=constraint, value=attrgetter(name)(plan))
     check_config(plan.private)
 
 

@@ -16,6 +16,8 @@ from genloom.capabilities import ParameterGroup
 from genloom.errors import GenloomError
 from genloom.train.parallel.strategy import ONE_PROCESS, Parallel, get_local
 
+LEARNING_RATES = ("lr_matrix", "lr_embedding", "lr_vector", "lr_adapter")
+
 
 @dataclass(frozen=True)
 class OptimizerConfig:

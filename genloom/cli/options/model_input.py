@@ -48,7 +48,7 @@ MAX_PROMPT_BYTES = 64 << 20  # of a file of prompts, or of a question from stand
 
 def warn_of_full_adapters(model: Model, adapters: Sequence[str], console: Console) -> None:
     """Print a note where several adapters are added, each in full: they were not trained together."""
-    names = [*([model.name] if model.folder.is_adapter else []), *adapters]
+    names = list(dict.fromkeys([*([model.name] if model.folder.is_adapter else []), *adapters]))
     if len(names) > 1 and not any("=" in name for name in names):
         weighted = " ".join(f"--adapter {name}=0.5" for name in names)
         console.print_note(
