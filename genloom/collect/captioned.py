@@ -96,7 +96,18 @@ def select_files(
     sidecars = {*captions.SIDECAR_SUFFIXES, *captions.TABLE_SUFFIXES} if values else set()
     suffixes = (file.path.suffix.lower() for file in files if file.path not in used)
     counts = Counter(escape_name(suffix) or "no suffix" for suffix in suffixes if suffix not in sidecars)
-    return [*values, *tables], note_other_files(counts)
+    notes = note_overruled(files) if values else []
+    return [*values, *tables], [*notes, *note_other_files(counts)]
+
+
+def note_overruled(files: Sequence[SourceFile]) -> list[Note]:
+    """Return a note on the captions that are not used because of others for the same values, if there are any."""
+    names = {file.path: file.name for file in files}
+    overruled = captions.find_overruled(names)
+    if not overruled:
+        return []
+    error = GenloomError("collect.captions_overruled", count=len(overruled), suffix=overruled[0].suffix.lower())
+    return [Note.from_error(names[overruled[0]], error, is_skipped=False)]
 
 
 def build_metadata(report: Report) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import functools
 import json
 import re
 import unicodedata
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ from genloom.errors import GenloomError, format_message
 from genloom.limited_process import LimitExceeded
 from genloom.media.text import encoding
 
-SIDECAR_SUFFIXES = (".txt", ".caption", ".json")
+TEXT_SUFFIXES = (".txt", ".caption")
+SIDECAR_SUFFIXES = (*TEXT_SUFFIXES, ".json")
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 FILE_COLUMNS = ("file_name", "filename", "file", "path")  # in the tables of any medium
 CAPTION_COLUMNS = (
@@ -221,6 +222,21 @@ def describe_unused(
     reasons += [f"no file {name[:80]!r}" for name in unused[:MAX_EXAMPLES]]
     count = len(unused) + len(table.broken_rows)
     return GenloomError("collect.unused_rows", count=count, total=table.num_rows, reasons="; ".join(reasons))
+
+
+def find_overruled(paths: Iterable[Path]) -> list[Path]:
+    """Return the texts beside values whose caption is not used, because a text of another suffix goes before."""
+    groups: dict[tuple[Path, str], dict[str, Path]] = {}
+    for path in paths:
+        if path.suffix.lower() in TEXT_SUFFIXES:
+            groups.setdefault((path.parent, fold_name(escape_name(path.stem))), {})[path.suffix.lower()] = path
+    overruled = []
+    for group in groups.values():
+        if len(group) > 1:
+            given = [(path, _read_sidecar(path, ()).caption) for suffix in TEXT_SUFFIXES if (path := group.get(suffix))]
+            given = [(path, caption) for path, caption in given if caption]
+            overruled += [path for path, caption in given if caption != given[0][1]]
+    return overruled
 
 
 def clear_caches() -> None:

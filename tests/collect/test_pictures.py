@@ -127,6 +127,20 @@ def test_the_precedence_of_captions(folder: Path, workspace: Workspace) -> None:
     }  # fmt: skip
 
 
+def test_captions_that_others_overrule_are_told(folder: Path, workspace: Workspace) -> None:
+    for n, words in enumerate(("the same", "the other", "")):
+        write(folder / f"{n}.png", n)
+        (folder / f"{n}.txt").write_text("the same")
+        (folder / f"{n}.CAPTION").write_text(f"{words}\n")
+    write(folder / "3.png", 3)
+    (folder / "3.txt").write_text("\n")
+    (folder / "3.caption").write_text("used")
+    (note,) = run(folder, workspace).notes
+    assert (note.source, note.code) == ("pictures/1.CAPTION", "collect.captions_overruled")
+    assert not note.is_skipped
+    assert read_all(workspace)["pictures/3.png"].meta["caption"] == "used"
+
+
 @pytest.mark.parametrize(
     ("name", "caption"),
     [

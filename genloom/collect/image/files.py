@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from genloom.collect import captions, media_tables
+from genloom.collect.captioned import note_overruled
 from genloom.collect.defaults import note_other_files
 from genloom.collect.image.caption_words import FILE_COLUMNS, IMAGE_COLUMNS
 from genloom.collect.options import Note
@@ -57,6 +58,7 @@ def select(files: Sequence[SourceFile]) -> tuple[list[SourceFile], list[Note]]:
                 error = captions.describe_unused(table, file.path.parent, sidecar_index.paths_by_folder)
             if error is not None:
                 notes.append(Note.from_error(file.name, error, is_skipped=False))
+    notes += note_overruled([file for file in files if sidecar_index.is_sidecar(file.path)])
     return [_with_format(file) for file in image_files], [*notes, *note_other_files(other_counts)]
 
 
