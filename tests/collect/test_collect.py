@@ -107,6 +107,13 @@ def test_every_format_is_read(notes: Path, workspace: Workspace) -> None:
     assert taken == {**tables, "notes/b.md": "collect.encoding_guessed"}
 
 
+def test_a_canvas_holds_the_texts_of_its_nodes(notes: Path, workspace: Workspace) -> None:
+    nodes = [{"id": "1", "type": "text", "text": part(0)}, {"id": "2", "type": "file", "file": "b.md"}]
+    (notes / "a.canvas").write_text(json.dumps({"nodes": nodes, "edges": []}))
+    run([notes], workspace)
+    assert [item.value for item in read_all(workspace).values()] == [part(0)]
+
+
 def test_unreadable_files_are_listed_with_a_reason(notes: Path, workspace: Workspace) -> None:
     (notes / "good.txt").write_text(part(0))
     (notes / "junk.txt").write_bytes(random.Random(1).randbytes(10_000))

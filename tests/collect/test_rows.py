@@ -153,6 +153,7 @@ def test_parquet_and_json_arrays(tmp_path: Path) -> None:
     [
         ("a.json", {"version": 1, "data": [{"text": "one"}, {"text": "two"}]}, ["one", "two"]),
         ("a.json", {"title": "A", "text": "one document"}, ["one document"]),
+        ("a.json", {"nodes": [{"type": "text", "text": "one note"}], "edges": [{"id": "a"}]}, ["one note"]),
         ("a.json", {"messages": [{"role": "User", "content": "hi"}, {"role": "Bot", "content": "yes"}]}, ["hi", "yes"]),
         ("a.json", '{"text": "one"}\n{"text": "two"}\n', ["one", "two"]),
         ("a.jsonl", '[\n {"text": "one"},\n {"text": "two"}\n]', ["one", "two"]),

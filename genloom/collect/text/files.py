@@ -15,6 +15,7 @@ FORMATS = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".json": "json",
+    ".canvas": "json",  # of JSON Canvas, as Obsidian writes it
     ".csv": "csv",
     ".tsv": "csv",
     ".parquet": "parquet",

@@ -28,10 +28,10 @@ if TYPE_CHECKING:  # pyarrow takes a third of a second to import
     import pyarrow as pa
 
 MAX_JSON_CHARS = 256 << 20  # of a .json file
-# Of the list in a .json file that holds an object with facts about it.
+# Of the list in a .json file that holds an object with facts about it; a canvas has nodes.
 LIST_NAMES = frozenset(
     ("data", "rows", "records", "items", "examples", "documents", "entries", "samples", "texts", "train", "instances")
-)
+) | {"nodes"}
 
 
 @dataclass(frozen=True)
