@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from genloom.api.models import Model
     from genloom.api.outputs import Output
     from genloom.api.workspace import Workspace
-    from genloom.model import Model as LoadedModel
     from genloom.trust.copies import CopyReport, TrainingData
 
 
@@ -110,18 +109,18 @@ def find_copies_of_outputs(
     return [reports[output.id] for output in outputs]
 
 
-def find_searchable_data(workspace: "Workspace", model: "LoadedModel") -> "TrainingData":
+def find_searchable_data(workspace: "Workspace", ref: str) -> "TrainingData":
     """Return the training data of a model whose copies are refused.
 
     Raises GenloomError (api.copies_without_data) if not all of them are here, or nothing was held out that says what is
     shared by chance, so that copies could pass.
     """
-    training_data = find_training_data(workspace, model.ref)
+    training_data = find_training_data(workspace, ref)
     if training_data.missing or not training_data.datasets:
-        raise GenloomError("api.copies_without_data", model=model.ref, reason="; ".join(training_data.missing))
+        raise GenloomError("api.copies_without_data", model=ref, reason="; ".join(training_data.missing))
     if next(training_data.iter_held_out(), None) is None:
         reason = format_message("api.no_held_out_data", data=training_data.datasets[0].name)
-        raise GenloomError("api.copies_without_data", model=model.ref, reason=reason)
+        raise GenloomError("api.copies_without_data", model=ref, reason=reason)
     return training_data
 
 

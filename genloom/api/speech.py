@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from genloom.speech.narration import Passage
     from genloom.speech.spectral_mark import SpectralMark
     from genloom.store.keys import MarkingKey
+    from genloom.trust.copies import TrainingData
 
 MAX_CHARACTERS = 5_000_000  # of a text; a voice speaks them in three days
 MEDIUM, SUFFIX = "audio", ".flac"
@@ -47,6 +48,7 @@ def speak(
     voice: str = "",
     rate: float = 1.0,
     model: "Model | str" = "",
+    refuse_copies: bool = False,
     out: str | Path | None = None,
     note: "Note | None" = None,
     progress: "bool | Callable[[float, str], None] | None" = None,
@@ -65,6 +67,9 @@ def speak(
         Speed, from 0.5 to 2.
     model
         Model that speaks. "": the newest one.
+    refuse_copies
+        Whether speech that shares more with the recordings of its voice than chance explains is neither stored
+        nor returned. Raises api.copies_without_data if they are not in the workspace, as those of an imported voice.
     out
         File for the sound: .wav, .mp3, .flac, .ogg or .opus. None: it is only stored.
     note
@@ -77,11 +82,11 @@ def speak(
     ------
     GenloomError
         speech.no_model: no model that speaks is imported; speech.unknown_voice, speech.bad_rate,
-        speech.nothing_to_speak, speech.text_too_long, speech.bad_save_suffix.
+        speech.nothing_to_speak, speech.text_too_long, speech.bad_save_suffix, speech.copied: of `refuse_copies`.
     """
     target = None if out is None else resolve_speech_path(expand_home(out))
     with workspace.open_callback("Speaking", progress) as report:
-        output = speak_text(workspace, text, voice, rate, model, report=report)
+        output = speak_text(workspace, text, voice, rate, model, refuse_copies, report)
     if target is not None:
         save_speech(output, target, note)
     return output
@@ -93,11 +98,11 @@ def speak_text(
     voice: str,
     rate: float,
     model: "Model | str",
-    metadata: Mapping[str, Any] | None = None,
-    report: Callable[[float, str], object] = lambda done, note: None,
+    refuse_copies: bool,
+    report: Callable[[float, str], object],
 ) -> Output:
-    """Return the stored output of a text that is spoken; `metadata` is added to its record."""
-    for event in iter_spoken(workspace, text, voice, rate, model, metadata):
+    """Return the stored output of a text that is spoken."""
+    for event in iter_spoken(workspace, text, voice, rate, model, refuse_copies=refuse_copies):
         if isinstance(event, Output):
             return event
         report(event.done, f"{event.seconds:.0f} s of speech")
@@ -111,9 +116,13 @@ def iter_speech(
     voice: str = "",
     rate: float = 1.0,
     model: "Model | str" = "",
+    refuse_copies: bool = False,
 ) -> Generator[SpeechProgress | Output]:
-    """Yield each passage as it is spoken, and last the stored output; takes the arguments of `speak`."""
-    return iter_spoken(workspace, text, voice, rate, model)
+    """Yield each passage as it is spoken, and last the stored output; takes the arguments of `speak`.
+
+    With `refuse_copies`, the passages have no samples.
+    """
+    return iter_spoken(workspace, text, voice, rate, model, refuse_copies=refuse_copies)
 
 
 def iter_spoken(
@@ -124,25 +133,51 @@ def iter_spoken(
     model: "Model | str",
     metadata: Mapping[str, Any] | None = None,
     reserved: str = "",
+    refuse_copies: bool = False,
 ) -> Generator[SpeechProgress | Output]:
     """Yield each passage as it is spoken, and last the stored output, with `metadata` in its record.
 
-    Its id is the one that was reserved, or a new one.
+    Its id is the one that was reserved, or a new one. With `refuse_copies`, no passage has samples, and speech that
+    copies the training data is an error (speech.copied).
     """
+    from genloom.api.copies import find_searchable_data
     from genloom.speech.kokoro import MAX_SPEED, MIN_SPEED
 
     if not MIN_SPEED <= rate <= MAX_SPEED:
         raise GenloomError("speech.bad_rate", rate=rate, minimum=MIN_SPEED, maximum=MAX_SPEED)
     speaker, content = open_speaker(workspace, voice, model), read_spoken_text(text)
     apply_policy(workspace, [content], speaker.folder.ref)
+    training_data = find_searchable_data(workspace, speaker.folder.ref) if refuse_copies else None
     key = MarkingKeys(workspace.folder).get_active()
     mark = _build_mark(key, speaker, content, float(rate))
     with temp_folder(workspace.folder / "outputs") as draft:
         path = draft / f"speech{SUFFIX}"
-        seconds = yield from _write_speech(speaker, content, float(rate), path, mark)
+        passages = _write_speech(speaker, content, float(rate), path, mark)
+        seconds = yield from passages if training_data is None else _hide_samples(passages)
+        if training_data is not None:
+            _refuse_copy(path, training_data, speaker.folder.ref)
         record = _build_record(workspace, speaker, content, float(rate), seconds, key.id)
         output_id = workspace.store.save_output(path, SUFFIX, {**(metadata or {}), **record}, reserved)
     yield workspace.output(output_id)
+
+
+def _hide_samples(passages: Generator[SpeechProgress, None, float]) -> Generator[SpeechProgress, None, float]:
+    """Yield the passages without their samples, of which some may turn out as copies; return what the others do."""
+    while True:
+        try:
+            passage = next(passages)
+        except StopIteration as end:
+            return float(end.value)
+        yield replace(passage, levels=passage.levels[:0])
+
+
+def _refuse_copy(path: Path, training_data: "TrainingData", ref: str) -> None:
+    """Raise GenloomError (speech.copied) if a sound shares more with the training data than chance explains."""
+    from genloom import plugins
+    from genloom.api.copies import find_copied_rows
+
+    if find_copied_rows(training_data, [plugins.find_part("medium", MEDIUM).open(path).value]):
+        raise GenloomError("speech.copied", model=ref)
 
 
 def _build_mark(key: "MarkingKey", speaker: Speaker, text: str, rate: float) -> "SpectralMark":

@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 
 import genloom as gl
+from genloom.cli import run
 from genloom.conditioners import speech
 from genloom.errors import GenloomError
 from genloom.learn.eval_prompts import parse_eval_prompt
@@ -104,3 +105,25 @@ def test_recordings_without_their_texts_are_refused(captions: list[str]) -> None
     with pytest.raises(GenloomError) as caught:
         speech.fit(items, speech.Config(frames=200))
     assert caught.value.code == "conditioners.no_transcripts"
+
+
+def test_speech_that_copies_its_recordings_is_withheld(
+    voice: gl.Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, before = "Good morning.", len(voice.outputs)
+    *passages, output = voice.iter_speech(text, voice="me", refuse_copies=True)
+    assert isinstance(output, gl.Output)
+    assert not output.copies().is_beyond_chance
+    assert all(not len(passage.levels) for passage in passages if not isinstance(passage, gl.Output))
+    monkeypatch.setattr("genloom.api.copies.find_copied_rows", lambda data, values: {0})
+    with raises_code("speech.copied", model="me/1"):
+        voice.speak(text, voice="me", refuse_copies=True)
+    assert len(voice.outputs) == before + 1
+    monkeypatch.setenv("GENLOOM_HOME", str(voice.folder))
+    capsys.readouterr()
+    assert run(["speak", text, "--voice", "me", "--refuse-copies"]) == 2
+    assert run(["speak", text, "--voice", "me", "--refuse-copies", "--play"]) == 2
+    assert ["[speech.copied]" in line for line in capsys.readouterr().err.splitlines() if "[speech." in line] == [
+        True,
+        False,
+    ]

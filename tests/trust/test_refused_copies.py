@@ -185,7 +185,7 @@ def test_near_copies_are_found_and_new_values_are_not(case: Case, tmp_path: Path
     train, held_out = [case.make(n) for n in range(8)], [case.make(n) for n in range(100, 112)]
     data = create_data(workspace.store, case.design.medium, train, held_out)
     ref = create_model(workspace.store, case, data)
-    training_data = find_searchable_data(workspace, workspace.model(ref).load())
+    training_data = find_searchable_data(workspace, ref)
     values = [train[3], case.make(200), case.copy(train[5]), case.make(201)]
     assert find_copied_rows(training_data, values) == {0, 2}
 

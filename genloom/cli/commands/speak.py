@@ -34,6 +34,7 @@ def run(
     voice: str = "",
     rate: Rate = 1.0,
     model: str = "",
+    refuse_copies: bool = False,
     list_voices: bool = False,
     play: bool = False,
     out: Path | None = None,
@@ -53,6 +54,8 @@ def run(
         Voice, e.g. af_heart or bm_george, or a model that was trained on recordings. [default: af_heart]
     model
         Model that speaks. [default: the newest]
+    refuse_copies
+        Withhold speech that copies the recordings of its voice.
     list_voices
         Show the voices.
     play
@@ -64,11 +67,14 @@ def run(
     if list_voices:
         print_voices(workspace.list_voices(model), console)
         return
+    if play and refuse_copies:
+        raise GenloomError("speech.no_sound_to_play")
     source = read_source(text, file)
     target = None if out is None else resolve_speech_path(resolve_output_file(out, "speech.wav"))
     output: Output | None = None
     with open_player(play) as player, console.show_progress("Speaking", 1.0) as bar:
-        for event in workspace.iter_speech(source, voice=voice, rate=rate, model=model):
+        events = workspace.iter_speech(source, voice=voice, rate=rate, model=model, refuse_copies=refuse_copies)
+        for event in events:
             if isinstance(event, Output):
                 output = event
                 continue
