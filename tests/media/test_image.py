@@ -135,17 +135,27 @@ def test_an_image_without_pixels_is_refused() -> None:
 
 def test_the_first_frame_of_an_animation_is_used() -> None:
     frames = [Image.new("RGB", (8, 6), colour) for colour in (RED, GREEN, (0, 0, 255))]
-    for format in ("GIF", "WEBP", "PNG"):
+    for format in ("GIF", "WEBP", "PNG", "TIFF"):
         data = encode_image(
             frames[0],
             format,
             save_all=True,
             append_images=frames[1:],
-            **({} if format == "GIF" else {"lossless": True}),
+            **({} if format in ("GIF", "TIFF") else {"lossless": True}),
         )
         picture = decoding.decode_image(data)
         assert np.abs(picture.pixels.astype(int) - RED).max() < 4
         assert picture.changes == ("the first of its 3 frames was used",)
+
+
+def test_pages_that_are_damaged_or_in_a_circle_cost_no_picture() -> None:
+    whole = encode_image(Image.new("RGB", (8, 6), RED), "TIFF")
+    start = int.from_bytes(whole[4:8], "little")
+    place = start + 2 + 12 * int.from_bytes(whole[start : start + 2], "little")
+    assert whole[place : place + 4] == bytes(4), "there is no further page"
+    for next_page in (start, len(whole) - 1, 1 << 30):
+        data = whole[:place] + next_page.to_bytes(4, "little") + whole[place + 4 :]
+        assert np.abs(decoding.decode_image(data).pixels.astype(int) - RED).max() < 4
 
 
 def test_every_kind_of_pixel_becomes_eight_bits_of_rgb() -> None:

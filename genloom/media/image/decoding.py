@@ -3,6 +3,7 @@
 import io
 import threading
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:  # Pillow takes a twentieth of a second to import
 
 MAX_BYTES = 256 << 20
 MAX_PIXELS = 100_000_000  # 300 MB, and as much again during conversion
+MAX_PAGES = 1000  # of a TIFF that are counted
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")  # no other reader of Pillow is used
 BACKGROUND = "white"
 DEFAULT_VECTOR_SIDE = 512  # pixels of a vector image if no size is given
@@ -95,7 +97,7 @@ def _decode_raster(
         width, height = image.size
         try:
             all_changes = [*changes]
-            if (num_frames := getattr(image, "n_frames", 1)) > 1 and image.format != "TIFF":
+            if (num_frames := _count_frames(image, data)) > 1:
                 all_changes.append(f"the first of its {num_frames} frames was used")
             if max_side and image.format == "JPEG":
                 image.draft(None, (2 * max_side, 2 * max_side))  # decodes a large photo at reduced size
@@ -112,6 +114,18 @@ def _decode_raster(
     if upright_image.size != image.size and (width > height) != (upright_image.width > upright_image.height):
         width, height = height, width
     return Picture(pixels, width, height, format or str(image.format), transparent_share, metadata, tuple(all_changes))
+
+
+def _count_frames(image: "Image.Image", data: bytes) -> int:
+    """Return the number of frames, or of the pages of a TIFF up to the first damaged one."""
+    if image.format != "TIFF":
+        return getattr(image, "n_frames", 1)
+    num_pages = 1  # Pillow would count those of a file with millions of them, and stay at the damaged one
+    with suppress(Exception), _open_image(data) as pages:
+        while num_pages < MAX_PAGES:
+            pages.seek(num_pages)
+            num_pages += 1
+    return num_pages
 
 
 def _open_image(data: bytes) -> "Image.Image":
