@@ -32,6 +32,7 @@ class Sketches:
     passage, which is at least l for 1 in 2^l of all passages. `owners_N` holds the row of each sample's document, and
     `levels_B` (uint8) the lowest level of which a document has all passages. Empty if documents are compared whole.
     `links_B`: uint64; documents with the same number belong in one split, unless it is 0. Empty if there are none.
+    `prompt_links_B`: the same for the prompts that conversations begin with.
     """
 
     keys_BK: np.ndarray
@@ -40,6 +41,7 @@ class Sketches:
     owners_N: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     levels_B: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint8))
     links_B: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
+    prompt_links_B: np.ndarray = field(default_factory=lambda: np.zeros(0, np.uint64))
 
 
 SimilarityFn = Callable[[np.ndarray, np.ndarray], np.ndarray]  # of a signature [P] with signatures [N, P]

@@ -2,8 +2,8 @@
 
 A near-duplicate of a whole document is removed (see `duplicates`). The remaining documents may overlap in part:
 chunks of two drafts with different boundaries, an excerpt, a text with every twentieth word changed, the same answer to
-another question. The index stores the hashes of all passages of short documents, and of a share of those of long ones
-(FracMinHash, Irber et al. 2022), and compares them at the end.
+another question, another answer to the same question. The index stores the hashes of all passages of short documents,
+and of a share of those of long ones (FracMinHash, Irber et al. 2022), and compares them at the end.
 
 N samples, D documents, L levels.
 """
@@ -56,11 +56,16 @@ class OverlapIndex:
         self._num_documents = 0
         self._levels: list[np.ndarray] = []
         self._links: list[np.ndarray] = []
+        self._prompt_links: list[np.ndarray] = []
 
     def add(self, sketches: Sketches) -> None:
         """Add the documents of a batch."""
         count = len(sketches.keys_BK)
-        for parts, values in ((self._levels, sketches.levels_B), (self._links, sketches.links_B)):
+        for parts, values in (
+            (self._levels, sketches.levels_B),
+            (self._links, sketches.links_B),
+            (self._prompt_links, sketches.prompt_links_B),
+        ):
             parts.append(values if len(values) else np.zeros(count, values.dtype))
         owners_N = sketches.owners_N.astype(np.uint64) + np.uint64(self._num_documents)
         self._samples.add(sketches.samples_N << np.uint64(OWNER_BITS) | owners_N)
@@ -70,7 +75,10 @@ class OverlapIndex:
         """Compare the documents that are kept, and return their groups; they are numbered without the others."""
         num_documents = int(is_kept_D.sum())
         levels_D = np.concatenate([np.zeros(0, np.uint8), *self._levels])[is_kept_D]
-        links = _link_equal(np.concatenate([np.zeros(0, np.uint64), *self._links])[is_kept_D])
+        numbers = (
+            np.concatenate([np.zeros(0, np.uint64), *parts])[is_kept_D] for parts in (self._links, self._prompt_links)
+        )
+        links = tuple(np.concatenate(ends) for ends in zip(*map(_link_equal, numbers), strict=True))
         num_samples_DL, num_shared_DL, num_outside_DL = (np.zeros((num_documents, LEVELS), np.int32) for _ in range(3))
         kept_numbers_D = np.cumsum(is_kept_D) - 1
         shared = SortedRuns(self._folder, "shared-samples")

@@ -27,6 +27,7 @@ _SKETCH_TYPES = {
     "owners_N": np.int64,
     "levels_B": np.uint8,
     "links_B": np.uint64,
+    "prompt_links_B": np.uint64,
 }
 
 

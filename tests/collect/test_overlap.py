@@ -234,6 +234,22 @@ def test_an_answer_is_not_both_learned_and_held_out(
     assert train.isdisjoint(set().union(*held))
 
 
+def test_a_question_is_not_both_learned_and_held_out(notes: Path, workspace: Workspace) -> None:
+    """With other answers, which alone are too different; a common question of more documents makes no group."""
+    draw = random.Random(3)
+    questions = [prose(draw, 12) for _ in range(60)]
+    rows = [{"question": question, "answer": prose(draw, 40)} for question in questions * 3]
+    rows += [{"question": "Please write a poem about anything.", "answer": prose(draw, 40)} for _ in range(90)]
+    (notes / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run(notes, workspace).documents_kept == 270
+    dataset = workspace.get_dataset("notes")
+    train, *held = [
+        {item.meta["turns"][0].content for item in dataset.iter_documents(split)} for split in ("train", "val", "test")
+    ]
+    assert all(len(each) > 1 for each in held)
+    assert train.isdisjoint(set().union(*held) - {rows[-1]["question"]})
+
+
 def test_a_short_text_and_its_variant_are_in_one_split(notes: Path, workspace: Workspace) -> None:
     draw = random.Random(4)
     texts = [prose(draw, draw.randrange(12, 60)) for _ in range(100)]

@@ -75,6 +75,7 @@ def build_document(raw: RawText, options: Config, counters: Counters) -> tuple[D
     compared_text = ComparedText(
         render_conversation([turn for turn in turns if turn.role != "system"]) or text,
         "\n".join(turn.content for turn in turns if turn.role == "assistant"),
+        next((turn.content for turn in turns if turn.role == "user"), ""),
     )
     data = text.encode("utf-8")
     counter_values = {"languages": language_code, "quality": f"{min(9, int(score * 10)) / 10}"}

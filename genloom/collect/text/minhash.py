@@ -37,10 +37,11 @@ INVERSE_POWERS = np.cumprod(np.full(BLOCK_BYTES + 2, pow(HASH_BASE, -1, 1 << 64)
 
 @dataclass(frozen=True)
 class ComparedText:
-    """The compared part of a document: of a conversation without the system prompt, with its answers."""
+    """The compared part of a document: of a conversation without the system prompt, with its answers and its prompt."""
 
     text: str
     answers: str = ""
+    prompt: str = ""
 
 
 def compute_sketches(texts: list[ComparedText], digests: list[bytes], should_find_near: bool) -> Sketches:
@@ -57,9 +58,10 @@ def compute_sketches(texts: list[ComparedText], digests: list[bytes], should_fin
     keys_BK = np.broadcast_to(np.arange(1, BANDS + 1, dtype=np.uint64), (len(texts), BANDS)).copy()
     for row in range(ROWS_PER_BAND):
         keys_BK = _mix_state(keys_BK, bands_BKR[:, :, row])
-    links_B = np.array([_hash_answers(text.answers) for text in texts], np.uint64)
-    all_keys = np.concatenate([exact_B1, keys_BK], axis=1)
-    return Sketches(all_keys, hashes_BP.astype(np.uint8), *_sample_ngrams(ngrams_G, boundaries), links_B)
+    links_B = np.array([_hash_message(text.answers) for text in texts], np.uint64)
+    prompt_links_B = np.array([_hash_message(text.prompt) for text in texts], np.uint64)
+    all_keys, samples = np.concatenate([exact_B1, keys_BK], axis=1), _sample_ngrams(ngrams_G, boundaries)
+    return Sketches(all_keys, hashes_BP.astype(np.uint8), *samples, links_B, prompt_links_B)
 
 
 def compute_similarity(signature_P: np.ndarray, signatures_NP: np.ndarray) -> np.ndarray:
@@ -100,9 +102,9 @@ def _sample_ngrams(ngrams_G: np.ndarray, boundaries: np.ndarray) -> tuple[np.nda
     return samples_N, np.searchsorted(boundaries, indices_N, side="right") - 1, levels_B
 
 
-def _hash_answers(answers: str) -> int:
-    """Return a number for the words of the answers; 0 for fewer words than a gram, which are equal by chance."""
-    words = _normalize_words(answers).split()
+def _hash_message(message: str) -> int:
+    """Return a number for the words of a message; 0 for fewer words than a gram, which are equal by chance."""
+    words = _normalize_words(message).split()
     if len(words) < NGRAM_WORDS:
         return 0
     return int.from_bytes(hashlib.blake2b(b" ".join(words), digest_size=8).digest(), "little")
