@@ -166,12 +166,12 @@ class Output:
         self, target: Path, get_value: Callable[[], Any], data: bytes, note: Note | None, options: Any = None
     ) -> None:
         """Write the output as it leaves, from the bytes of its own format, or from its value for another one."""
+        from genloom.media.saving import render_file
         from genloom.types import Item
 
         if options is not None or target.suffix.lower() not in (self.path.suffix, ""):
             target.parent.mkdir(parents=True, exist_ok=True)
-            self.medium.save(Item(get_value(), str(self.path)), target, *([] if options is None else [options]))
-            data = target.read_bytes()
+            data = render_file(self.medium, Item(get_value(), str(self.path)), target.name, options)
         write_outgoing(sign_file_of(self, data, target.suffix or self.path.suffix), target, note)
 
     def manifest(self) -> "Manifest | None":

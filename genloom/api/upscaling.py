@@ -49,6 +49,7 @@ def upscale(
     """
     from genloom.media.abilities import get_ability
     from genloom.media.opening import open_limited
+    from genloom.media.saving import render_file
     from genloom.trust.manifests import EDITED
     from genloom.types import Item
 
@@ -62,9 +63,9 @@ def upscale(
     with workspace.open_callback("Enlarging", progress) as report:
         enlarged = get_ability(medium, "enlarge_value")(item.value, by, lambda share: report(share, ""))
     target.parent.mkdir(parents=True, exist_ok=True)
-    medium.save(Item(enlarged, str(target), item.licence), target)
+    data = render_file(medium, Item(enlarged, str(target), item.licence), target.name)
     facts = {"enlarged": source.name, "sha256": hash_file(source), "factor": by}
-    save_signed(workspace, target, target.read_bytes(), facts, note, EDITED, source)
+    save_signed(workspace, target, data, facts, note, EDITED, source)
     return target
 
 

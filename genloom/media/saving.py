@@ -1,12 +1,14 @@
-"""Atomic writing of the files that people name."""
+"""Atomic writing of the files that people name, and values as such files hold them."""
 
 import os
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from genloom.errors import GenloomError
+from genloom.types import Item
 
 
 def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -26,3 +28,11 @@ def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
     finally:
         with suppress(OSError):
             temp_path.unlink(missing_ok=True)
+
+
+def render_file(medium: Any, item: Item, name: str, options: Any = None) -> bytes:
+    """Return a value as the medium writes it to a file of this name; the file itself is written once it is signed."""
+    with tempfile.TemporaryDirectory(prefix="genloom-") as folder:
+        path = Path(folder, f"value{Path(name).suffix}")
+        medium.save(item, path, *([] if options is None else [options]))
+        return path.read_bytes()

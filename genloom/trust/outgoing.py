@@ -48,15 +48,15 @@ class OutgoingFile:
         return not self.problem
 
     def write(self, path: Path) -> None:
-        """Write the file, and its manifest beside it if the file does not hold it.
+        """Write the file, and before it its manifest beside it if the file does not hold it.
 
         The manifest of a file that was there before is replaced or removed.
         """
         sidecar_path = manifests.get_sidecar_path(path)
-        write_atomic(path, self.data)
         if self.sidecar is not None:
             write_atomic(sidecar_path, self.sidecar)
-        else:
+        write_atomic(path, self.data)
+        if self.sidecar is None:
             sidecar_path.unlink(missing_ok=True)
 
 
