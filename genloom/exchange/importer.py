@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from genloom.errors import GenloomError
+from genloom.errors import GenloomError, format_message
 from genloom.exchange import catalog, gguf_file, huggingface
 from genloom.exchange.adapter_importer import import_adapter, is_adapter_folder
 from genloom.exchange.architectures import ArchitectureSpec, parse_hf_config
@@ -30,6 +30,7 @@ from genloom.exchange.source_model import (
 from genloom.exchange.weight_mapping import convert_from_hf
 from genloom.model import Design, Model, build_networks, build_objective, resolve_space, save_model, with_defaults
 from genloom.settings import to_table
+from genloom.store import built_in
 from genloom.store.files import expand_home
 from genloom.store.workspace import Workspace
 
@@ -70,8 +71,10 @@ def import_model(
             parity = check_written_weights(folder / "weights.safetensors", design, source_model)
             record_parity(folder, parity)
     report_progress(1.0, "")
+    is_replacement = model_name in built_in.list_names()
+    notes = (format_message("exchange.replaces_built_in", name=model_name),) if is_replacement else ()
     return ImportResult(
-        staged_folder.result, spec, parity, source_model.notes, source_model.codec.chat_template is not None
+        staged_folder.result, spec, parity, (*notes, *source_model.notes), source_model.codec.chat_template is not None
     )
 
 

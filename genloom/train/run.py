@@ -24,7 +24,7 @@ from genloom.model import Model, with_defaults
 from genloom.model.likelihood import BITS_PER_BYTE, HeldOutMetric, measure_held_out, to_metric_key
 from genloom.processors import count_allowed_processors
 from genloom.running_time import read_running_seconds
-from genloom.store import files, mirror
+from genloom.store import built_in, files, mirror
 from genloom.store.model_folder import ModelFolder
 from genloom.store.run import Run, finish_run
 from genloom.store.workspace import Workspace
@@ -195,6 +195,8 @@ def create_job(
     """Plan and store the job of a new run; on failure or interruption, remove the run."""
     try:
         yield RunStart(run.id)
+        if run.name in built_in.list_names() and request.base.partition("/")[0] != run.name:
+            yield RunWarning(format_message("train.replaces_built_in", name=run.name))
         budget = replace(request.budget, steps=request.steps or request.budget.steps)
         devices = group.world_size if group.world_size > 1 else request.devices
         asked = {"parallel.devices": str(devices)} if devices else {}

@@ -220,6 +220,16 @@ def test_a_failed_parity_check_leaves_nothing(
     assert not list(tmp_path.glob(".*.draft"))
 
 
+def test_a_model_that_takes_the_place_of_a_built_in_one_is_told(
+    home: Workspace, there: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(capsys, "import", str(there), "--name", "mine")["notes"] == []
+    (note,) = call(capsys, "import", str(there), "--name", "icons")["notes"]
+    assert "genloom remove models icons" in note
+    call(capsys, "remove", "models", "icons")
+    assert home.get_model("icons").folder.is_relative_to(built_in.FOLDER)
+
+
 @pytest.fixture
 def limit_file_size() -> Iterator[Callable[[int], None]]:
     """Return a function after whose call no file can grow beyond a size, as if the disk were full."""

@@ -11,7 +11,10 @@ from genloom import plugins
 from genloom.media import image
 from genloom.store import built_in
 from genloom.store.workspace import Workspace
+from genloom.train.events import RunStart, RunWarning
 from genloom.train.planning.defaults import default_tables, find_default_recipe
+from genloom.train.request import TrainRequest
+from genloom.train.run import train_model
 from tests.errors import raises_code
 
 
@@ -116,3 +119,16 @@ def test_a_recipe_has_settings_of_its_parts(
     others = default_tables(workspace, dataset, {"network.name": "recurrent", "objective.name": "masked"})
     assert others["network"] == {"name": "recurrent"}
     assert others["objective"] == {"name": "masked"}
+
+
+@pytest.mark.parametrize(("name", "is_warned"), [("tales", False), ("icons", True)])
+def test_a_model_that_takes_the_place_of_a_built_in_one_is_told(
+    name: str, is_warned: bool, worlds: ModuleType, tmp_path: Path
+) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    worlds.create_dataset(workspace, name)
+    events = train_model(workspace, TrainRequest(name, steps=1))
+    assert isinstance(next(events), RunStart)
+    assert isinstance(next(events), RunWarning) == is_warned
+    events.close()
+    assert workspace.list_runs() == []
