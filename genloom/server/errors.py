@@ -143,12 +143,18 @@ def build_bug_error(error: BaseException) -> APIError:
     return APIError("server.bug", public_code="internal_error", report=report)
 
 
+_BRANCH = re.compile(r"[^\w-]|^constrained-")
+
+
 def build_validation_error(error: RequestValidationError) -> APIError:
     """Return the 400 for a request that does not fit its shape: the first field at fault, and what it must be."""
-    first = error.errors()[0]
+    problems = error.errors()
+    same_field = [each for each in problems if each["loc"][:2] == problems[0]["loc"][:2]]
+    # Of a field that may be of several types, the problem of the type that it has says most.
+    first = next((each for each in same_field if not each["type"].endswith("_type")), problems[0])
     place, *location = first["loc"] or ("body",)
     # A union names its branches in the location; the field before them is what the user wrote.
-    param = ".".join(str(part) for part in location if not re.search(r"[^\w-]", str(part))) or None
+    param = ".".join(str(part) for part in location if not _BRANCH.search(str(part))) or None
     if first["type"] == "missing" and not location:
         return APIError("server.body_missing")
     return APIError("server.bad_value", param=param, place=param or place, reason=_describe_reason(first))

@@ -6,14 +6,25 @@ import re
 import string
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 
 from genloom.errors import GenloomError, load_messages
 from genloom.server.config import Config
-from genloom.server.errors import STATUS_BY_CODE, APIError, build_error_body, get_status, hide_paths
+from genloom.server.errors import (
+    STATUS_BY_CODE,
+    APIError,
+    build_error_body,
+    build_validation_error,
+    get_status,
+    hide_paths,
+)
 from genloom.server.guard import MAX_HEADER_BYTES, MAX_TARGET_BYTES
+from genloom.server.openai.completions import CompletionRequest
 from tests.server.reach import Reach
 
 JSON = {"content-type": "application/json"}
@@ -90,6 +101,19 @@ def test_numbers_and_texts_are_bounded_and_the_field_is_named(
     assert error["param"] == field
     assert error["type"] == "invalid_request_error"
     assert len(error["message"]) < 200
+
+
+@pytest.mark.parametrize(
+    ("prompt", "reason"),
+    [(["a"] * 100_000, "at most"), ([], "at least 1"), ("x" * 20_000_000, "at most"), (3, "string")],
+)
+def test_of_a_field_of_several_types_the_nearest_problem_is_told(prompt: Any, reason: str) -> None:
+    with pytest.raises(ValidationError) as invalid:
+        CompletionRequest.model_validate({"model": "tales", "prompt": prompt})
+    problems = [{**problem, "loc": ("body", *problem["loc"])} for problem in invalid.value.errors()]
+    error = build_validation_error(RequestValidationError(problems))
+    assert error.param == "prompt"
+    assert reason in str(error)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"null", b"3", b'"x"', b"{}"])
