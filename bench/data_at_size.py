@@ -1,6 +1,7 @@
 """Collecting and encoding more data than fits in memory: memory over size, speed per core, and a cluster beside it.
 
     python bench/data_at_size.py --gigabytes 0.5 1 2          # collect and encode, each size in a fresh process
+    python bench/data_at_size.py --gigabytes 1 4 --only collect  # memory of collecting alone
     python bench/data_at_size.py --gigabytes 50 --folder /data  # as large as the disk allows; needs 3.5 times the size
     python bench/data_at_size.py --cluster --gigabytes 0.5    # collect on a cluster of this machine, of 1 and 2 workers
 
@@ -38,6 +39,9 @@ def main() -> None:
     parser.add_argument("--gigabytes", type=float, nargs="+", default=[0.5, 1, 2])
     parser.add_argument("--folder", type=Path, help="where the corpora and workspaces are for the time of the run")
     parser.add_argument("--workers", type=int, default=0, help="processes of collect; 0: by the number of cores")
+    parser.add_argument(
+        "--only", default="", choices=("", "collect"), help="without encoding, which takes ten times as long"
+    )
     parser.add_argument("--cluster", action="store_true", help="collect on a cluster of this machine instead")
     parser.add_argument("--step", nargs=4, metavar=("STEP", "CORPUS", "WORKSPACE", "WORKERS"), help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -60,7 +64,8 @@ def main() -> None:
                 continue
             measure_step("collect", corpus, Path(folder, "w"), args.workers, size)
             shutil.rmtree(corpus)
-            measure_step("encode", corpus, Path(folder, "w"), 1, size)
+            if not args.only:
+                measure_step("encode", corpus, Path(folder, "w"), 1, size)
 
 
 def measure_step(step: str, corpus: Path, workspace: Path, workers: int, size: float) -> dict[str, float]:
