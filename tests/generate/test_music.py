@@ -14,6 +14,7 @@ from genloom.generate import engine, sampling_params
 from genloom.generate.engine import Request, run_request
 from genloom.generate.music import EditOptions, MusicEdit, Task, build_edit
 from genloom.generate.output_records import replay_output, store_outputs
+from genloom.learn.eval_prompts import build_eval_prompts, generate_answers
 from genloom.media import music
 from genloom.media.music.controls import Controls
 from genloom.media.music.score import Key, Meter, Note, Part, Score, Tempo
@@ -119,6 +120,19 @@ def test_an_edit_replays(workspace: Workspace, model: Model, task: dict[str, Any
     draft = run_request(model, request)
     for output, value in zip(store_outputs(workspace, model, request, draft), draft.values, strict=True):
         assert music.encode(replay_output(workspace, output)[1]) == music.encode(value)
+
+
+def test_rated_tunes_of_options_are_asked_again_and_those_of_a_source_are_not(
+    workspace: Workspace, model: Model
+) -> None:
+    edits = (MusicEdit(Controls(bars=2)), edit_source(compose(4), added_bars=1))
+    stored = []
+    for edit in edits:
+        request = replace(engine.build_request(["a folk tune"], 1, 1, (), {}), edit=edit)
+        stored += store_outputs(workspace, model, request, run_request(model, request))
+    (eval_prompt,) = build_eval_prompts(workspace, model, stored, 4)
+    (answer,) = generate_answers(workspace, model, [eval_prompt], {})
+    assert len(answer.bars) == 2
 
 
 def test_words_of_the_prompt_count_beside_options(model: Model) -> None:

@@ -74,6 +74,11 @@ class MusicEdit:
     task: Task = field(default_factory=Task)
 
     @property
+    def needs_start(self) -> bool:
+        """Whether there is a source to start from; controls and rules alone are part of the prompt."""
+        return self.source is not None
+
+    @property
     def rules(self) -> Rules:
         return Rules(in_key=self.in_key, is_crossing_free=self.no_crossing, is_parallel_free=self.no_parallels)
 
