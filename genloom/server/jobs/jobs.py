@@ -166,7 +166,7 @@ class Jobs:
         if job.state not in ("failed", "cancelled"):
             raise APIError("studio.not_ended", status=409, id=id, state=job.state)
         self.store.write_notes(id, {"cancel": False})
-        self.store.reset_attempts(id)
+        self.store.reset_attempts(id, is_continued=job.state == "failed")
         job = self.store.requeue(id)
         self._publish(job)
         self._wake()

@@ -198,8 +198,9 @@ class JobStore:
         rows = self._database.read("SELECT id FROM jobs WHERE state='running' ORDER BY position DESC")
         return [self.requeue(row["id"], is_first=True) for row in rows]
 
-    def reset_attempts(self, id: str) -> None:
-        self._database.write("UPDATE jobs SET attempts=0 WHERE id=?", (id,))
+    def reset_attempts(self, id: str, *, is_continued: bool) -> None:
+        """Count from the beginning again; one that is continued looks for what earlier attempts made."""
+        self._database.write("UPDATE jobs SET attempts=? WHERE id=?", (int(is_continued), id))
 
     def move(self, id: str, before: str | None) -> Job:
         """Move a queued job before another one, or to the end; what is not queued stays."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from genloom.api.workspace import Workspace
+from genloom.errors import GenloomError
 from genloom.server.access import SCOPES, User
 from genloom.server.engine.client import EngineBusy, build_death_error
 from genloom.server.engine.messages import EngineEvent, GenerationRequest, Started
@@ -63,6 +64,35 @@ def test_a_job_outlives_a_busy_engine_and_one_that_dies_without_a_double(tmp_pat
             assert sorted(job.result["outputs"]) == sorted(output.id for output in jobs.workspace.outputs)
             assert len(jobs.workspace.outputs) == 5
             assert jobs.engine.num_requests == 3
+
+    asyncio.run(story())
+
+
+class FaultyEngine(QuickEngine):
+    """Has a fault after two outputs of the first request."""
+
+    num_requests = 0
+
+    async def submit(self, request: GenerationRequest) -> AsyncGenerator[EngineEvent]:
+        self.num_requests += 1
+        num_stored = 0
+        async for event in super().submit(request):
+            yield event
+            num_stored += type(event).__name__ == "Stored"
+            if self.num_requests == 1 and num_stored == 2:
+                raise GenloomError("server.engine_fault")
+
+
+def test_a_job_that_failed_is_retried_without_a_double(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with open_jobs(tmp_path, FaultyEngine) as jobs:
+            job = await jobs.wait(jobs.add("generate", {"model": "icons", "prompt": "abc", "n": 5}, LOCAL).id)
+            assert (job.state, len(jobs.workspace.outputs)) == ("failed", 2)
+            jobs.retry(job.id, LOCAL)
+            job = await jobs.wait(job.id)
+            assert job.result is not None
+            assert sorted(job.result["outputs"]) == sorted(output.id for output in jobs.workspace.outputs)
+            assert len(jobs.workspace.outputs) == 5
 
     asyncio.run(story())
 

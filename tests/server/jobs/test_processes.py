@@ -165,7 +165,7 @@ def test_outputs_of_the_real_engine_survive_its_death_without_a_double(tmp_path:
                     continue
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                jobs.store.reset_attempts(job.id)
+                jobs.store.reset_attempts(job.id, is_continued=True)
             assert engine_pid is not None
             done = await wait(jobs, job)
             if done.state == "failed":
@@ -178,9 +178,12 @@ def test_outputs_of_the_real_engine_survive_its_death_without_a_double(tmp_path:
             assert done.result is not None
             assert sorted(done.result["outputs"]) == sorted(output.id for output in outputs)
             assert len({output.nonce for output in outputs if output.prompt == "a boat"}) == 3
-        # The same seed gives the same outputs as the Python API.
-        other = Workspace(tmp_path / "other")
-        again = other.model("icons").generate(["a boat", "a tree"], n=3, seed=5, steps=2, progress=False)
+        # The same seed gives the same outputs as the Python API, with the same marking key.
+        again = (
+            Workspace(tmp_path / "ws")
+            .model("icons")
+            .generate(["a boat", "a tree"], n=3, seed=5, steps=2, progress=False)
+        )
         assert sorted(output.record["sha256"] for output in again) == sorted(o.record["sha256"] for o in outputs)
 
     asyncio.run(story())
