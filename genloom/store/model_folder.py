@@ -77,9 +77,12 @@ class ModelFolder:
 
     @property
     def parent_ref(self) -> str:
-        """The ref of the model that it was tuned from; "" for a model trained from scratch."""
+        """The ref of the model that it was tuned from; "" for a model trained from scratch.
+
+        Its own ref is that of a model of another workspace, as with a built-in model, and no parent here.
+        """
         match self.card.get("parents"):
-            case [{"ref": str(ref)}, *_]:
+            case [{"ref": str(ref)}, *_] if ref != self.ref:
                 return ref
         return ""
 

@@ -107,3 +107,12 @@ def test_the_list_says_what_is_built_in(workspace: Workspace, capsys: pytest.Cap
     facts = json.loads(capsys.readouterr().out)
     assert [(row["model"], row["in_use"]) for row in facts["builtin"]] == [("icons/1", False)]
     assert [(row["model"], row["in_use"]) for row in facts["models"]] == [("icons/2", True)]
+
+
+def test_a_model_that_was_tuned_from_another_of_its_name_is_not_its_own_parent(workspace: Workspace) -> None:
+    """Who follows the parents would never end: the one that is meant is in the workspace that it was made in."""
+    path = workspace.get_model("icons/1").folder / "card.json"
+    card = json.loads(path.read_text())
+    for ref, parent in (("icons/1", ""), ("icons/9", "icons/9")):
+        path.write_text(json.dumps({**card, "parents": [{"ref": ref, "digest": "0" * 64}]}))
+        assert workspace.get_model("icons/1").parent_ref == parent

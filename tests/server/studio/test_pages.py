@@ -21,6 +21,8 @@ def test_the_family_card_and_options_of_the_built_in_models(open_shared: Open) -
         )
         assert "delete" not in icons["can"]
         assert icons["licences"]
+        for ref in models:  # also of one that was tuned from another of its name
+            assert client.get(f"/api/models/{ref}").json()["parent"] != ref
         detail = client.get("/api/models/icons/2").json()
         assert detail["card"]["digest"] == icons["digest"]
         assert {"source": "icons@5c57a1379b45", "target": "icons/2", "how": "trained on"} in detail["edges"]
