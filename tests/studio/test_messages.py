@@ -13,7 +13,7 @@ from genloom.server.jobs.titles import TITLES
 from genloom.studio import FOLDER
 from tests.tools import load_tool
 
-MESSAGES = FOLDER / "messages"
+MESSAGES, PACKAGE = FOLDER / "messages", FOLDER.parent
 LANGUAGES = sorted(path.name for path in MESSAGES.iterdir())
 CATALOGUES = sorted(path.name for path in (MESSAGES / "en").iterdir())
 SOURCES = [path for path in FOLDER.rglob("*.js") if "vendor" not in path.parts]
@@ -47,6 +47,17 @@ def test_every_message_that_a_page_asks_for_exists() -> None:
     for path in SOURCES:
         for key in re.findall(r"\bt\((?:[\w.]+ \? )?'([\w.]+)'", path.read_text()):
             assert key in known, f"{path.relative_to(FOLDER)}: {key}"
+
+
+def test_every_measure_of_a_receipt_has_a_name_in_words() -> None:
+    names = set[str]()
+    for path in [*PACKAGE.glob("learn/**/*.py"), *PACKAGE.glob("rate/**/*.py")]:
+        names |= set(re.findall(r"measure_(?:scores|win_rate)\(\s*\"([^\"]+)\"", path.read_text()))
+    assert {"answers with personal data", "held-out ratings, by likelihood"} <= names
+    known = read("en", "teach.json")
+    for name in names:
+        what = re.sub(r", by .*", "", name)
+        assert "measure_" + re.sub(r"[^a-z0-9]+", "_", what) in known, name
 
 
 @pytest.mark.parametrize("name", ["shell.json", "make.json", "chat.json", "gallery.json", "verify.json"])
