@@ -24,6 +24,7 @@ from genloom.collect.preparation import Document, Preparation
 from genloom.collect.shards import ShardWriter
 from genloom.collect.slug import escape_name, replace_surrogates
 from genloom.collect.sources import BUILTIN_PREFIX, find_files
+from genloom.collect.split import note_own_splits
 from genloom.collect.spool import DocumentSpool, read_sketches
 from genloom.collect.stored_sources import is_stored, list_stored_files
 from genloom.collect.workers import choose_num_workers
@@ -65,7 +66,7 @@ def collect(
         raise GenloomError("collect.stored_medium", source=min(stored_sources), plural=preparer.plural)
     readable_files, unread_notes = preparer.select(files)
     report = Report(name=name, medium=medium)
-    for note in [*notes, *unread_notes]:
+    for note in [*notes, *unread_notes, *note_own_splits(file.name for file in readable_files)]:
         report.add_note(note)
     report.files = len(readable_files) + report.files_skipped
     if not readable_files:

@@ -1,16 +1,25 @@
 """Assign documents to train, val or test by a hash of their content, with exact shares also in small collections."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from genloom.collect.options import Note
 from genloom.collect.overlap import DuplicateGroups
+from genloom.errors import GenloomError
 
 SPLITS = ("train", "val", "test")
 # Below these sizes the shares of a plain hash would often be far off, so that documents are ranked instead.
 SMALL_DOCUMENTS, SMALL_BYTES = 4_096, 16 << 20
 NEGLIGIBLE_SHARE = 1 / 10  # of what would be held out if no documents overlapped
 MIN_DOCUMENTS = {"val": 3, "test": 8}  # in a collection with this many documents the split is never empty
+
+# Parts of the names of files and folders that say for what their makers mean them.
+_TRAINING_NAME = re.compile(r"(?:^|/)train(?:ing)?(?:[-_.\d][^/]*)?(?=/|$)", re.IGNORECASE)
+_HELD_OUT_NAME = re.compile(
+    r"(?:^|/)(?:test(?:ing)?|val|valid(?:ation)?|dev|eval)(?:[-_.\d][^/]*)?(?=/|$)", re.IGNORECASE
+)
 
 SplitTotals = dict[str, dict[str, int]]  # split → numbers of its documents and bytes
 
@@ -31,6 +40,16 @@ class SplitGroup:
     digest: bytes
     size: int = 0
     is_excluded: bool = False  # must not be held out
+
+
+def note_own_splits(names: Iterable[str]) -> list[Note]:
+    """Return a note if the names of files divide them into training and held-out data, which is not heeded."""
+    names = list(names)
+    held_out = [name for name in names if _HELD_OUT_NAME.search(name) and not _TRAINING_NAME.search(name)]
+    if not held_out or not any(map(_TRAINING_NAME.search, names)):
+        return []
+    error = GenloomError("collect.own_splits", count=len(held_out))
+    return [Note.from_error(held_out[0], error, is_skipped=False)]
 
 
 def hash_to_unit(digest: bytes, seed: int) -> float:

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from genloom.collect.split import hash_to_unit, split_by_hash, split_by_rank
+from genloom.collect.split import hash_to_unit, note_own_splits, split_by_hash, split_by_rank
 
 
 def digest(i: int) -> bytes:
@@ -54,3 +54,21 @@ def test_a_grown_collection_keeps_nearly_all_splits() -> None:
 
 def test_with_shares_of_zero_all_is_in_train() -> None:
     assert set(split_by_rank([0.1, 0.2, 0.3, 0.4] * 5, [1] * 20, 0.0, 0.0)) == {"train"}
+
+
+@pytest.mark.parametrize(
+    ("names", "noted"),
+    [
+        (["data/train.jsonl", "data/test.jsonl", "data/b.txt"], "data/test.jsonl"),
+        (
+            ["x/train-00000-of-00002.parquet", "x/validation-00000-of-00001.parquet"],
+            "x/validation-00000-of-00001.parquet",
+        ),
+        (["set/Train/a.png", "set/Val/a.png"], "set/Val/a.png"),
+        (["data/train.jsonl", "data/more.jsonl"], ""),
+        (["notes/test.txt", "notes/trains.txt", "notes/training of dogs.txt"], ""),
+        (["tests/train.txt", "latest/train_2.txt"], ""),
+    ],
+)
+def test_splits_of_the_user_that_are_not_kept_are_told(names: list[str], noted: str) -> None:
+    assert [note.source for note in note_own_splits(names)] == ([noted] if noted else [])
