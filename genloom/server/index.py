@@ -35,6 +35,7 @@ MAX_COUNTED_MATCHES = 5000  # of a search
 MAX_EXCERPT_CHARS = 400  # of a text, in a list
 _SETTLED_NS = 3_000_000_000  # a folder whose time is nearer than this may change again without a later time
 _BATCH = 500
+_FIRST_SECONDS = 10.0  # that a page waits for the first reading, rather than say that nothing was made
 
 _STEPS = (
     """
@@ -98,7 +99,7 @@ class OutputIndex:
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace, self._root = workspace, workspace.folder
-        self._syncing = threading.Lock()
+        self._syncing, self._is_read = threading.Lock(), False
 
     def open(self) -> None:
         self._database = Database(self._root / "index.sqlite", _STEPS, is_derived=True)
@@ -250,12 +251,13 @@ class OutputIndex:
     # Keeping up
 
     def sync(self, *, waits: bool = True) -> None:
-        """Read what is new or gone; while another thread does it, only if `waits`."""
-        if not self._syncing.acquire(blocking=waits):
+        """Read what is new or gone; while another thread does it, only if `waits`, and for a while the first time."""
+        if not self._syncing.acquire(timeout=-1 if waits else 0 if self._is_read else _FIRST_SECONDS):
             return
         try:
             self._sync_days()
             self._sync_ratings()
+            self._is_read = True
         finally:
             self._syncing.release()
 

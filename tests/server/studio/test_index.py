@@ -1,12 +1,16 @@
 """The index of outputs with a hundred thousand of them."""
 
 import random
+import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from genloom.api.workspace import Workspace
+from genloom.server.index import OutputIndex
 from genloom.server.index_rows import insert_row
 from genloom.store.names import make_timed_id
 
@@ -83,3 +87,16 @@ def test_a_page_of_a_hundred_thousand_outputs_takes_milliseconds(open_studio: Ca
             if min(seconds) > 0.05:
                 slow[query] = min(seconds)
         assert slow == {}
+
+
+def test_the_first_page_waits_until_the_outputs_are_read(tmp_path: Path) -> None:
+    index = OutputIndex(Workspace(tmp_path))
+    index.open()
+    index._syncing.acquire()  # another page came first
+    threading.Timer(0.2, index._syncing.release).start()
+    index.sync(waits=False)
+    assert index._is_read
+    index._syncing.acquire()
+    index.sync(waits=False)  # from now on nobody waits
+    index._syncing.release()
+    index.close()
