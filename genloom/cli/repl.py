@@ -25,9 +25,11 @@ class ChatREPL:
 
     def __init__(self, chat: Chat, console: Console, prompt_input: PromptInput):
         self.chat, self.console, self.prompt_input = chat, console, prompt_input
+        self._cure = "another --seed asks again"
 
     def run(self) -> None:
         """Read questions and commands until the input ends or the person leaves."""
+        self._cure = "/retry asks again"
         self.console.print_note(f"Chatting with {self.chat.model.ref}. /help lists the commands; Ctrl-D leaves.")
         self._print_last_turn()
         while True:
@@ -76,9 +78,9 @@ class ChatREPL:
         if id not in ("", new_id := self.chat.conversation.id):
             self.console.print_note(f"(another program has changed this conversation: yours goes on as {new_id})")
         if not answer.strip():
-            self.console.print_note("(the answer is empty; /retry asks again)")
+            self.console.print_note(f"(the answer is empty; {self._cure})")
         elif self.chat.has_loop:
-            self.console.print_note("(ended because it repeated itself; /retry asks again)")
+            self.console.print_note(f"(ended because it repeated itself; {self._cure})")
         elif self.chat.is_cut:
             self.console.print_note("(cut at the maximum number of tokens; for longer answers: --max-tokens)")
         for reader in self.chat.readers:

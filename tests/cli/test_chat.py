@@ -82,6 +82,17 @@ def test_one_question_from_standard_input(
     assert json.loads(capsys.readouterr().out)["question"] == "Who?\nAnd why?"
 
 
+def test_the_cure_of_an_empty_answer_is_one_that_works(
+    home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genloom.api.chat.Chat.iter_ask", lambda *_: iter(()))
+    monkeypatch.setattr("genloom.cli.repl.ChatREPL.build_result", lambda *_: {})
+    _, err = type_lines(capsys, monkeypatch, "Who?")
+    assert "the answer is empty; /retry asks" in err
+    assert run(["chat", "tales", "--prompt", "Who?"]) == 0
+    assert "the answer is empty; another --seed asks" in capsys.readouterr().err
+
+
 def test_a_conversation_is_saved_and_continued(
     home: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
