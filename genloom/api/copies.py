@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,15 +44,19 @@ def copies(workspace: "Workspace", path: str | Path, model: "Model | str" = "", 
     """
     from genloom import plugins
 
+    adapters: tuple[str, ...] = ()
     if not (model or data):
-        model = find_maker(workspace, expand_home(path))
-    training_data = find_training_data(workspace, model, data)
+        model, adapters = find_maker(workspace, expand_home(path))
+    training_data = find_training_data(workspace, model, data, adapters)
     value = plugins.find_part("medium", training_data.medium.kind).open(expand_home(path)).value
     return _measure_values([value], training_data, [str(path)])[0]
 
 
-def find_maker(workspace: "Workspace", path: Path) -> "Model":
-    """Return the model that made a file, by its bytes or signature; GenloomError (api.copies_of_what) if unknown."""
+def find_maker(workspace: "Workspace", path: Path) -> "tuple[Model, tuple[str, ...]]":
+    """Return the model that made a file with its adapters, by the file's bytes or signature.
+
+    Raises GenloomError (api.copies_of_what) if it is unknown.
+    """
     from genloom.api.verification import verify
     from genloom.store.files import hash_file
     from genloom.trust import signing
@@ -69,7 +74,7 @@ def find_maker(workspace: "Workspace", path: Path) -> "Model":
         raise GenloomError("api.copies_of_what", path=path) from error
     if facts.get("model_digest") not in (None, model.digest):  # another model has its name now
         raise GenloomError("api.copies_of_what", path=path)
-    return model
+    return model, tuple(map(str, facts.get("adapters") or ()))
 
 
 def copies_of_output(output: "Output", *, data: str = "") -> "CopyReport":
@@ -98,10 +103,11 @@ def find_copies_of_outputs(
 ) -> "list[CopyReport]":
     """Return the report on each output, in order; outputs of one model are compared together."""
     reports: dict[str, CopyReport] = {}
-    chosen = workspace.model(model).ref if model else ""
-    for ref in dict.fromkeys(chosen or output.model for output in outputs):
-        own = [output for output in outputs if (chosen or output.model) == ref]
-        training_data = find_training_data(workspace, ref, data)
+    chosen = (workspace.model(model).ref, ()) if model else None
+    made_by = {each.id: chosen or (each.model, tuple(each.record.get("adapters") or ())) for each in outputs}
+    for ref, adapters in dict.fromkeys(made_by.values()):
+        own = [output for output in outputs if made_by[output.id] == (ref, adapters)]
+        training_data = find_training_data(workspace, ref, data, adapters)
         for output in own:
             check_medium(training_data, output.medium.kind, output.id)
         found = _measure_values([output.continuation for output in own], training_data, [output.id for output in own])
@@ -109,13 +115,13 @@ def find_copies_of_outputs(
     return [reports[output.id] for output in outputs]
 
 
-def find_searchable_data(workspace: "Workspace", ref: str) -> "TrainingData":
-    """Return the training data of a model whose copies are refused.
+def find_searchable_data(workspace: "Workspace", ref: str, adapters: Sequence[str] = ()) -> "TrainingData":
+    """Return the training data of a model with adapters whose copies are refused.
 
     Raises GenloomError (api.copies_without_data) if not all of them are here, or nothing was held out that says what is
     shared by chance, so that copies could pass.
     """
-    training_data = find_training_data(workspace, ref)
+    training_data = find_training_data(workspace, ref, adapters=adapters)
     if training_data.missing or not training_data.datasets:
         raise GenloomError("api.copies_without_data", model=ref, reason="; ".join(training_data.missing))
     if next(training_data.iter_held_out(), None) is None:
@@ -130,20 +136,25 @@ def find_copied_rows(training_data: "TrainingData", values: Sequence[Any]) -> se
     return {row for row, report in enumerate(reports) if report.is_beyond_chance}
 
 
-def find_training_data(workspace: "Workspace", model: "Model | str", data: str = "") -> "TrainingData":
-    """Return the data sets to search: the one named, else those of the model and its bases."""
+def find_training_data(
+    workspace: "Workspace", model: "Model | str", data: str = "", adapters: Sequence[str] = ()
+) -> "TrainingData":
+    """Return the data sets to search: the one named, else those of the model, its adapters, and their bases."""
     from genloom import plugins
     from genloom.evaluate.training_sources import TrainingSources, find_seen_documents, find_training_sources
     from genloom.model.design import Design
     from genloom.trust.copies import TrainingData, remove_old_indexes
 
     store, excluded, load_codec, codec_key = workspace.store, frozenset[str](), None, ""
+    parts: list[Model] = []
     if data:
         sources = TrainingSources((store.get_dataset(data),), ())
         medium = sources.datasets[0].medium
     else:
         stored = workspace.model(model).folder
-        sources = find_training_sources(store, workspace.model(model))
+        parts, removed = find_parts(workspace, stored.ref, adapters)
+        sources = find_training_sources(store, *parts)
+        sources = replace(sources, missing=(*sources.missing, *removed))
         job = tomllib.loads((stored.folder / "job.toml").read_text(encoding="utf-8"))
         if stored.runtime:  # a library of its own runs it, without a codec of ours
             medium = str(job["medium"])
@@ -151,7 +162,7 @@ def find_training_data(workspace: "Workspace", model: "Model | str", data: str =
             medium = Design.from_job(job).medium
             load_codec, codec_key = lambda: workspace.model(model).load().codec, stored.digest[:16]
     if len(sources.datasets) > 1:  # what one model of the line held out, another may have learned
-        excluded = find_seen_documents(store, [workspace.model(model)], sources.datasets[0], "val").ids
+        excluded = find_seen_documents(store, parts, sources.datasets[0], "val").ids
     folder = workspace.folder / "cache" / "copies"
     remove_old_indexes(folder, (path.name for path in (workspace.folder / "data").glob("*/*")))
     return TrainingData(
@@ -163,6 +174,17 @@ def find_training_data(workspace: "Workspace", model: "Model | str", data: str =
         load_codec=load_codec,
         codec_key=codec_key,
     )
+
+
+def find_parts(workspace: "Workspace", ref: str, adapters: Sequence[str]) -> "tuple[list[Model], list[str]]":
+    """Return a model and its adapters, and notes on the adapters that are not here any more."""
+    parts, removed = [workspace.model(ref)], []
+    for each in dict.fromkeys(adapters):
+        try:
+            parts.append(workspace.model(each))
+        except GenloomError:
+            removed.append(format_message("evaluate.adapter_missing", adapter=each, model=ref))
+    return parts, removed
 
 
 def check_medium(training_data: "TrainingData", medium: str, label: str) -> None:

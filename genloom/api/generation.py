@@ -261,7 +261,10 @@ def _iter_events(
     apply_policy(workspace, list_prompt_texts(model, request), model.ref)
     is_streamed = len(request.prompts) == 1 and engine.can_stream_text(model) and not refuse_copies
     is_streamed &= generate_batches is None
-    training_data, num_withheld = find_searchable_data(workspace, model.ref) if refuse_copies else None, 0
+    training_data, num_withheld = (
+        find_searchable_data(workspace, model.ref, model.adapters) if refuse_copies else None,
+        0,
+    )
     if (selection := build_selection(model, request)) is not None:
         if generate_batches is not None:
             raise GenloomError("api.selection_on_cluster", model=model.ref)

@@ -42,11 +42,11 @@ class TrainingSources:
         return {"searched": searched_refs, "not_searched": list(self.missing)}
 
 
-def find_training_sources(workspace: Workspace, model: StoredModel) -> TrainingSources:
-    """Follow the model cards down to the model that was trained from scratch or imported."""
+def find_training_sources(workspace: Workspace, *models: StoredModel) -> TrainingSources:
+    """Follow the cards of models down to the model that was trained from scratch or imported."""
     found_datasets: dict[str, Dataset] = {}
     missing: list[str] = []
-    for folder in _iter_lineage(workspace, model, missing):
+    for folder in (folder for model in models for folder in _iter_lineage(workspace, model, missing)):
         data = folder.card.get("data")
         if data is None:
             if not folder.parent_ref:  # else it was trained on ratings alone

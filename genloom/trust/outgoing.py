@@ -166,6 +166,7 @@ def collect_facts(
 ) -> dict[str, Any]:
     """Return what a signature tells of an output: the model, its data and their licences, the time."""
     ref, digest = str(record.get("model") or ""), str(record.get("model_digest") or "")
+    adapters = dict(record.get("adapters") or {})
     facts: dict[str, Any] = {
         "output": record.get("id"),
         "sha256": record.get("sha256"),  # of the stored output, which a replay gives
@@ -173,8 +174,8 @@ def collect_facts(
         "medium": record.get("medium"),
         "model": ref,
         "model_digest": digest,
-        "adapters": dict(record.get("adapters") or {}),
-        "data": list(read_lineage(workspace, ref, digest)) if ref else [],
+        "adapters": adapters,
+        "data": list_data(workspace, {ref: digest, **adapters}),
         "mark": get_marking_key(record),
         "imported": record.get("imported"),
     }
@@ -197,6 +198,14 @@ def read_preferences(root: Path) -> SignaturePreferences:
         return parse_settings(SignaturePreferences, table, "signatures")
     except (OSError, ValueError, TypeError, AttributeError) as error:  # GenloomError, TOMLDecodeError are ValueErrors
         raise GenloomError("trust.bad_preferences", path=path, reason=error) from error
+
+
+def list_data(workspace: Workspace, models: Mapping[str, str]) -> list[Mapping[str, Any]]:
+    """Return the data that models, by their refs with digests, and those they were tuned from were trained on."""
+    found: list[Mapping[str, Any]] = []
+    for ref, digest in models.items():
+        found += [entry for entry in read_lineage(workspace, ref, digest) if entry not in found]
+    return found
 
 
 @lru_cache(maxsize=256)

@@ -302,6 +302,21 @@ def test_an_edit_names_its_source(ws: gl.Workspace) -> None:
     assert manifest.ingredients == ("source.png",)
 
 
+def test_a_signature_tells_the_data_of_adapters(ws: gl.Workspace) -> None:
+    import json
+
+    for name, licence in (("base", "CC0-1.0"), ("style", "CC-BY-NC-4.0")):
+        with ws.store.create_model(name) as folder:
+            (folder / "weights.safetensors").write_bytes(b"")
+            (folder / "card.json").write_text(json.dumps({"data": {"name": name, "licences": {licence: 1}}}))
+    digests = {name: ws.store.get_model(name).digest for name in ("base", "style")}
+    record = {"medium": "text", "model": "base/1", "model_digest": digests["base"], "written": "Once"}
+    record |= {"adapters": {"style/1": digests["style"]}}
+    manifest = ws.output(ws.store.save_output(text.encode("Once"), ".txt", record)).manifest()
+    assert manifest is not None
+    assert [entry["licences"] for entry in manifest.facts["data"]] == [["CC0-1.0"], ["CC-BY-NC-4.0"]]
+
+
 def test_an_imported_answer_is_not_said_to_be_generated(ws: gl.Workspace, tmp_path: Path) -> None:
     record = {"medium": "text", "model": "tales/1", "prompt": "Once", "written": "Mine", "imported": "answers.jsonl"}
     path = ws.output(ws.store.save_output(text.encode("Mine"), ".txt", record)).save(tmp_path / "mine.txt")

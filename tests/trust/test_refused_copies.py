@@ -71,8 +71,9 @@ def make_picture(number: int) -> np.ndarray:
 
 
 def get_cases() -> dict[str, Case]:
-    tokens: Any = {**TOKENS, "network_settings": TRANSFORMER, "context_length": 256}
-    flow: Any = {**FLOW, "network_settings": {"width": 32, "depth": 2, "head_width": 16, "patch_size": 4}}
+    tokens: dict[str, Any] = {**TOKENS, "network_settings": TRANSFORMER, "context_length": 256}
+    flow: dict[str, Any] = {**FLOW, "network_settings": {"width": 32, "depth": 2, "head_width": 16, "patch_size": 4}}
+    small_flow: dict[str, Any] = {**FLOW, "network_settings": {"width": 16, "depth": 1, "head_width": 8}}
     size = (16, 16)
     sounds = waveform.Config(rate=16_000, hop=256, frames=64, scale=1.0)
     return {
@@ -122,7 +123,7 @@ def get_cases() -> dict[str, Case]:
                 codec="waveform",
                 medium="audio",
                 codec_settings={"rate": 16_000, "hop": 256, "frames": 64, "scale": 1.0},
-                **{**flow, "network_settings": {"width": 16, "depth": 1, "head_width": 8}},
+                **small_flow,
             ),
             waveform.Codec(sounds),
             lambda number: make_noise(number, 1.0),
@@ -217,3 +218,24 @@ def test_without_held_out_data_nothing_is_handed_out(case: Case, tmp_path: Path)
     model = workspace.model(create_model(workspace.store, case, data))
     with raises_code("api.copies_without_data", model=model.ref):
         model.generate(refuse_copies=True, **case.params)
+
+
+def test_the_data_of_adapters_count(tmp_path: Path) -> None:
+    workspace, case = gl.Workspace(tmp_path), get_cases()["text"]
+    documents = ["".join(np.random.default_rng(number).choice(list("abcdefghijk "), 300)) for number in range(14)]
+    refs = [
+        create_model(
+            workspace.store, case, create_data(workspace.store, "text", documents[first : first + 4], [held_out])
+        )
+        for first, held_out in ((0, documents[12]), (4, documents[13]))
+    ]
+    alone, both = find_searchable_data(workspace, refs[0]), find_searchable_data(workspace, refs[0], refs)
+    copied = [documents[1], documents[6]]
+    assert find_copied_rows(alone, copied) == {0}
+    assert find_copied_rows(both, copied) == {0, 1}
+    record = {"model": refs[0], "medium": "text", "written": documents[6], "adapters": {refs[1]: "", "gone/1": ""}}
+    report = workspace.output(workspace.store.save_output(documents[6].encode(), ".txt", record)).copies()
+    assert report.is_beyond_chance
+    assert any("gone/1" in note for note in report.missing)
+    with raises_code("api.copies_without_data"):
+        find_searchable_data(workspace, refs[0], ["gone/1"])

@@ -377,6 +377,8 @@ def build(
     workspace: Workspace, loaded: LoadedModel, request: GenerationRequest, send: Send, run_later: RunLater
 ) -> OutputWriter:
     """Return the writer of a request's outputs; raise GenloomError for what the model cannot do."""
-    training_data = find_searchable_data(workspace, loaded.model.ref) if request.refuse_copies else None
+    training_data = (
+        find_searchable_data(workspace, loaded.model.ref, loaded.model.adapters) if request.refuse_copies else None
+    )
     built = build_rows(workspace, loaded.model, request)
     return OutputWriter(workspace, loaded, request, built, send, run_later, training_data=training_data)

@@ -60,6 +60,7 @@ class SpeechRequest(Shape):
     response_format: Literal["mp3", "wav", "flac", "opus", "pcm"] | None = None
     speed: Annotated[float, Field(ge=0.25, le=4, allow_inf_nan=False)] | None = None
     stream_format: Literal["audio"] | None = None
+    refuse_copies: bool = False  # whether speech that copies the recordings of its voice is withheld
 
 
 class TranscriptionRequest(Shape):
@@ -78,7 +79,7 @@ async def create_speech(request: Request, body: SpeechRequest) -> Response:
     model = await run_in_threadpool(find_model, workspace, resolve_model(request, body.model), can_speak)
     if not body.input.strip():
         raise APIError("server.text_missing", param="input")
-    is_stream = body.stream_format is not None and get_format(body) in STREAMED_FORMATS
+    is_stream = body.stream_format is not None and get_format(body) in STREAMED_FORMATS and not body.refuse_copies
     output = await run_in_threadpool(workspace.store.reserve_output)
     speaking = SpokenText(request.app.state.jobs.speaker, workspace, output)
     try:
@@ -89,12 +90,17 @@ async def create_speech(request: Request, body: SpeechRequest) -> Response:
             model=model.ref,
             metadata=describe_owner(get_owner(request)),
             stream_format=get_format(body) if is_stream else "",
+            refuse_copies=body.refuse_copies,
         )
         first = await wait_unless_left(request, speaking.speak_passage())
         while not is_stream and not speaking.is_done:
             await wait_unless_left(request, speaking.speak_passage())
-    except BaseException:
+    except BaseException as error:
         await speaking.close()
+        if getattr(error, "code", "") == "speech.copied":
+            raise APIError(
+                "server.only_copies", param="refuse_copies", public_code="content_filter", model=model.ref
+            ) from error
         raise
     mime, headers = MIME_BY_FORMAT[get_format(body)], {OUTPUT_HEADER: output}
     if is_stream:

@@ -49,9 +49,10 @@ def start_speech(
     model: str,
     metadata: Mapping[str, Any],
     stream_format: str,
+    refuse_copies: bool,
 ) -> None:
     """Begin to speak a text, whose output gets an id that the server has reserved."""
-    events = iter_spoken(workspace, text, voice, rate, model, metadata, reserved=output)
+    events = iter_spoken(workspace, text, voice, rate, model, metadata, output, refuse_copies)
     _speeches[output] = _Speech(events, model, stream_format)
 
 

@@ -84,6 +84,22 @@ def test_samples_without_a_header_and_the_speed_are_given(speaking: RunningServe
     assert soundfile.read(io.BytesIO(wav.content), dtype="int16")[0].tobytes() == pcm.content
 
 
+def test_speech_that_copies_the_recordings_of_its_voice_is_withheld(
+    speaking: RunningServer, client: httpx2.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {**BODY, "stream_format": "audio", "refuse_copies": True}
+    answer = client.post(SPEECH, json=body)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "api.copies_without_data")
+    monkeypatch.setattr("genloom.api.copies.find_searchable_data", lambda workspace, ref: True)
+    for rows, status in (({0}, 400), (set(), 200)):
+        monkeypatch.setattr("genloom.api.copies.find_copied_rows", lambda data, values, rows=rows: rows)
+        count, answer = len(speaking.workspace.outputs), client.post(SPEECH, json=body)
+        assert answer.status_code == status
+        assert status == 200 or answer.json()["error"]["code"] == "content_filter"
+        assert len(speaking.workspace.outputs) - count == (status == 200)
+    assert soundfile.info(io.BytesIO(answer.content)).frames > 0
+
+
 @pytest.mark.parametrize("name", ["pcm", "wav", "mp3"])
 def test_speech_is_streamed_as_it_is_made(speaking: RunningServer, client: httpx2.Client, name: str) -> None:
     text = "Good morning. It is half past seven.\n\nYes, it is five past seven."
