@@ -10,7 +10,8 @@ Samplers with random steps, and starts from a source, lose the mark; few steps w
 Shape letters: A alignments, P pool indices, N numbers of a signal, C channels.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import exp, log, prod
@@ -143,20 +144,38 @@ def estimate_noise(model: Model, values: Sequence[Any], given: Mapping[str, Any]
     objective: Any = unwrap_objective(model.objective)
     estimates = []
     for begin in range(0, len(values), BATCH_SIZE):
-        batch = values[begin : begin + BATCH_SIZE]
-        x = encode_values(model.codec, batch, rounds)
-        cond = encode_condition(model, [{**read_conditions(model, value, x.shape[2:]), **given} for value in batch])
+        x, cond = read_signals(model, values[begin : begin + BATCH_SIZE], given, rounds)
         estimates.append(objective.invert(dict(model.parts.items()), x, cond, InversionParams(STEPS)).cpu())
     return torch.cat(estimates)
 
 
-def encode_values(codec: Codec, values: Sequence[Any], rounds: int) -> Tensor:
-    """Return signals of values, A C *size.
+def read_signals(
+    model: Model, values: Sequence[Any], given: Mapping[str, Any], rounds: int
+) -> tuple[Tensor, Condition | None]:
+    """Return the signals of values, A C *size, and their conditions: those given, and those that the values tell.
+
+    Values that tell their conditions are read on the grid that they were drawn on, else on that of the training.
+    """
+    codec = model.codec
+    if isinstance(codec, GridCodec):
+        with suppress(ValueError, RuntimeError):  # conditions of a file from outside, which nothing fulfils
+            x = encode_values(codec, values, rounds, codec.encode_whole)
+            told = [read_conditions(model, value, x.shape[2:]) for value in values]
+            if all(told) or not model.conditioners:
+                return x, encode_condition(model, [{**each, **given} for each in told])
+    x = encode_values(codec, values, rounds)
+    return x, encode_condition(model, [given] * len(x))
+
+
+def encode_values(
+    codec: Codec, values: Sequence[Any], rounds: int, encode: Callable[[Any], np.ndarray] | None = None
+) -> Tensor:
+    """Return signals of values, A C *size, by another function than the codec's own, if one is given.
 
     Each round adds the difference between the codes of the values and of what was decoded: near the solution, an
     encoder's errors are the same for both.
     """
-    encode = codec.encode_whole if isinstance(codec, GridCodec) else codec.encode
+    encode = codec.encode if encode is None else encode
     encoded = np.stack([encode(value) for value in values])
     x = encoded
     for _ in range(rounds):

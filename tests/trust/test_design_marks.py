@@ -8,11 +8,12 @@ import pytest
 import genloom as gl
 from genloom import noise as noise_module
 from genloom.media import design
+from genloom.media.design.structure import Structure
 from genloom.model import load_model
 from genloom.store.workspace import Workspace
 from genloom.trust import signal_marks
 from genloom.trust.marks import find_mark
-from genloom.trust.signal_marks import encode_values, read_conditions
+from genloom.trust.signal_marks import read_signals
 from tests.design.test_generation import SIDE, WORDS, build_design_model
 
 POOL = 1 << 8
@@ -39,12 +40,22 @@ def test_a_drawn_design_is_found_without_its_metadata(workspace: Workspace) -> N
     assert reports[0].output == marked.id
 
 
-def test_a_design_is_read_as_it_was_drawn(workspace: Workspace) -> None:
+def test_a_design_is_read_as_it_was_drawn(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load_model(workspace, "parts")
     (output,) = gl.Workspace(workspace.root).model("parts").generate(n=1, goal=WORDS, refine=0, budget=1, seed=1)
-    x = encode_values(model.codec, [output.value], 1)
-    goals = read_conditions(model, output.value, x.shape[2:])["goals"]
-    assert tuple(x.shape[2:]) == goals.domain.shape
-    assert output.value.goals is not None
+    x, cond = read_signals(model, [output.value], {}, 1)
+    assert cond is not None
+    assert cond.field is not None
+    assert x.shape[2:] == cond.field.shape[2:] != (SIDE, SIDE)
     assert np.isclose(x.mean(), 2 * output.value.density.mean() - 1, atol=0.01)
-    assert read_conditions(model, model.codec.decode(x[0].numpy()), x.shape[2:]) == {}
+    monkeypatch.setattr("genloom.conditioners.goals.build_fields", fail)
+    for value in (Structure(output.value.levels), output.value):  # without goals, and with goals that nothing fulfils
+        x, cond = read_signals(model, [value], {}, 1)
+        assert x.shape[2:] == (SIDE, SIDE)
+        assert cond is not None
+        assert cond.field is not None
+        assert not cond.field.any()
+
+
+def fail(problem: object) -> None:
+    raise RuntimeError("the matrix is singular")
