@@ -151,7 +151,9 @@ def read_card(folder: Path) -> dict[str, str]:
     for line, next_line in zip(lines, [*lines[1:], ""], strict=True):
         key, colon, value = line.partition(":")
         value = value.strip() or (next_line.strip().removeprefix("-") if next_line.strip().startswith("- ") else "")
-        if colon and value.strip():
+        value = value.strip().partition(" #")[0]
+        value = value.strip("[] ").partition(",")[0] if value.startswith("[") else value
+        if colon and value.strip() not in ("", "null", "~"):
             metadata.setdefault(key.strip().lower(), value.strip().strip("\"'"))
     return metadata
 

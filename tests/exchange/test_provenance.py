@@ -13,7 +13,7 @@ import pytest
 from genloom.cli import run
 from genloom.exchange import gguf_file, gguf_header
 from genloom.exchange.catalog import CATALOG, CatalogEntry, cache_folder
-from genloom.exchange.huggingface import read_card
+from genloom.exchange.huggingface import get_licence, read_card
 from genloom.exchange.importer import import_model
 from genloom.exchange.provenance import HUB_URL, Provenance, find_notices, read_provenance, write_card
 from genloom.store.workspace import Workspace
@@ -182,3 +182,20 @@ def test_files_have_the_mode_of_the_umask(umask: int, home: Workspace, tmp_path:
     files = [path for root in (home.root / "models", *tmp_path.glob("out*")) for path in (root, *root.rglob("*"))]
     modes = {stat.S_IMODE(path.stat().st_mode) for path in files if path.is_file()}
     assert modes == {0o666 & ~umask}
+
+
+@pytest.mark.parametrize(
+    ("fields", "licence"),
+    [
+        ("license: apache-2.0  # of the weights", "apache-2.0"),
+        ("license: [mit, apache-2.0]", "mit"),
+        ("license:\n- mit\n- apache-2.0", "mit"),
+        ("license: null", "unknown"),
+        ("license: ~", "unknown"),
+        ("license: []", "unknown"),
+        ("license: other\nlicense_name: 'my own'", "my own"),
+    ],
+)
+def test_the_licence_of_a_card(fields: str, licence: str, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text(f"---\n{fields}\n---\n# A model\n")
+    assert get_licence(read_card(tmp_path)) == licence
