@@ -114,6 +114,7 @@ IMPORTS = {
     "api/chat_context.py": "conversations are text",
     "api/code.py": "a chat model is asked in a conversation, which is text",
     "api/generation.py": "a chat model answers questions, and conversations are text",
+    "api/generation_requests.py": "a chat model answers questions, and conversations are text",
     "api/prompts.py": "conversations are text",
     "assistant/attachments.py": "the text of a file beside a question",
     "api/knowledge_answers.py": "conversations are text",
@@ -175,7 +176,7 @@ COMPARISONS = {
 }
 GUESSES = {
     "api/arguments.py": "an argument that may be one text or several, and a setting",
-    "api/generation.py": "the value of a condition, which a person may give as text",
+    "api/generation_requests.py": "the value of a condition, which a person may give as text",
     "api/notebook.py": "a cell of a table",
     "api/policy.py": "the value of a condition, which may be words",
     "generate/default.py": "a signal without axes has no part to fill",
