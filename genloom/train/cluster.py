@@ -24,7 +24,7 @@ MAX_IDLE_STARTS = 3
 MAX_FAILURES = 100  # of machines and processes; a rank that is lost loses at most the steps since the last checkpoint
 POLL_SECONDS = 0.5
 STOP_SECONDS = 300.0  # that ranks have to finish their step and save
-END_SECONDS = 60.0  # that Ray Train has to give the processors of the ranks back, once the last event is there
+END_SECONDS = 120.0  # that Ray Train has to give the processors of the ranks back, once the last event is there
 LOG_FOLDER = "cluster"  # of the workspace, where Ray Train keeps its own notes on a run
 
 
@@ -55,12 +55,14 @@ class Board:
     num_idle_starts: int = 0  # in a row, without a step between two of them
     last_fault: str = ""
     is_stop_requested: bool = False
+    placement_groups: list[Any] = field(default_factory=list)  # of each start: they hold the processors of the ranks
 
-    def begin_attempt(self) -> tuple[str, int, str]:
+    def begin_attempt(self, placement_group: Any) -> tuple[str, int, str]:
         """Count a start of all ranks; return the run to continue, "" for a new one, and the number of starts.
 
         If several starts led to no step, also return the last fault, which another start would not mend.
         """
+        self.placement_groups.append(placement_group)
         self.num_starts += 1
         self.num_idle_starts += 1
         return self.run, self.num_starts, self.last_fault if self.num_idle_starts > MAX_IDLE_STARTS else ""
@@ -81,6 +83,10 @@ class Board:
         """Return the events since the last call."""
         events, self.events = self.events, []
         return events
+
+    def get_placement_groups(self) -> list[Any]:
+        """Return the placement groups of all starts."""
+        return self.placement_groups
 
     def request_stop(self) -> None:
         """Ask the ranks to save and stop after a step."""
@@ -104,9 +110,13 @@ def train_on_cluster(workspace: Workspace, request: TrainRequest, cluster: Clust
     try:
         yield from follow_board(cluster, board, training)
     finally:
-        # A trainer that is cancelled leaves its ranks and their processors to a watch that few clusters have.
         if not ray.wait([training], timeout=END_SECONDS)[0]:
+            # A trainer that is cancelled leaves its processors to a watch that few clusters have: the next run would
+            # wait for them for ever.
+            placement_groups = ray.get(board.get_placement_groups.remote())
             ray.cancel(training, force=True, recursive=True)
+            for placement_group in placement_groups:
+                ray.util.remove_placement_group(placement_group)
         ray.kill(board)
 
 
@@ -182,7 +192,7 @@ def run_cluster_rank(config: dict[str, Any]) -> None:
     context: Any = import_module("ray.train").get_context()
     broadcast: Any = import_module("ray.train.collective").broadcast_from_rank_zero
     is_main = context.get_world_rank() == 0
-    given = [find_address(), *ray.get(board.begin_attempt.remote())] if is_main else None
+    given = [find_address(), *ray.get(board.begin_attempt.remote(find_placement_group()))] if is_main else None
     (address, port), run, num_starts, reason = broadcast(given)
     if reason:
         if is_main:
@@ -224,6 +234,11 @@ def follow_training(workspace: Workspace, request: TrainRequest, board: Any) -> 
             if group.broadcast(should_stop):
                 events.close()
                 return
+
+
+def find_placement_group() -> Any:
+    """Return the placement group of this process, which holds the processors of all ranks."""
+    return import_ray().util.get_current_placement_group()
 
 
 def find_address() -> tuple[str, int]:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from genloom.cluster import open_cluster
 from genloom.store.workspace import Workspace
+from genloom.train import cluster as cluster_training
 from genloom.train.cluster import train_on_cluster
 from genloom.train.events import RunResult, RunStart, RunWarning, StepMetrics
 from genloom.train.request import TrainRequest
@@ -93,6 +94,20 @@ def test_an_error_of_the_job_ends_the_run_at_once(machines: Any, workspace: Work
     request = TrainRequest("tales", steps=4, overrides={"plan.cooldwon": "1"})
     with open_cluster("ray") as cluster, raises_code("core.unknown_setting"):
         list(train_on_cluster(workspace, request, cluster, 2))
+
+
+def test_a_run_that_has_to_be_cancelled_leaves_its_processors_free(
+    machines: Any, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_cluster("ray") as cluster:
+        monkeypatch.setattr(cluster_training, "STOP_SECONDS", 0.0)
+        monkeypatch.setattr(cluster_training, "END_SECONDS", 0.0)
+        events = train_on_cluster(workspace, build_request(100_000), cluster, 2)
+        assert any(isinstance(event, StepMetrics) for event in events)
+        events.close()
+        monkeypatch.undo()
+        *_, result = train_on_cluster(workspace, build_request(4), cluster, 2)
+    assert isinstance(result, RunResult)
 
 
 def test_a_closed_run_saves_and_resumes(machines: Any, workspace: Workspace) -> None:
