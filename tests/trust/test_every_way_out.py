@@ -311,7 +311,7 @@ def test_a_signature_tells_the_data_of_adapters(ws: gl.Workspace) -> None:
             (folder / "card.json").write_text(json.dumps({"data": {"name": name, "licences": {licence: 1}}}))
     digests = {name: ws.store.get_model(name).digest for name in ("base", "style")}
     record = {"medium": "text", "model": "base/1", "model_digest": digests["base"], "written": "Once"}
-    record |= {"adapters": {"style/1": digests["style"]}}
+    record = {**record, "adapters": {"style/1": digests["style"]}}
     manifest = ws.output(ws.store.save_output(text.encode("Once"), ".txt", record)).manifest()
     assert manifest is not None
     assert [entry["licences"] for entry in manifest.facts["data"]] == [["CC0-1.0"], ["CC-BY-NC-4.0"]]
