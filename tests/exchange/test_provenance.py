@@ -147,12 +147,12 @@ def test_the_card_of_an_export_tells_conflicts_of_licences(tmp_path: Path) -> No
 
 
 def test_a_licence_is_data_in_the_card(source: Path, home: Workspace, tmp_path: Path) -> None:
-    (source / "README.md").write_text('license: My "own": #1\nbase_model: ../../etc\n')
+    (source / "README.md").write_text('license: My "own": no 1\nbase_model: ../../etc\n')
     imported = import_model(home, str(source), "tiny", lambda done, what: None)
     assert "base_model" not in imported.folder.card["source"]
     out = export("tiny", tmp_path / "out")
     assert (out / "README.md").read_text().splitlines()[1:4] == [
-        "license: other", "license_name: LicenseRef-My-own-1", "library_name: transformers"
+        "license: other", "license_name: LicenseRef-My-own-no-1", "library_name: transformers"
     ]  # fmt: skip
 
 
