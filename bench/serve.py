@@ -241,7 +241,8 @@ def compare_servers(
     for turn in range(args.rounds + 1):
         for target in targets[:: 1 if turn % 2 else -1]:
             answers, rate = asyncio.run(ask_together(target, clients, turn, args.busy))
-            assert sum(answer.tokens for answer in answers) > 0.8 * NEW * clients, answers
+            # Genloom ends an answer that repeats itself, so that some are shorter.
+            assert sum(answer.tokens for answer in answers) > 0.4 * NEW * clients, answers
             if turn:
                 rates[target.name].append(rate)
                 firsts[target.name] += [answer.first for answer in answers]
