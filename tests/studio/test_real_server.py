@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("patience")]
 
 
-# Every process of the server notes the names that it asks for, and the addresses that it connects to.
+# Every process of the server notes the names that it asks for, and the addresses that it listens at and connects to.
 WATCH = """
 import os, sys
 
 def note(event, arguments):
-    if event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.connect", "socket.sendto"):
+    if event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.bind", "socket.connect", "socket.sendto"):
         target = arguments[0] if event.startswith("socket.get") else arguments[1]
         with open(os.environ["WATCHED_ADDRESSES"], "a", encoding="utf-8") as file:
             file.write(f"{target}\\n")
