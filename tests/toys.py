@@ -168,6 +168,12 @@ COSTLY = {
     "flow-transformer-field", "masked-transformer-tokens", "masked-transformer-grid", "autoregressive-transformer-grid",
 }  # fmt: skip
 
+COSTLY_PAIRS = {
+    "flow-unet",
+    "flow-dit",
+    "variational-convolution",
+}  # other networks of theirs stay among the fast tests
+
 
 def mark_costly(names: Iterable[str]) -> list[Any]:
     """Return names for parametrization, with those that take longest among the slow tests."""
@@ -184,7 +190,9 @@ FAMILIES = {
     "learning_grid_toy": mark_costly(GRIDS),
     "any_toy": [*TOYS, *GRIDS, *CONDITIONAL],
     "likelihood_toy": [
-        name for name, toy in TOYS.items() if not isinstance(toy.objective, Adversarial | VaeGan | Shortcut)
+        pytest.param(name, marks=pytest.mark.slow) if name in COSTLY_PAIRS else name
+        for name, toy in TOYS.items()
+        if not isinstance(toy.objective, Adversarial | VaeGan | Shortcut)
     ],
     "token_toy": [name for name, toy in TOYS.items() if toy.space == TOKENS],
     "causal_toy": [name for name, toy in TOYS.items() if isinstance(toy.objective, Autoregressive)],

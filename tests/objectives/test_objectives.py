@@ -154,7 +154,9 @@ def test_samples_of_a_space_with_lengths_can_be_shorter(toys, name):
     assert toys.sample(toy, parts, 3).shape == (3, space.channels, *space.size)
 
 
-@pytest.mark.parametrize("name", ["flow-transformer", "flow-unet", "shortcut-transformer"])
+@pytest.mark.parametrize(
+    "name", ["flow-transformer", "flow-unet", pytest.param("shortcut-transformer", marks=pytest.mark.slow)]
+)
 def test_networks_without_a_fixed_grid_make_samples_of_another_size(toys, name):
     toy = toys.get_toy(name)
     size = tuple(2 * side for side in toy.space.size)

@@ -46,7 +46,7 @@ def track_average(values: np.ndarray, std: float) -> np.ndarray:
     return np.array(averages)
 
 
-@pytest.mark.parametrize("std", [0.03, 0.05, 0.075, 0.14])
+@pytest.mark.parametrize("std", [0.05, *(pytest.param(std, marks=pytest.mark.slow) for std in (0.03, 0.075, 0.14))])
 def test_stored_averages_span_those_of_other_widths(std: float) -> None:
     rng = np.random.default_rng(0)
     values = np.cumsum(rng.normal(size=3200)) / 20  # as weights that wander
