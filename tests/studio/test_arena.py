@@ -36,7 +36,7 @@ def get_choices(learning: Learning) -> list[tuple[str, str]]:
 
 def test_a_session_by_keys(arena: Callable[..., tuple[Page, Learning]]) -> None:
     page, learning = arena()
-    expect(page.get_by_text("3 more choices until the model can be taught")).to_be_visible()
+    expect(page.get_by_text("3 more choices until a new version can be proved better")).to_be_visible()
     for n, key in enumerate(["ArrowLeft", "=", "s", "x", "ArrowRight"]):
         page.keyboard.press(key)
         expect(page.get_by_role("heading", name=f"prompt {n + 2}")).to_be_visible()
@@ -56,6 +56,20 @@ def test_a_session_by_keys(arena: Callable[..., tuple[Page, Learning]]) -> None:
     expect(page.get_by_role("link", name="Teach").last).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.get_by_role("heading", name="Arena")).to_be_visible()
+
+
+def test_the_end_leads_to_teach_also_before_a_proof_is_possible(
+    arena: Callable[..., tuple[Page, Learning]],
+) -> None:
+    page, learning = arena()
+    learning.missing = 24
+    for n in range(6):
+        expect(page.get_by_role("heading", name=f"prompt {n + 1}")).to_be_visible()
+        page.keyboard.press("ArrowLeft")
+    rest = page.locator(".arena-rest")
+    expect(rest).to_contain_text("18 more choices until a new version can be proved better")
+    rest.get_by_role("link", name="Teach").click()
+    expect(page.get_by_role("button", name="Teach now, without a proof")).to_be_visible()
 
 
 def test_keys_are_printed_on_the_buttons_and_nothing_names_a_model(

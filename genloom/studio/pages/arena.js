@@ -208,7 +208,7 @@ class ArenaSession extends Element {
     return html`<div class="arena-rest"><h1 tabindex="-1">${t('arena.done')}</h1>
       <p>${this.count ? t('arena.done_count', { n: this.count }) : t('arena.done_none')} ${arena.missing ? t('arena.missing', { n: arena.missing }) : t('arena.enough')}.</p>
       <div class="actions">
-        ${arena.missing ? nothing : buttonLink({ label: t('arena.teach_now'), icon: 'graduationCap', kind: 'primary', href: href(['teach', this.model]) })}
+        ${buttonLink({ label: t('arena.teach_now'), icon: 'graduationCap', kind: arena.missing ? '' : 'primary', href: href(['teach', this.model]) })}
         ${buttonLink({ label: t('arena.more'), icon: 'plus', kind: arena.missing ? 'primary' : '', href: href('arena', { model: this.model }) })}
         ${button({ label: t('arena.undo'), icon: 'undo2', key: 'u', kind: 'quiet', disabled: !arena.can_undo, run: () => this.undo() })}
       </div></div>`;
