@@ -29,6 +29,7 @@ class Learning:
     answered: int = 0
     total: int = 6
     missing: int = 3
+    fresh: int = 4  # ratings since the last round
     rounds: list[str] = field(default_factory=list)  # "promoted" or "kept", the newest first
     active: int = 1  # the version of shakespeare in use
     consents: list[dict[str, Any]] = field(default_factory=list)  # to the data
@@ -92,7 +93,10 @@ class Learning:
         }
         ratings |= {"min_train": 33, "min_held_out": 11, "missing": self.missing, "can_try": done >= 20}
         ratings |= {"contradictions": 1}
-        ratings |= {"since_last_round": done if not self.rounds else 4, "unused": [{"reason": "a tie", "count": 2}]}
+        ratings |= {
+            "since_last_round": done if not self.rounds else self.fresh,
+            "unused": [{"reason": "a tie", "count": 2}],
+        }
         rounds = [make_receipt(each, each == "promoted") for each in self.rounds]
         return dump(
             teaching.Teach(

@@ -50,6 +50,13 @@ def test_twenty_ratings_teach_without_a_proof(teach: Callable[..., tuple[Page, L
     assert (job.kind, job.params) == ("learn", {"model": "shakespeare", "minutes": 5, "trial": True})
 
 
+def test_a_second_trial_of_the_same_ratings_is_not_recommended(teach: Callable[..., tuple[Page, Learning]]) -> None:
+    page, _ = teach(missing=24, rounds=["kept"], fresh=0)
+    expect(page.get_by_text("Teaching again from the same ratings seldom helps")).to_be_visible()
+    expect(page.get_by_text("You can teach it now")).to_have_count(0)
+    expect(page.get_by_role("button", name="Teach now, without a proof")).to_be_enabled()
+
+
 def test_what_happens_before_the_page_is_connected_is_not_missed(
     teach: Callable[..., tuple[Page, Learning]],
 ) -> None:

@@ -191,7 +191,8 @@ class TeachPage extends Element {
   /** What was rated, and what is missing until a round can prove something. @param {TeachState} state */
   renderRatings(state) {
     const { ratings } = state;
-    const isOld = state.is_enough && state.rounds.length > 0 && !ratings.since_last_round;
+    const isKnown = state.rounds.length > 0 && !ratings.since_last_round; // a round has learned from all of them
+    const isOld = state.is_enough && isKnown;
     const have = ratings.train + ratings.held_out;
     const share = state.is_enough ? 1 : have / Math.max(1, have + ratings.missing);
     const machines = ratings.by_rater.filter((rater) => rater.is_machine).length;
@@ -201,7 +202,7 @@ class TeachPage extends Element {
       <div class="teach-words"><h2 id="teach-now">${this.sayState(state)}</h2>
         ${ratings.total ? html`<dl class="needs">${renderNeed('teach.to_learn', ratings.train, ratings.min_train)}${renderNeed('teach.to_prove', ratings.held_out, ratings.min_held_out)}</dl>` : nothing}
         <p>${isOld ? t('teach.nothing_new_text') : state.is_enough ? t('teach.enough_text') : ratings.total ? t('teach.missing_text') : t('teach.nothing_text')}</p>
-        ${!state.is_enough && ratings.can_try ? html`<p>${t('teach.try_text')}</p>` : nothing}
+        ${!state.is_enough && ratings.can_try ? html`<p>${t(isKnown ? 'teach.nothing_new_text' : 'teach.try_text')}</p>` : nothing}
         ${ratings.total ? html`<ul class="chips">
           ${ratings.since_last_round && state.rounds.length ? html`<li>${icon('sparkles')}${t('teach.since_last', { n: ratings.since_last_round })}</li>` : nothing}
           ${machines ? html`<li>${icon('cpu')}${t('teach.machines', { n: machines })}</li>` : nothing}
