@@ -158,6 +158,13 @@ def test_no_barriers_at_the_door(visit: Any, size: dict[str, int]) -> None:
     studio.faults.clear()  # the browser's lines about status 401
 
 
+def test_the_narrow_bar_has_room_for_its_scroll_bar(visit: Any) -> None:
+    page = visit(World(outputs=0), viewport={"width": 780, "height": 437}).open("make")
+    side = page.locator(".side")
+    side.evaluate("side => side.style.width = `${side.clientWidth - 15}px`")  # browsers under test hide scroll bars
+    assert side.evaluate("side => side.scrollHeight > side.clientHeight && side.scrollWidth <= side.clientWidth")
+
+
 def test_the_language_changes_everywhere_and_is_kept(visit: Any) -> None:
     studio = visit(World(outputs=8))
     page = studio.open("gallery")

@@ -59,6 +59,7 @@ def test_pictures_form_and_are_rated_by_one_key(visit: Any) -> None:
     expect(page.get_by_alt_text("The picture as it forms")).to_be_visible()
     studio.world.holds_jobs = False
     expect(page.locator("gl-output")).to_have_count(2)
+    expect(page.locator("gl-output").first.get_by_title("Like (+)", exact=True)).to_be_visible()
     page.locator("gl-output").first.focus()
     page.keyboard.press("+")
     expect(page.locator("gl-output").first.get_by_role("button", name="Like", exact=True)).to_have_attribute(

@@ -73,5 +73,5 @@ export function printKey(key) {
     if (part === 'Mod') return isMac ? '⌘' : 'Ctrl';
     if (part === 'Shift') return '⇧';
     return SIGNS[part] ?? part.toUpperCase();
-  }).filter((part, n, all) => part !== '+' || n === all.length - 1).join(' ');
+  }).filter(Boolean).join(' ');
 }
