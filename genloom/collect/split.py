@@ -15,7 +15,7 @@ SMALL_DOCUMENTS, SMALL_BYTES = 4_096, 16 << 20
 NEGLIGIBLE_SHARE = 1 / 10  # of what would be held out if no documents overlapped
 MIN_DOCUMENTS = {"val": 3, "test": 8}  # in a collection with this many documents the split is never empty
 
-# Parts of the names of files and folders that say for what their makers mean them.
+# Parts of names of files and folders by which data sets tell their training data from their held-out data.
 _TRAINING_NAME = re.compile(r"(?:^|/)train(?:ing)?(?:[-_.\d][^/]*)?(?=/|$)", re.IGNORECASE)
 _HELD_OUT_NAME = re.compile(
     r"(?:^|/)(?:test(?:ing)?|val|valid(?:ation)?|dev|eval)(?:[-_.\d][^/]*)?(?=/|$)", re.IGNORECASE
@@ -43,7 +43,7 @@ class SplitGroup:
 
 
 def note_own_splits(names: Iterable[str]) -> list[Note]:
-    """Return a note if the names of files divide them into training and held-out data, which is not heeded."""
+    """Return a note if the names of files divide them into training and held-out data, which the split ignores."""
     names = list(names)
     held_out = [name for name in names if _HELD_OUT_NAME.search(name) and not _TRAINING_NAME.search(name)]
     if not held_out or not any(map(_TRAINING_NAME.search, names)):
